@@ -1,0 +1,82 @@
+"""What the request means: its endpoint from the request line, its call from the body, parsed once and strictly."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from extproc.exchange import Dialect
+
+
+class Operation(str, Enum):
+    """What the client wants done."""
+
+    CHAT = "chat"
+    COMPLETIONS = "completions"
+    RESPONSES = "responses"
+    EMBEDDINGS = "embeddings"
+    MESSAGES = "messages"
+    COUNT_TOKENS = "count_tokens"
+    MODELS = "models"
+    MODEL = "model"
+    OPAQUE = "opaque"
+    AGENT = "agent"
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """The request line, understood. Put before `on_request_headers`.
+
+    Attributes:
+        deployment: the model in an Azure-style path (`/openai/deployments/{deployment}/…`).
+        api_version: Azure's `api-version` query parameter.
+        model: the model in `GET /v1/models/{model}`.
+        route: the name of the configured opaque route or agent.
+        rest: the path after `/agents/{name}`, starting with a slash, normal form.
+        has_payload: the body is JSON that the gateway reads; otherwise it streams by unseen.
+    """
+
+    operation: Operation
+    dialect: Dialect
+    has_payload: bool = False
+    deployment: str | None = None
+    api_version: str | None = None
+    model: str | None = None
+    route: str | None = None
+    rest: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What the body asks for. Put before `on_request_body`; travels to settlement.
+
+    Attributes:
+        model: as the client named it (for Azure-style paths: the deployment); None where there is none.
+        stream: the client asked for server-sent events.
+        wants_usage: the client asked for the usage chunk of a chat stream itself.
+        max_output: the output ceiling the client set, in tokens, for one choice; None if it set none.
+        choices: how many answers are to be generated (`n`, `best_of`), at least 1.
+        hosted_tools: types of the tools that the provider would run itself (`web_search`, `mcp`, …).
+        route: the name of the opaque route or agent.
+        method, path: the request line, for agents and opaque routes.
+    """
+
+    operation: Operation
+    dialect: Dialect
+    model: str | None = None
+    stream: bool = False
+    wants_usage: bool = False
+    max_output: int | None = None
+    choices: int = 1
+    hosted_tools: tuple[str, ...] = ()
+    route: str | None = None
+    method: str = "POST"
+    path: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """The parsed body, read-only by convention. Does not travel: prompts stay in memory."""
+
+    members: dict[str, Any] = field(repr=False)

@@ -1,0 +1,121 @@
+"""What there is to call: the configured upstreams, agents and opaque routes, as policies see them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+from fnmatch import fnmatchcase
+
+from extproc.exchange import Dialect
+
+
+class Provider(str, Enum):
+    """The API that an upstream speaks."""
+
+    OPENAI = "openai"
+    AZURE = "azure"
+    ANTHROPIC = "anthropic"
+
+    @property
+    def dialect(self) -> Dialect:
+        return Dialect.ANTHROPIC if self is Provider.ANTHROPIC else Dialect.OPENAI
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model that clients may name. `name` may be a glob (`gpt-4o*`); `target` is the upstream's own name for it."""
+
+    name: str
+    target: str | None = None
+
+    @property
+    def is_glob(self) -> bool:
+        return any(c in self.name for c in "*?[")
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """An LLM provider. `base_path` is the path of its URL, without a trailing slash."""
+
+    name: str
+    provider: Provider
+    base_path: str = ""
+    api_version: str | None = None
+    models: tuple[Model, ...] = ()
+    identity_headers: bool = False
+
+    def serves(self, model: str) -> Model | None:
+        """The entry that serves `model`: an exact name before a glob, globs in order."""
+        glob: Model | None = None
+        for entry in self.models:
+            if entry.name == model:
+                return entry
+            if glob is None and entry.is_glob and fnmatchcase(model, entry.name):
+                glob = entry
+        return glob
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """An agent backend: any HTTP under `/agents/{name}/`."""
+
+    name: str
+    base_path: str = ""
+    identity_headers: bool = True
+    forward_token: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Opaque:
+    """A route whose bodies the gateway does not read: counted as requests, not as tokens.
+
+    `path` is exact, or ends in `/*` for everything below it.
+    """
+
+    name: str
+    path: str
+    upstream: str
+    methods: frozenset[str] = frozenset({"GET", "POST", "DELETE"})
+
+    def matches(self, method: str, path: str) -> bool:
+        if method not in self.methods:
+            return False
+        if self.path.endswith("/*"):
+            return path.startswith(self.path[:-1]) and len(path) >= len(self.path)
+        return path == self.path
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """Everything behind the gateway. Names are unique within their kind."""
+
+    upstreams: tuple[Upstream, ...] = ()
+    agents: tuple[Agent, ...] = ()
+    opaque: tuple[Opaque, ...] = ()
+
+    def find(self, dialect: Dialect, model: str) -> tuple[Upstream, Model] | None:
+        """The first upstream that speaks `dialect` and serves `model`."""
+        for upstream in self.upstreams:
+            if upstream.provider.dialect is dialect:
+                entry = upstream.serves(model)
+                if entry is not None:
+                    return upstream, entry
+        return None
+
+    def named_models(self, dialect: Dialect) -> Iterator[tuple[str, Upstream]]:
+        """Every model with a name of its own (globs cannot be listed), once, in order of configuration."""
+        seen: set[str] = set()
+        for upstream in self.upstreams:
+            if upstream.provider.dialect is not dialect:
+                continue
+            for entry in upstream.models:
+                if not entry.is_glob and entry.name not in seen:
+                    seen.add(entry.name)
+                    yield entry.name, upstream
+
+    def upstream(self, name: str) -> Upstream | None:
+        return next((u for u in self.upstreams if u.name == name), None)
+
+    def agent(self, name: str) -> Agent | None:
+        return next((a for a in self.agents if a.name == name), None)

@@ -1,0 +1,147 @@
+"""How an exchange ended: what every policy's `on_settle` is given, once, whatever happened."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+from typing import Any, TypeVar
+
+from extproc.call import Call
+from extproc.identity import Identity
+
+F = TypeVar("F")
+
+
+class Verdict(str, Enum):
+    """What the chain said. NONE: Envoy ended the request before the chain could speak."""
+
+    ALLOW = "allow"
+    REJECT = "reject"
+    RESPOND = "respond"
+    NONE = "none"
+
+
+class Ending(str, Enum):
+    """How the exchange ended; `EndedBy` says who ended it."""
+
+    ANSWERED = "answered"
+    """The upstream's answer was delivered whole, whatever its status."""
+    RESPONDED = "responded"
+    """The gateway answered by itself (a cache hit, the list of models)."""
+    REJECTED = "rejected"
+    """A policy refused."""
+    REFUSED = "refused"
+    """Envoy refused before a verdict: malformed, too large, no verdict, policy server unavailable."""
+    UPSTREAM_UNAVAILABLE = "upstream_unavailable"
+    """No connection, or none that held until the answer began."""
+    UPSTREAM_CUT = "upstream_cut"
+    """The upstream broke off in the middle of its answer."""
+    TIMED_OUT = "timed_out"
+    """A time limit of the gateway passed."""
+    CLIENT_GONE = "client_gone"
+    """The client went away before the answer was whole."""
+
+
+class EndedBy(str, Enum):
+    """Who ended the exchange."""
+
+    UPSTREAM = "upstream"
+    POLICY = "policy"
+    GATEWAY = "gateway"
+    CLIENT = "client"
+
+
+class Meter(str, Enum):
+    """Who counted the usage."""
+
+    LUA = "lua"
+    AI_GATEWAY = "ai_gateway"
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens as the provider reported them, in the provider's own meaning.
+
+    OpenAI counts `cached_input` and `reasoning` inside `input` and `output`; Anthropic counts `cached_input` and
+    `cache_write` beside `input`.
+    """
+
+    input: int = 0
+    output: int = 0
+    total: int = 0
+    cached_input: int = 0
+    cache_write: int = 0
+    reasoning: int = 0
+    meter: Meter = Meter.LUA
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """One policy's say, where it was more than to continue."""
+
+    policy: str
+    outcome: str
+    code: str = ""
+    why: str = ""
+    enforced: bool = True
+    """False in shadow mode, and for a failure that was let pass (`failure: open`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """One exchange, whole.
+
+    Attributes:
+        id: the exchange's id, minted at the decision; Envoy's stream id where there was no decision.
+        request_id: `x-request-id`, as the client saw it.
+        duration, first_byte: seconds from the request's first byte to the last and to the first byte sent to the client.
+        bytes_in, bytes_out: body bytes from and to the client.
+        usage: as reported by the provider; None if it reported none that we saw.
+        output_floor: content chunks seen in a stream: at least so many output tokens were produced.
+        upstream: the name of the upstream or agent that was chosen; None if none was.
+        response_model: the model the provider says it used.
+        details: Envoy's `response_code_details`.
+    """
+
+    id: str
+    request_id: str
+    method: str
+    path: str
+    status: int
+    verdict: Verdict
+    ending: Ending
+    ended_by: EndedBy
+    started: datetime
+    duration: float
+    first_byte: float | None
+    bytes_in: int
+    bytes_out: int
+    usage: Usage | None = None
+    output_floor: int = 0
+    upstream: str | None = None
+    response_model: str | None = None
+    backend: str | None = None
+    decisions: tuple[Decision, ...] = ()
+    flags: tuple[str, ...] = ()
+    details: str = ""
+    facts: Mapping[type[Any], Any] = field(default_factory=dict, repr=False)
+
+    def get(self, kind: type[F]) -> F | None:
+        """The fact of this type that travelled with the verdict, or None."""
+        fact: F | None = self.facts.get(kind)
+        return fact
+
+    @property
+    def identity(self) -> Identity | None:
+        return self.get(Identity)
+
+    @property
+    def call(self) -> Call | None:
+        return self.get(Call)
+
+
+def by_type(facts: Iterable[object]) -> dict[type[Any], Any]:
+    """Facts keyed by their own type."""
+    return {type(fact): fact for fact in facts}

@@ -1,0 +1,171 @@
+"""One HTTP request and its fate.
+
+An `Exchange` lives from the request headers to the verdict. Policies learn and tell through *facts*: frozen dataclasses
+keyed by their own type, put once. Nothing in it outlives the verdict; what settlement must know travels with the verdict
+as Envoy dynamic metadata (see `extproc.travel`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import Enum, IntEnum
+from typing import Any, Final, TypeVar
+
+F = TypeVar("F")
+
+# Query parameters that RFC 6750 section 2.3 and careless clients use for credentials. They never reach a log.
+_LOGGED_PATH_LIMIT: Final = 512
+
+
+class Dialect(str, Enum):
+    """The language a client speaks, and in which it must be answered."""
+
+    OPENAI = "openai"
+    ANTHROPIC = "anthropic"
+    JSONRPC = "jsonrpc"
+
+
+class Headers:
+    """An immutable multimap of HTTP field names (lower case) to values, in order of arrival."""
+
+    __slots__ = ("_items",)
+
+    def __init__(self, items: Iterable[tuple[str, str]]) -> None:
+        self._items = tuple(items)
+
+    def get(self, name: str) -> str | None:
+        """The first value of `name` (lower case), or None."""
+        for key, value in self._items:
+            if key == name:
+                return value
+        return None
+
+    def all(self, name: str) -> tuple[str, ...]:
+        """Every value of `name` (lower case), in order of arrival."""
+        return tuple(value for key, value in self._items if key == name)
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        return iter(self._items)
+
+    def __contains__(self, name: object) -> bool:
+        return any(key == name for key, _ in self._items)
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __repr__(self) -> str:
+        # Values may be credentials: names only.
+        return f"Headers({', '.join(key for key, _ in self._items)})"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """The request line and header fields, as Envoy received them.
+
+    `path` is the raw `:path` without its query; `query` is the raw query without the question mark ("" if absent).
+    """
+
+    method: str
+    path: str
+    query: str
+    authority: str
+    scheme: str
+    headers: Headers
+    request_id: str
+
+    @property
+    def loggable_path(self) -> str:
+        """The path, bounded, without the query: queries may hold credentials."""
+        return self.path[:_LOGGED_PATH_LIMIT]
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """The status and header fields of the upstream's answer, put before the first `on_response_body`."""
+
+    status: int
+    headers: Headers
+
+
+class ResponseBody(IntEnum):
+    """How a policy wants to see the response on this exchange. The largest wish wins."""
+
+    NONE = 0
+    STREAMED = 1
+    BUFFERED = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A piece of the response body: the whole of it when BUFFERED was asked for."""
+
+    data: bytes
+    last: bool
+
+
+class MissingFactError(LookupError):
+    """A policy needed a fact that nobody provided: a fault in the chain, not in the request."""
+
+
+class Exchange:
+    """Facts about one request, and the wishes of its policies.
+
+    `body` is None until the request body is known, and stays None where the endpoint's body does not pass through
+    the gateway's memory (opaque routes, agents).
+    """
+
+    __slots__ = ("_facts", "_notes", "body", "id", "request", "response_wanted")
+
+    def __init__(self, exchange_id: str, request: Request, *, explaining: bool = False) -> None:
+        self.id = exchange_id
+        self.request = request
+        self.body: bytes | None = None
+        self.response_wanted = ResponseBody.NONE
+        self._facts: dict[type[Any], Any] = {}
+        self._notes: list[str] | None = [] if explaining else None
+
+    def put(self, fact: object) -> None:
+        """Record a fact under its own type. A second one of the same type is an error: facts do not change."""
+        kind = type(fact)
+        if kind in self._facts:
+            raise ValueError(f"fact {kind.__name__} is already known")
+        self._facts[kind] = fact
+
+    def get(self, kind: type[F]) -> F | None:
+        """The fact of this type, or None."""
+        fact: F | None = self._facts.get(kind)
+        return fact
+
+    def need(self, kind: type[F]) -> F:
+        """The fact of this type.
+
+        Raises:
+            MissingFactError: nobody has put it.
+        """
+        try:
+            fact: F = self._facts[kind]
+        except KeyError:
+            raise MissingFactError(f"no {kind.__name__} on this exchange") from None
+        return fact
+
+    def facts(self) -> Iterable[object]:
+        """Every fact, in the order in which they were put."""
+        return self._facts.values()
+
+    def want_response(self, body: ResponseBody) -> None:
+        """Ask for the response on this exchange. Only a policy that overrides `on_response_body` may ask."""
+        self.response_wanted = max(self.response_wanted, body)
+
+    def note(self, template: str, *args: object) -> None:
+        """Say why, for `sluicegate explain`; costs nothing while nobody listens. %-style, like `logging`."""
+        if self._notes is not None:
+            self._notes.append(template % args if args else template)
+
+    def take_notes(self) -> list[str]:
+        """The notes made since the last call."""
+        if self._notes is None:
+            return []
+        notes = list(self._notes)
+        self._notes.clear()
+        return notes

@@ -1,0 +1,107 @@
+"""The contract of a policy.
+
+A policy is shared by all exchanges and immutable: it has settings and ports, and overrides the hooks it needs. What it
+overrides determines Envoy's processing mode; nothing is configured twice. Whatever it learns about one exchange it puts
+on the exchange as a fact.
+
+A hook returns its outcome at once, or an awaitable of it when it must wait. The plain form is the fast one: no task is
+made for it.
+
+To ship a policy in a distribution of its own, name its class in the entry-point group `sluicegate.policies`:
+
+    [project.entry-points."sluicegate.policies"]
+    quiet_hours = "quiet_hours:QuietHours"
+
+and name it in the configuration: `policies: [{policy: quiet_hours, settings: {from: "22:00"}}]`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, ClassVar, TypeAlias
+
+from pydantic import BaseModel, ConfigDict
+
+from extproc.catalogue import Catalogue
+from extproc.completion import Completion
+from extproc.exchange import Chunk, Exchange
+from extproc.outcome import CONTINUE, RequestOutcome, ResponseOutcome
+
+RequestAnswer: TypeAlias = RequestOutcome | Awaitable[RequestOutcome]
+ResponseAnswer: TypeAlias = ResponseOutcome | Awaitable[ResponseOutcome]
+
+
+class PolicySettings(BaseModel):
+    """Base of every policy's settings: immutable, unknown keys refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class FailureMode(str, Enum):
+    """What an exception or a time-out inside a policy means: refuse (closed) or carry on without it (open)."""
+
+    CLOSED = "closed"
+    OPEN = "open"
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What the host gives a policy when it is built."""
+
+    catalogue: Catalogue
+    clock: Callable[[], float]
+    """Seconds since the epoch, UTC."""
+
+
+class Policy:
+    """Base class of policies. Override what you need; every hook here does nothing."""
+
+    name: ClassVar[str]
+    Settings: ClassVar[type[PolicySettings]] = PolicySettings
+    requires: ClassVar[tuple[type[Any], ...]] = ()
+    """Fact types that an earlier policy must provide; checked at start-up. The host provides `Endpoint`, and before
+    `on_request_body` `Call` and `Payload`."""
+    provides: ClassVar[tuple[type[Any], ...]] = ()
+    """Fact types this policy puts on an exchange that it lets pass. They travel to settlement if they can be encoded."""
+    may_fail_open: ClassVar[bool] = True
+    """Identity and access say False: configuration cannot make them `failure: open` or `shadow: true`."""
+
+    @classmethod
+    def build(cls, settings: Any, surroundings: Surroundings) -> Policy:
+        """Make the policy from its validated settings. Raise `ValueError` for settings that cannot work together."""
+        raise NotImplementedError(f"{cls.__name__} does not say how it is built")
+
+    async def start(self) -> None:
+        """Called once in the serving process, before the first exchange. Must not wait for a neighbour to be up."""
+
+    async def stop(self) -> None:
+        """Called once, after the last exchange."""
+
+    def readiness(self) -> str | None:
+        """None when ready; else what is missing, for the health service and the operator."""
+        return None
+
+    def on_request_headers(self, exchange: Exchange) -> RequestAnswer:
+        """The request line and headers are known; the body has not been read."""
+        return CONTINUE
+
+    def on_request_body(self, exchange: Exchange) -> RequestAnswer:
+        """The call is known: the last word before anything goes upstream. Called once for every exchange that gets
+        this far, also where there is no body to read (`exchange.body` is None then)."""
+        return CONTINUE
+
+    def on_response_body(self, exchange: Exchange, chunk: Chunk) -> ResponseAnswer:
+        """A piece of the answer; called only on an exchange that asked by `exchange.want_response`."""
+        return CONTINUE
+
+    def on_settle(self, completion: Completion) -> Awaitable[None] | None:
+        """The exchange is over. Called once for each, in any process: nothing but `completion` links it to the
+        decision."""
+        return None
+
+    @classmethod
+    def overrides(cls, hook: str) -> bool:
+        """Whether the class replaces the hook of this name."""
+        return getattr(cls, hook) is not getattr(Policy, hook)

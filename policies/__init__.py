@@ -1,0 +1,1 @@
+"""The decisions, one package each. They know the host's vocabulary and nothing of Envoy."""
