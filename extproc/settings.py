@@ -1,0 +1,367 @@
+"""The configuration: one YAML file, read strictly.
+
+Unknown keys are refused, secrets are references (an environment variable or a file), and every mistake is reported with
+its path and what was expected, all of them at once.
+
+The scheme `embedded://NAME` stands for a server that `sluicegate up` starts itself (`simulator`, `identity`): its
+address is not known before it runs.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+from urllib.parse import urlsplit
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from extproc.catalogue import Agent, Catalogue, Model, Opaque, Provider, Upstream
+from extproc.policy import FailureMode
+
+EMBEDDED_SCHEME: Final = "embedded://"
+_NAME = r"^[a-z0-9][a-z0-9_-]{0,62}$"
+Name = Annotated[str, Field(pattern=_NAME)]
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+Port = Annotated[int, Field(ge=0, le=65_535)]
+
+
+def _upstream_url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("expected an http:// or https:// URL with a host")
+    if parts.username or parts.password:
+        raise ValueError("a URL holds no credentials: use `credential` with an environment variable or a file")
+    if parts.query or parts.fragment:
+        raise ValueError("expected a URL without query or fragment")
+    return value.rstrip("/")
+
+
+Url = Annotated[str, AfterValidator(_upstream_url)]
+
+
+class Section(BaseModel):
+    """Base of all sections: immutable, unknown keys refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Secret(Section):
+    """Where a secret is read from, never the secret itself. Exactly one of the two."""
+
+    env: (
+        Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", description="Name of an environment variable")] | None
+    ) = None
+    file: Annotated[str, Field(min_length=1, description="Path of a file")] | None = None
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Secret:
+        if (self.env is None) == (self.file is None):
+            raise ValueError("expected exactly one of `env` and `file`")
+        return self
+
+
+class TlsFiles(Section):
+    """Certificate chain and private key, PEM."""
+
+    certificate: str
+    key: str
+
+
+class Cors(Section):
+    """Cross-origin requests of browsers. Off unless this section is there."""
+
+    allow_origins: Annotated[tuple[str, ...], Field(min_length=1, description="Exact origins; `*` is not accepted")]
+    allow_headers: tuple[str, ...] = ("authorization", "content-type", "api-key", "x-api-key")
+    max_age: Annotated[int, Field(ge=0, le=86_400, description="Seconds")] = 600
+
+    @model_validator(mode="after")
+    def _no_wildcard(self) -> Cors:
+        if any("*" in origin for origin in self.allow_origins):
+            raise ValueError("expected exact origins, not a wildcard")
+        return self
+
+
+class Listen(Section):
+    """Where clients connect: HTTP/1.1 and HTTP/2, without TLS unless certificates are given."""
+
+    address: str = "127.0.0.1"
+    port: Port = 8080
+    tls: TlsFiles | None = None
+    cors: Cors | None = None
+
+
+class Server(Section):
+    """The policy server."""
+
+    transport: Literal["grpcio"] = "grpcio"
+    listen: Annotated[str, Field(pattern=r"^(unix:/.+|[^/]+:\d+)$", description="unix:/path or host:port")] = (
+        "unix:/tmp/sluicegate/policy.sock"
+    )
+    decision_timeout: Annotated[Seconds, Field(description="Seconds for all policies of one message")] = 5.0
+    grace: Annotated[Seconds, Field(description="Seconds for exchanges in flight at shutdown")] = 10.0
+
+
+class Timeouts(Section):
+    """Seconds. `idle` and `stream_idle` bound the silence in plain and in streamed exchanges, `total` the whole."""
+
+    connect: Seconds = 5.0
+    idle: Seconds = 60.0
+    stream_idle: Seconds = 120.0
+    total: Seconds = 180.0
+
+
+class ModelEntry(Section):
+    """A model that clients may name; `target` is the upstream's own name for it, where that differs."""
+
+    name: Annotated[str, Field(min_length=1, max_length=256)]
+    target: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@-]{0,255}$")] | None = None
+
+
+def _spell_out_models(value: Any) -> Any:
+    if isinstance(value, list):
+        return [{"name": item} if isinstance(item, str) else item for item in value]
+    return value
+
+
+class UpstreamEntry(Section):
+    """An LLM provider.
+
+    `url` is what an SDK would be given as base URL: `https://api.openai.com/v1`, `https://NAME.openai.azure.com` (with
+    `api_version`, deployments in the path) or `https://NAME.openai.azure.com/openai/v1`, `https://api.anthropic.com`.
+    """
+
+    name: Name
+    provider: Provider
+    url: Url
+    api_version: (
+        Annotated[
+            str, Field(pattern=r"^[A-Za-z0-9.-]{1,32}$", description="Azure's; deployments go into the path then")
+        ]
+        | None
+    ) = None
+    credential: Secret | None = None
+    models: Annotated[tuple[ModelEntry, ...], Field(min_length=1)]
+    identity_headers: Annotated[bool, Field(description="Tell the upstream who calls")] = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _models(cls, value: Any) -> Any:
+        if isinstance(value, Mapping) and "models" in value:
+            return {**value, "models": _spell_out_models(value["models"])}
+        return value
+
+    @model_validator(mode="after")
+    def _api_version_is_azures(self) -> UpstreamEntry:
+        if self.api_version is not None and self.provider is not Provider.AZURE:
+            raise ValueError("`api_version` belongs to `provider: azure`")
+        return self
+
+
+class AgentEntry(Section):
+    """An agent backend, reachable at `/agents/{name}/` and nowhere else."""
+
+    name: Name
+    url: Url
+    credential: Secret | None = None
+    identity_headers: bool = True
+    forward_token: Annotated[bool, Field(description="Pass the caller's own token on to the backend")] = False
+
+    @model_validator(mode="after")
+    def _one_authorization(self) -> AgentEntry:
+        if self.forward_token and self.credential is not None:
+            raise ValueError("`forward_token` and `credential` would both set `authorization`: choose one")
+        return self
+
+
+class OpaqueEntry(Section):
+    """A route whose bodies pass unread (files, batches, audio): counted as requests, not as tokens."""
+
+    name: Name
+    path: Annotated[str, Field(pattern=r"^/[A-Za-z0-9._~/-]*(/\*)?$", max_length=256)]
+    upstream: Name
+    methods: Annotated[tuple[Literal["GET", "POST", "PUT", "PATCH", "DELETE"], ...], Field(min_length=1)] = (
+        "GET",
+        "POST",
+        "DELETE",
+    )
+
+
+class PolicyEntry(Section):
+    """A policy, found by its entry-point name. The list of policies is their order."""
+
+    policy: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+    failure: FailureMode = FailureMode.CLOSED
+    shadow: Annotated[bool, Field(description="Record the verdict, do not enforce it")] = False
+    settings: dict[str, Any] = Field(default_factory=dict)
+
+
+class IdentityHeaders(Section):
+    """Names of the headers in which upstreams are told who calls. Sent by a client, they are removed."""
+
+    tenant: str = "x-tenant-id"
+    user: str = "x-user-id"
+    roles: str = "x-user-roles"
+    app: str = "x-app-id"
+    department: str = "x-department"
+
+    def names(self) -> tuple[str, ...]:
+        return (self.tenant, self.user, self.roles, self.app, self.department)
+
+    @model_validator(mode="after")
+    def _field_names(self) -> IdentityHeaders:
+        for name in self.names():
+            if not re.fullmatch(r"x-[a-z0-9-]{1,60}", name):
+                raise ValueError(f"expected a lower-case field name that begins with x-, not {name!r}")
+        return self
+
+
+class Settings(Section):
+    """The whole configuration."""
+
+    listen: Listen = Listen()
+    server: Server = Server()
+    timeouts: Timeouts = Timeouts()
+    max_body_bytes: Annotated[int, Field(ge=1024, le=67_000_000)] = 50 * 1024 * 1024
+    identity_headers: IdentityHeaders = IdentityHeaders()
+    upstreams: tuple[UpstreamEntry, ...] = ()
+    agents: tuple[AgentEntry, ...] = ()
+    opaque: tuple[OpaqueEntry, ...] = ()
+    policies: Annotated[tuple[PolicyEntry, ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _names_fit(self) -> Settings:
+        for kind, entries in (("upstreams", self.upstreams), ("agents", self.agents), ("opaque", self.opaque)):
+            names = [entry.name for entry in entries]
+            doubles = sorted({name for name in names if names.count(name) > 1})
+            if doubles:
+                raise ValueError(f"{kind}: the name {doubles[0]!r} is used twice")
+        known = {upstream.name for upstream in self.upstreams}
+        for route in self.opaque:
+            if route.upstream not in known:
+                raise ValueError(f"opaque route {route.name!r}: there is no upstream {route.upstream!r}")
+        policies = [entry.policy for entry in self.policies]
+        if len(set(policies)) != len(policies):
+            raise ValueError("policies: each policy stands in the list once")
+        return self
+
+    def catalogue(self) -> Catalogue:
+        """What there is to call, in the vocabulary of policies."""
+        return Catalogue(
+            upstreams=tuple(
+                Upstream(
+                    name=entry.name,
+                    provider=entry.provider,
+                    base_path=urlsplit(entry.url).path,
+                    api_version=entry.api_version,
+                    models=tuple(Model(model.name, model.target) for model in entry.models),
+                    identity_headers=entry.identity_headers,
+                )
+                for entry in self.upstreams
+            ),
+            agents=tuple(
+                Agent(entry.name, urlsplit(entry.url).path, entry.identity_headers, entry.forward_token)
+                for entry in self.agents
+            ),
+            opaque=tuple(
+                Opaque(entry.name, entry.path, entry.upstream, frozenset(entry.methods)) for entry in self.opaque
+            ),
+        )
+
+
+class ConfigurationError(ValueError):
+    """The configuration is not usable. `mistakes` are lines of `path: what is wrong`, for people."""
+
+    def __init__(self, mistakes: list[str]) -> None:
+        super().__init__("\n".join(mistakes))
+        self.mistakes = mistakes
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """YAML without duplicate keys: a key that stands twice is a mistake, not an override."""
+
+
+def _unique_mapping(loader: _StrictLoader, node: yaml.MappingNode) -> dict[Any, Any]:
+    loader.flatten_mapping(node)
+    seen: set[Any] = set()
+    for key_node, _ in node.value:
+        key = loader.construct_object(key_node, deep=True)
+        if key in seen:
+            raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} stands twice", key_node.start_mark)
+        seen.add(key)
+    return loader.construct_mapping(node, deep=True)
+
+
+_StrictLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _unique_mapping)
+
+
+def read_tree(path: Path) -> dict[str, Any]:
+    """The YAML file as a tree, not yet validated.
+
+    Raises:
+        ConfigurationError: unreadable, not YAML, not a mapping, or a key that stands twice.
+    """
+    try:
+        tree = yaml.load(path.read_text("utf-8"), Loader=_StrictLoader)  # noqa: S506  (a SafeLoader)
+    except OSError as error:
+        raise ConfigurationError([f"{path}: {error.strerror}"]) from error
+    except UnicodeDecodeError as error:
+        raise ConfigurationError([f"{path}: not UTF-8"]) from error
+    except yaml.YAMLError as error:
+        raise ConfigurationError([f"{path}: {' '.join(str(error).split())}"]) from error
+    if not isinstance(tree, dict):
+        raise ConfigurationError([f"{path}: expected a mapping of sections"])
+    return tree
+
+
+def resolve_embedded(tree: Any, addresses: Mapping[str, str]) -> Any:
+    """The tree with `embedded://NAME…` replaced by the address of the server that was started under that name."""
+    if isinstance(tree, dict):
+        return {key: resolve_embedded(value, addresses) for key, value in tree.items()}
+    if isinstance(tree, list):
+        return [resolve_embedded(value, addresses) for value in tree]
+    if isinstance(tree, str) and tree.startswith(EMBEDDED_SCHEME):
+        name, slash, rest = tree.removeprefix(EMBEDDED_SCHEME).partition("/")
+        if name not in addresses:
+            raise ConfigurationError([f"{tree}: `sluicegate up` starts only {', '.join(sorted(addresses))}"])
+        return addresses[name] + slash + rest
+    return tree
+
+
+def embedded_names(tree: Any) -> set[str]:
+    """The servers that this configuration wants `sluicegate up` to start."""
+    if isinstance(tree, dict):
+        return set().union(*(embedded_names(value) for value in tree.values())) if tree else set()
+    if isinstance(tree, list):
+        return set().union(*(embedded_names(value) for value in tree)) if tree else set()
+    if isinstance(tree, str) and tree.startswith(EMBEDDED_SCHEME):
+        return {tree.removeprefix(EMBEDDED_SCHEME).partition("/")[0]}
+    return set()
+
+
+def parse(tree: Mapping[str, Any]) -> Settings:
+    """The settings of a tree.
+
+    Raises:
+        ConfigurationError: with every mistake in it.
+    """
+    try:
+        return Settings.model_validate(tree)
+    except ValidationError as error:
+        raise ConfigurationError(describe(error)) from error
+
+
+def describe(error: ValidationError, prefix: str = "") -> list[str]:
+    """One line for each mistake: its path, what was expected, and what stood there (shortened)."""
+    lines = []
+    for detail in error.errors():
+        path = prefix + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in detail["loc"])
+        message = detail["msg"].removeprefix("Value error, ")
+        if detail["type"] == "extra_forbidden":
+            message = "unknown key"
+        elif detail["type"] != "missing" and isinstance(detail["input"], str | int | float | bool):
+            message += f" (found {str(detail['input'])[:60]!r})"
+        lines.append(f"{path.lstrip('.') or 'configuration'}: {message}")
+    return lines
