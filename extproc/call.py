@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import StrEnum
 from typing import Any
 
 from extproc.exchange import Dialect
 
 
-class Operation(str, Enum):
+class Operation(StrEnum):
     """What the client wants done."""
 
     CHAT = "chat"

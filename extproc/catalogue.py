@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 from fnmatch import fnmatchcase
 
 from extproc.exchange import Dialect
 
 
-class Provider(str, Enum):
+class Provider(StrEnum):
     """The API that an upstream speaks."""
 
     OPENAI = "openai"

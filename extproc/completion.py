@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import Enum
+from enum import StrEnum
 from typing import Any, TypeVar
 
 from extproc.call import Call
@@ -14,7 +14,7 @@ from extproc.identity import Identity
 F = TypeVar("F")
 
 
-class Verdict(str, Enum):
+class Verdict(StrEnum):
     """What the chain said. NONE: Envoy ended the request before the chain could speak."""
 
     ALLOW = "allow"
@@ -23,7 +23,7 @@ class Verdict(str, Enum):
     NONE = "none"
 
 
-class Ending(str, Enum):
+class Ending(StrEnum):
     """How the exchange ended; `EndedBy` says who ended it."""
 
     ANSWERED = "answered"
@@ -44,7 +44,7 @@ class Ending(str, Enum):
     """The client went away before the answer was whole."""
 
 
-class EndedBy(str, Enum):
+class EndedBy(StrEnum):
     """Who ended the exchange."""
 
     UPSTREAM = "upstream"
@@ -53,7 +53,7 @@ class EndedBy(str, Enum):
     CLIENT = "client"
 
 
-class Meter(str, Enum):
+class Meter(StrEnum):
     """Who counted the usage."""
 
     LUA = "lua"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from enum import Enum, IntEnum
+from enum import IntEnum, StrEnum
 from typing import Any, Final, TypeVar
 
 F = TypeVar("F")
@@ -18,7 +18,7 @@ F = TypeVar("F")
 _LOGGED_PATH_LIMIT: Final = 512
 
 
-class Dialect(str, Enum):
+class Dialect(StrEnum):
     """The language a client speaks, and in which it must be answered."""
 
     OPENAI = "openai"

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from enum import Enum
+from enum import StrEnum
 
 
-class CallerKind(str, Enum):
+class CallerKind(StrEnum):
     """A person through an application (delegated), or an application on its own."""
 
     USER = "user"

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 from typing import Any, ClassVar, TypeAlias
 
 from pydantic import BaseModel, ConfigDict
@@ -39,7 +39,7 @@ class PolicySettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class FailureMode(str, Enum):
+class FailureMode(StrEnum):
     """What an exception or a time-out inside a policy means: refuse (closed) or carry on without it (open)."""
 
     CLOSED = "closed"

@@ -137,9 +137,7 @@ class UpstreamEntry(Section):
     provider: Provider
     url: Url
     api_version: (
-        Annotated[
-            str, Field(pattern=r"^[A-Za-z0-9.-]{1,32}$", description="Azure's; deployments go into the path then")
-        ]
+        Annotated[str, Field(pattern=r"^[A-Za-z0-9.-]{1,32}$", description="Azure's; deployments go into the path then")]
         | None
     ) = None
     credential: Secret | None = None
