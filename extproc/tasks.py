@@ -1,0 +1,39 @@
+"""Background tasks that are held, named, and never fail unseen."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from typing import Any, Final, TypeVar
+
+T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
+_running: Final[set[asyncio.Task[Any]]] = set()
+
+
+def spawn(work: Coroutine[Any, Any, T], *, name: str) -> asyncio.Task[T]:
+    """Run `work` beside the caller. The event loop alone would keep only a weak reference to the task."""
+    task = asyncio.get_running_loop().create_task(work, name=name)
+    _running.add(task)
+    task.add_done_callback(_ended)
+    return task
+
+
+def _ended(task: asyncio.Task[Any]) -> None:
+    _running.discard(task)
+    if not task.cancelled() and (error := task.exception()) is not None:
+        _log.error("task %s failed: %s", task.get_name(), type(error).__name__, exc_info=error)
+
+
+async def drain(timeout: float) -> None:
+    """Wait for the tasks in flight, at most `timeout` seconds, then cancel the rest."""
+    tasks = [task for task in _running if task is not asyncio.current_task()]
+    if not tasks:
+        return
+    _, late = await asyncio.wait(tasks, timeout=timeout)
+    for task in late:
+        task.cancel()
+    if late:
+        await asyncio.wait(late, timeout=1)
