@@ -80,3 +80,11 @@ class Payload:
     """The parsed body, read-only by convention. Does not travel: prompts stay in memory."""
 
     members: dict[str, Any] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class OutputCeiling:
+    """The most output tokens this caller may ask for. Where the client set no ceiling, the host inserts this one in the
+    field that the dialect takes."""
+
+    tokens: int

@@ -57,6 +57,23 @@ class Upstream:
 
 
 @dataclass(frozen=True, slots=True)
+class Target:
+    """Where the exchange goes. Put before `on_request_body` where there is one; travels to settlement.
+
+    Attributes:
+        upstream: name of the upstream or agent; Envoy's route is chosen by it.
+        path: path and query for the upstream.
+        provider: None for agents.
+        model: the upstream's own name for the model; None where there is no model.
+    """
+
+    upstream: str
+    path: str
+    provider: Provider | None = None
+    model: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Agent:
     """An agent backend: any HTTP under `/agents/{name}/`."""
 

@@ -27,12 +27,12 @@ def _ended(task: asyncio.Task[Any]) -> None:
         _log.error("task %s failed: %s", task.get_name(), type(error).__name__, exc_info=error)
 
 
-async def drain(timeout: float) -> None:
-    """Wait for the tasks in flight, at most `timeout` seconds, then cancel the rest."""
+async def drain(seconds: float) -> None:
+    """Wait for the tasks in flight, at most `seconds`, then cancel the rest."""
     tasks = [task for task in _running if task is not asyncio.current_task()]
     if not tasks:
         return
-    _, late = await asyncio.wait(tasks, timeout=timeout)
+    _, late = await asyncio.wait(tasks, timeout=seconds)
     for task in late:
         task.cancel()
     if late:

@@ -1,0 +1,152 @@
+"""From a parsed body to a `Call`: the members that decisions, routing and metering stand on, checked for their types.
+
+Whatever else the body holds is between the client and its provider.
+Sources: OpenAI's API reference (chat, completions, responses, embeddings), Anthropic's Messages API reference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from extproc.call import Call, Endpoint, Operation
+from extproc.exchange import Dialect, Request
+from extproc.payload import PayloadError
+
+_MAX_MODEL: Final = 256
+_MAX_CHOICES: Final = 128
+_MAX_TOKENS: Final = 10_000_000
+_OUTPUT_FIELDS: Final[Mapping[Operation, tuple[str, ...]]] = {
+    Operation.CHAT: ("max_completion_tokens", "max_tokens"),
+    Operation.COMPLETIONS: ("max_tokens",),
+    Operation.RESPONSES: ("max_output_tokens",),
+    Operation.MESSAGES: ("max_tokens",),
+}
+_INPUT_FIELD: Final[Mapping[Operation, tuple[str, tuple[type, ...]]]] = {
+    Operation.CHAT: ("messages", (list,)),
+    Operation.MESSAGES: ("messages", (list,)),
+    Operation.COUNT_TOKENS: ("messages", (list,)),
+    Operation.EMBEDDINGS: ("input", (str, list)),
+}
+# Tools of these types run at the client; every other type runs at the provider.
+_CLIENT_TOOLS: Final = frozenset({"function", "custom"})
+
+
+def output_field(operation: Operation) -> str | None:
+    """The member in which a ceiling of output tokens is written for this operation."""
+    fields = _OUTPUT_FIELDS.get(operation)
+    return fields[0] if fields else None
+
+
+def without_payload(endpoint: Endpoint, request: Request) -> Call:
+    """The call of an endpoint whose body is not read."""
+    return Call(
+        endpoint.operation,
+        endpoint.dialect,
+        model=endpoint.model,
+        route=endpoint.route,
+        method=request.method,
+        path=endpoint.rest or request.loggable_path,
+    )
+
+
+def read_call(endpoint: Endpoint, members: dict[str, Any]) -> Call:
+    """The call that this body makes at this endpoint.
+
+    Raises:
+        PayloadError: `invalid_request` or `unsupported_parameter`, naming the member.
+    """
+    operation = endpoint.operation
+    field = _INPUT_FIELD.get(operation)
+    if field is not None and not isinstance(members.get(field[0]), field[1]):
+        raise _wrong(field[0], " or ".join("an array" if kind is list else "a string" for kind in field[1]))
+    if members.get("background"):
+        raise PayloadError(
+            "unsupported_parameter",
+            "Background responses cannot be metered: their usage arrives on a later request. Leave `background` out.",
+            "background",
+        )
+    stream = _boolean(members, "stream")
+    return Call(
+        operation,
+        endpoint.dialect,
+        model=_model(endpoint, members),
+        stream=stream,
+        wants_usage=stream and _wants_usage(members),
+        max_output=_max_output(operation, members),
+        choices=_choices(operation, members),
+        hosted_tools=tuple(_hosted_tools(endpoint.dialect, members)),
+    )
+
+
+def _wrong(name: str, expected: str) -> PayloadError:
+    return PayloadError("invalid_request", f"`{name}` is missing or of the wrong type: expected {expected}.", name)
+
+
+def _model(endpoint: Endpoint, members: dict[str, Any]) -> str:
+    if endpoint.deployment is not None:
+        # Azure decides by the path; SDKs repeat the model in the body.
+        if not isinstance(members.get("model", ""), str | None):
+            raise _wrong("model", "a string")
+        return endpoint.deployment
+    model = members.get("model")
+    if not isinstance(model, str) or not 0 < len(model) <= _MAX_MODEL or not model.isprintable():
+        raise _wrong("model", "the name of a model")
+    return model
+
+
+def _boolean(members: dict[str, Any], name: str) -> bool:
+    value = members.get(name)
+    if value is None:
+        return False
+    if not isinstance(value, bool):
+        raise _wrong(name, "true or false")
+    return value
+
+
+def _integer(members: dict[str, Any], name: str, limit: int) -> int | None:
+    value = members.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= limit:
+        raise _wrong(name, f"an integer from 0 to {limit}")
+    return value
+
+
+def _wants_usage(members: dict[str, Any]) -> bool:
+    options = members.get("stream_options")
+    if options is None:
+        return False
+    if not isinstance(options, dict):
+        raise _wrong("stream_options", "an object")
+    return _boolean(options, "include_usage")
+
+
+def _max_output(operation: Operation, members: dict[str, Any]) -> int | None:
+    """The largest of the ceilings set: providers differ in which of two counts."""
+    values = [_integer(members, name, _MAX_TOKENS) for name in _OUTPUT_FIELDS.get(operation, ())]
+    return max((value for value in values if value is not None), default=None)
+
+
+def _choices(operation: Operation, members: dict[str, Any]) -> int:
+    names = {Operation.CHAT: ("n",), Operation.COMPLETIONS: ("n", "best_of")}.get(operation, ())
+    values = [_integer(members, name, _MAX_CHOICES) for name in names]
+    return max([1, *(value for value in values if value is not None)])
+
+
+def _hosted_tools(dialect: Dialect, members: dict[str, Any]) -> Iterator[str]:
+    tools = members.get("tools")
+    if tools is not None and not isinstance(tools, list):
+        raise _wrong("tools", "an array")
+    for tool in tools or ():
+        kind = tool.get("type", "custom" if dialect is Dialect.ANTHROPIC else None) if isinstance(tool, dict) else None
+        if kind is None and isinstance(tool, dict) and "type" in tool and dialect is Dialect.ANTHROPIC:
+            kind = "custom"
+        if not isinstance(kind, str) or not 0 < len(kind) <= _MAX_MODEL:
+            raise _wrong("tools", "an array of objects with a `type`")
+        if kind not in _CLIENT_TOOLS:
+            yield kind
+    if members.get("mcp_servers"):
+        yield "mcp"
+    if members.get("web_search_options") is not None:
+        yield "web_search"

@@ -1,0 +1,249 @@
+"""The ordered list of policies, and how they are asked.
+
+The first verdict ends the chain here, in the pipeline: no policy has to remember to look whether another has spoken.
+A policy that answers at once is called at once; only one that must wait makes the rest of the chain wait with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from dataclasses import dataclass, field
+from inspect import isawaitable
+from typing import Any, Final, TypeAlias, TypeVar
+
+from extproc.completion import Completion, Decision
+from extproc.exchange import Chunk, Exchange
+from extproc.outcome import Continue, Mutate, Reject, RequestOutcome, Respond
+from extproc.policy import FailureMode, Policy
+
+_log = logging.getLogger(__name__)
+T = TypeVar("T")
+VerdictOutcome: TypeAlias = Reject | Respond
+_WHY_LIMIT: Final = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A policy in its place, with what its entry in the configuration says of it."""
+
+    policy: Policy
+    failure: FailureMode = FailureMode.CLOSED
+    shadow: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one policy said in one phase, for `sluicegate explain`."""
+
+    policy: str
+    phase: str
+    outcome: str
+    code: str = ""
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Course:
+    """What has come of one exchange so far: the chain's mutable half of it."""
+
+    exchange: Exchange
+    decisions: list[Decision] = field(default_factory=list)
+    set_headers: dict[str, str] = field(default_factory=dict)
+    remove_headers: set[str] = field(default_factory=set)
+    body_changed: bool = False
+    steps: list[Step] | None = None
+
+
+class Chain:
+    """The policies of a gateway, in order. Immutable."""
+
+    def __init__(self, links: Iterable[Link], *, timeout: float = 5.0) -> None:
+        """`timeout`: seconds that one policy may be waited for in one phase."""
+        self.links = tuple(links)
+        self._timeout = timeout
+        self._headers = self._overriding("on_request_headers")
+        self._body = self._overriding("on_request_body")
+        self._response = self._overriding("on_response_body")
+        self._settle = self._overriding("on_settle")
+
+    def _overriding(self, hook: str) -> tuple[Link, ...]:
+        return tuple(link for link in self.links if type(link.policy).overrides(hook))
+
+    @property
+    def may_read_responses(self) -> bool:
+        """Whether any policy can ask for response bytes at all."""
+        return bool(self._response)
+
+    def request_headers(self, course: Course) -> VerdictOutcome | None | Awaitable[VerdictOutcome | None]:
+        """Ask every policy about the headers. None: no verdict yet."""
+        return self._ask(self._headers, 0, course, "request_headers", lambda p: p.on_request_headers(course.exchange))
+
+    def request_body(self, course: Course) -> VerdictOutcome | None | Awaitable[VerdictOutcome | None]:
+        """Ask every policy about the call. None: the exchange may go up."""
+        return self._ask(self._body, 0, course, "request_body", lambda p: p.on_request_body(course.exchange))
+
+    async def response_body(self, course: Course, chunk: Chunk) -> bytes:
+        """The chunk as the policies leave it. A policy that fails closed takes the rest of the answer away.
+
+        Raises:
+            Exception: what a policy that is closed raised.
+        """
+        data = chunk.data
+        for link in self._response:
+            try:
+                outcome = link.policy.on_response_body(course.exchange, Chunk(data, chunk.last))
+                if isawaitable(outcome):
+                    outcome = await self._limited(outcome)
+            except Exception as error:
+                self._record_failure(link, error, course)
+                if link.failure is FailureMode.CLOSED:
+                    raise
+                continue
+            if isinstance(outcome, Mutate) and outcome.body is not None and not link.shadow:
+                data = outcome.body
+        return data
+
+    async def settle(self, completion: Completion) -> None:
+        """Tell every policy how it ended. One that fails does not keep the others from knowing."""
+        for link in self._settle:
+            try:
+                pending = link.policy.on_settle(completion)
+                if pending is not None:
+                    await pending
+            except Exception:
+                _log.exception("policy %s failed to settle exchange %s", link.policy.name, completion.id)
+
+    async def start(self) -> None:
+        for link in self.links:
+            await link.policy.start()
+
+    async def stop(self) -> None:
+        for link in reversed(self.links):
+            await link.policy.stop()
+
+    def readiness(self) -> list[str]:
+        """What is missing, by policy; empty when all are ready."""
+        return [
+            f"{link.policy.name}: {missing}" for link in self.links if (missing := link.policy.readiness()) is not None
+        ]
+
+    def _ask(
+        self,
+        links: tuple[Link, ...],
+        first: int,
+        course: Course,
+        phase: str,
+        hook: Callable[[Policy], RequestOutcome | Awaitable[RequestOutcome]],
+    ) -> VerdictOutcome | None | Awaitable[VerdictOutcome | None]:
+        for index in range(first, len(links)):
+            link = links[index]
+            try:
+                outcome = hook(link.policy)
+            except Exception as error:
+                outcome = self._failed(link, error, course)
+            if isawaitable(outcome):
+                return self._wait(outcome, links, index, course, phase, hook)
+            verdict = self._weigh(link, outcome, course, phase)
+            if verdict is not None:
+                return verdict
+        return None
+
+    async def _wait(
+        self,
+        pending: Awaitable[RequestOutcome],
+        links: tuple[Link, ...],
+        index: int,
+        course: Course,
+        phase: str,
+        hook: Callable[[Policy], RequestOutcome | Awaitable[RequestOutcome]],
+    ) -> VerdictOutcome | None:
+        link = links[index]
+        try:
+            outcome = await self._limited(pending)
+        except Exception as error:
+            outcome = self._failed(link, error, course)
+        verdict = self._weigh(link, outcome, course, phase)
+        if verdict is not None:
+            return verdict
+        rest = self._ask(links, index + 1, course, phase, hook)
+        return await rest if isinstance(rest, Coroutine) else rest  # type: ignore[return-value]
+
+    async def _limited(self, pending: Awaitable[T]) -> T:
+        async with asyncio.timeout(self._timeout):
+            return await pending
+
+    def _weigh(self, link: Link, outcome: RequestOutcome, course: Course, phase: str) -> VerdictOutcome | None:
+        """Record what was said, apply what may be applied; a verdict ends the chain."""
+        kind = type(outcome)
+        if course.steps is not None:
+            code = outcome.code if isinstance(outcome, Reject) else ""
+            notes = tuple(course.exchange.take_notes())
+            course.steps.append(Step(link.policy.name, phase, kind.__name__.lower(), code, notes))
+        if kind is Continue:
+            return None
+        if isinstance(outcome, Mutate):
+            if not link.shadow:
+                self._apply(outcome, course)
+            return None
+        code = outcome.code if isinstance(outcome, Reject) else ""
+        why = outcome.why[:_WHY_LIMIT] if isinstance(outcome, Reject) else ""
+        course.decisions.append(Decision(link.policy.name, kind.__name__.lower(), code, why, enforced=not link.shadow))
+        return None if link.shadow else outcome  # type: ignore[return-value]
+
+    @staticmethod
+    def _apply(mutation: Mutate, course: Course) -> None:
+        for name, value in mutation.set_headers:
+            course.set_headers[name.lower()] = value
+        course.remove_headers.update(name.lower() for name in mutation.remove_headers)
+        if mutation.body is not None:
+            course.exchange.body = mutation.body
+            course.body_changed = True
+
+    def _failed(self, link: Link, error: Exception, course: Course) -> RequestOutcome:
+        """What the failure of a policy means. Its exception may quote the request: only its type goes further."""
+        self._record_failure(link, error, course)
+        if link.failure is FailureMode.OPEN or link.shadow:
+            return Continue()
+        return Reject(
+            503,
+            "decision_timeout" if isinstance(error, TimeoutError) else "policy_failed",
+            "The gateway could not decide about this request. Try again later.",
+            retry_after=1.0,
+            why=f"{link.policy.name}: {type(error).__name__}",
+        )
+
+    @staticmethod
+    def _record_failure(link: Link, error: Exception, course: Course) -> None:
+        _log.error(
+            "policy %s failed on exchange %s: %s",
+            link.policy.name,
+            course.exchange.id,
+            type(error).__name__,
+            exc_info=error if not isinstance(error, TimeoutError) else None,
+        )
+        course.decisions.append(
+            Decision(
+                link.policy.name,
+                "failed",
+                "policy_failed",
+                type(error).__name__,
+                enforced=link.failure is FailureMode.CLOSED and not link.shadow,
+            )
+        )
+
+
+def check_order(links: Iterable[Link], host_provides: frozenset[type[Any]]) -> list[str]:
+    """Mistakes in the order of a chain: a policy that needs a fact which nobody before it provides."""
+    known = set(host_provides)
+    mistakes = []
+    for link in links:
+        policy = link.policy
+        mistakes.extend(
+            f"{policy.name} needs {kind.__name__}, which no policy before it provides"
+            for kind in policy.requires
+            if kind not in known
+        )
+        known.update(policy.provides)
+    return mistakes

@@ -1,0 +1,99 @@
+"""What is changed on the way up: headers taken away and set, members of the body set. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+from urllib.parse import quote
+
+from extproc.call import Call, Operation, OutputCeiling
+from extproc.calls import output_field
+from extproc.catalogue import Target
+from extproc.exchange import Headers
+from extproc.identity import Identity
+from extproc.settings import IdentityHeaders
+
+UPSTREAM_HEADER: Final = "x-sluicegate-upstream"
+"""Envoy's route is chosen by it. Set with the verdict, removed by the route before anything goes up."""
+STREAM_HEADER: Final = "x-sluicegate-stream"
+
+CREDENTIALS: Final = frozenset(
+    {
+        "authorization",
+        "api-key",
+        "x-api-key",
+        "x-goog-api-key",
+        "ocp-apim-subscription-key",
+        "proxy-authorization",
+        "cookie",
+    }
+)
+_INTERNAL_PREFIXES: Final = (
+    "x-sluicegate-",
+    "x-ai-eg-",
+    "x-aigw-",
+    "x-envoy-",
+    "x-ms-client-principal",
+    "x-auth-request-",
+    "x-forwarded-user",
+    "x-forwarded-email",
+    "x-forwarded-groups",
+    "x-forwarded-preferred-username",
+    "x-forwarded-access-token",
+    "x-remote-",
+    "remote-user",
+)
+"""What infrastructure says about a caller: from a client it is a lie."""
+_PROVIDER_ONLY: Final = frozenset({"accept-encoding", "openai-organization", "openai-project", "forwarded"})
+"""Not for an LLM provider: an encoding would hide the usage from the meter, and an organisation would choose who pays."""
+
+
+def removed_headers(
+    headers: Headers, identity_headers: IdentityHeaders, *, to_provider: bool, forward_token: bool
+) -> tuple[str, ...]:
+    """The names of the client's fields that must not go up, of those that are there."""
+    names = set(identity_headers.names())
+    credentials = CREDENTIALS - {"authorization"} if forward_token else CREDENTIALS
+    return tuple(
+        sorted(
+            {
+                name
+                for name, _ in headers
+                if name in names
+                or name in credentials
+                or name.startswith(_INTERNAL_PREFIXES)
+                or (to_provider and (name in _PROVIDER_ONLY or name.startswith("x-forwarded-")))
+            }
+        )
+    )
+
+
+def identity_fields(identity: Identity, names: IdentityHeaders) -> Iterable[tuple[str, str]]:
+    """Who calls, for an upstream that is told. Values are percent-encoded where they are not plain ASCII."""
+    values = (
+        (names.tenant, identity.tenant),
+        (names.user, identity.user),
+        (names.roles, ",".join(sorted(identity.roles))),
+        (names.app, identity.app),
+        (names.department, identity.department),
+    )
+    return ((name, quote(value, safe=" !#$&'()*+,-./:;=?@[]^_`{|}~")) for name, value in values if value)
+
+
+def hides_usage(call: Call) -> bool:
+    """Whether the gateway asks for a usage chunk that the client did not ask for, and must take it out again."""
+    return call.stream and not call.wants_usage and call.operation in (Operation.CHAT, Operation.COMPLETIONS)
+
+
+def member_changes(call: Call, members: dict[str, Any], target: Target, ceiling: OutputCeiling | None) -> dict[str, Any]:
+    """The members of the body to be set before it goes up; empty if the client's own bytes can go."""
+    changes: dict[str, Any] = {}
+    if target.model is not None and "model" in members and members["model"] != target.model:
+        changes["model"] = target.model
+    elif target.model is not None and "model" not in members and "/deployments/" not in target.path:
+        changes["model"] = target.model
+    if hides_usage(call):
+        changes["stream_options"] = {**(members.get("stream_options") or {}), "include_usage": True}
+    if ceiling is not None and call.max_output is None and (field := output_field(call.operation)) is not None:
+        changes[field] = ceiling.tokens
+    return changes

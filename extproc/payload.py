@@ -1,0 +1,115 @@
+"""Reading JSON bodies strictly.
+
+Parsers disagree about duplicate keys, NaN, encodings and depth; a gateway that reads a body one way while the upstream
+reads it another decides about a request that nobody sends. So whatever is ambiguous is refused, and the bytes that were
+judged are the bytes that go up.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final, NoReturn
+
+import msgspec
+import orjson
+
+MAX_DEPTH: Final = 64
+_BOM: Final = b"\xef\xbb\xbf"
+
+
+class PayloadError(ValueError):
+    """The body is not one unambiguous JSON object. `code` is stable, the message is for the caller."""
+
+    def __init__(self, code: str, message: str, param: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.param = param
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise PayloadError("duplicate_key", "The request body holds a JSON object in which a key stands twice.")
+    return members
+
+
+def _constant(_: str) -> NoReturn:
+    raise PayloadError("invalid_json", "The request body is not valid JSON: NaN and Infinity are no JSON numbers.")
+
+
+def _number(text: str) -> float:
+    value = float(text)
+    if value in (float("inf"), float("-inf")):
+        raise PayloadError("invalid_json", "The request body holds a number out of range.")
+    return value
+
+
+_decoder: Final = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant, parse_float=_number)
+
+
+def read_object(body: bytes) -> dict[str, Any]:
+    """The body as one JSON object (RFC 8259, UTF-8 without a byte-order mark, no duplicate keys, bounded depth).
+
+    Raises:
+        PayloadError: `empty_body`, `not_utf8`, `invalid_json`, `duplicate_key`, `too_deep` or `not_an_object`.
+    """
+    if not body:
+        raise PayloadError("empty_body", "The request has no body; a JSON object was expected.")
+    if body.startswith(_BOM):
+        raise PayloadError("not_utf8", "The request body begins with a byte-order mark; plain UTF-8 was expected.")
+    try:
+        text = body.decode("utf-8")
+    except UnicodeDecodeError:
+        raise PayloadError("not_utf8", "The request body is not valid UTF-8.") from None
+    try:
+        value = _decoder.decode(text)
+    except RecursionError:
+        raise PayloadError("too_deep", "The request body is nested too deeply.") from None
+    except PayloadError:
+        raise
+    except ValueError:
+        # The parser's own message may quote the body.
+        raise PayloadError("invalid_json", "The request body is not valid JSON.") from None
+    if not isinstance(value, dict):
+        raise PayloadError("not_an_object", "The request body is not a JSON object.")
+    _check_depth(value, text)
+    if "\\u" in text:
+        _check_surrogates(body)
+    return value
+
+
+def _check_depth(value: dict[str, Any], text: str) -> None:
+    """Walk the containers only if there are enough brackets for the limit to be passed at all."""
+    if text.count("{") + text.count("[") <= MAX_DEPTH:
+        return
+    level: list[Any] = [value]
+    for _ in range(MAX_DEPTH):
+        level = [
+            child
+            for container in level
+            for child in (container.values() if isinstance(container, dict) else container)
+            if isinstance(child, dict | list) and child
+        ]
+        if not level:
+            return
+    raise PayloadError("too_deep", f"The request body is nested more than {MAX_DEPTH} levels deep.")
+
+
+def _check_surrogates(body: bytes) -> None:
+    """Python's parser lets an escaped lone surrogate pass, and then cannot encode it; orjson refuses it."""
+    try:
+        orjson.loads(body)
+    except ValueError:
+        raise PayloadError("not_utf8", "The request body holds an escaped half of a surrogate pair.") from None
+
+
+def with_members(body: bytes, changes: dict[str, Any]) -> bytes:
+    """The object in `body` with these members set; every other member keeps its very bytes and place.
+
+    `body` has been read by `read_object`. New members come first, so that they stand where a person would look.
+    """
+    raw = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+    changed = {key: msgspec.Raw(msgspec.json.encode(value)) for key, value in changes.items()}
+    new = {key: value for key, value in changed.items() if key not in raw}
+    return msgspec.json.encode({**new, **raw, **{key: changed[key] for key in changed if key in raw}})
