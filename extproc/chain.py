@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Iterable, Iterator
 from dataclasses import dataclass, field
 from inspect import isawaitable
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, Final, Literal, TypeAlias, TypeVar, assert_never
 
 from extproc.completion import Completion, Decision
 from extproc.exchange import Chunk, Exchange
@@ -21,6 +21,8 @@ from extproc.policy import FailureMode, Policy
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
 VerdictOutcome: TypeAlias = Reject | Respond
+Asked: TypeAlias = VerdictOutcome | Awaitable[VerdictOutcome | None] | None
+Hook: TypeAlias = Literal["on_request_headers", "on_request_body"]
 _WHY_LIMIT: Final = 300
 
 
@@ -52,6 +54,7 @@ class Course:
     decisions: list[Decision] = field(default_factory=list)
     set_headers: dict[str, str] = field(default_factory=dict)
     remove_headers: set[str] = field(default_factory=set)
+    members: dict[str, Any] = field(default_factory=dict)
     body_changed: bool = False
     steps: list[Step] | None = None
 
@@ -76,13 +79,13 @@ class Chain:
         """Whether any policy can ask for response bytes at all."""
         return bool(self._response)
 
-    def request_headers(self, course: Course) -> VerdictOutcome | None | Awaitable[VerdictOutcome | None]:
+    def request_headers(self, course: Course) -> Asked:
         """Ask every policy about the headers. None: no verdict yet."""
-        return self._ask(self._headers, 0, course, "request_headers", lambda p: p.on_request_headers(course.exchange))
+        return self._ask(iter(self._headers), course, "on_request_headers")
 
-    def request_body(self, course: Course) -> VerdictOutcome | None | Awaitable[VerdictOutcome | None]:
+    def request_body(self, course: Course) -> Asked:
         """Ask every policy about the call. None: the exchange may go up."""
-        return self._ask(self._body, 0, course, "request_body", lambda p: p.on_request_body(course.exchange))
+        return self._ask(iter(self._body), course, "on_request_body")
 
     async def response_body(self, course: Course, chunk: Chunk) -> bytes:
         """The chunk as the policies leave it. A policy that fails closed takes the rest of the answer away.
@@ -129,74 +132,62 @@ class Chain:
             f"{link.policy.name}: {missing}" for link in self.links if (missing := link.policy.readiness()) is not None
         ]
 
-    def _ask(
-        self,
-        links: tuple[Link, ...],
-        first: int,
-        course: Course,
-        phase: str,
-        hook: Callable[[Policy], RequestOutcome | Awaitable[RequestOutcome]],
-    ) -> VerdictOutcome | None | Awaitable[VerdictOutcome | None]:
-        for index in range(first, len(links)):
-            link = links[index]
+    def _ask(self, links: Iterator[Link], course: Course, hook: Hook) -> Asked:
+        for link in links:
             try:
-                outcome = hook(link.policy)
+                outcome = getattr(link.policy, hook)(course.exchange)
             except Exception as error:
                 outcome = self._failed(link, error, course)
             if isawaitable(outcome):
-                return self._wait(outcome, links, index, course, phase, hook)
-            verdict = self._weigh(link, outcome, course, phase)
+                return self._wait(outcome, link, links, course, hook)
+            verdict = self._weigh(link, outcome, course, hook)
             if verdict is not None:
                 return verdict
         return None
 
     async def _wait(
-        self,
-        pending: Awaitable[RequestOutcome],
-        links: tuple[Link, ...],
-        index: int,
-        course: Course,
-        phase: str,
-        hook: Callable[[Policy], RequestOutcome | Awaitable[RequestOutcome]],
+        self, pending: Awaitable[RequestOutcome], link: Link, links: Iterator[Link], course: Course, hook: Hook
     ) -> VerdictOutcome | None:
-        link = links[index]
         try:
             outcome = await self._limited(pending)
         except Exception as error:
             outcome = self._failed(link, error, course)
-        verdict = self._weigh(link, outcome, course, phase)
+        verdict = self._weigh(link, outcome, course, hook)
         if verdict is not None:
             return verdict
-        rest = self._ask(links, index + 1, course, phase, hook)
-        return await rest if isinstance(rest, Coroutine) else rest  # type: ignore[return-value]
+        rest = self._ask(links, course, hook)
+        return await rest if isawaitable(rest) else rest
 
     async def _limited(self, pending: Awaitable[T]) -> T:
         async with asyncio.timeout(self._timeout):
             return await pending
 
-    def _weigh(self, link: Link, outcome: RequestOutcome, course: Course, phase: str) -> VerdictOutcome | None:
+    def _weigh(self, link: Link, outcome: RequestOutcome, course: Course, hook: Hook) -> VerdictOutcome | None:
         """Record what was said, apply what may be applied; a verdict ends the chain."""
-        kind = type(outcome)
         if course.steps is not None:
-            code = outcome.code if isinstance(outcome, Reject) else ""
-            notes = tuple(course.exchange.take_notes())
-            course.steps.append(Step(link.policy.name, phase, kind.__name__.lower(), code, notes))
-        if kind is Continue:
-            return None
-        if isinstance(outcome, Mutate):
-            if not link.shadow:
-                self._apply(outcome, course)
-            return None
-        code = outcome.code if isinstance(outcome, Reject) else ""
-        why = outcome.why[:_WHY_LIMIT] if isinstance(outcome, Reject) else ""
-        course.decisions.append(Decision(link.policy.name, kind.__name__.lower(), code, why, enforced=not link.shadow))
-        return None if link.shadow else outcome  # type: ignore[return-value]
+            course.steps.append(_step(link, outcome, course, hook))
+        match outcome:
+            case Continue():
+                return None
+            case Mutate():
+                if not link.shadow:
+                    self._apply(outcome, course)
+                return None
+            case Reject(code=code, why=why):
+                decision = Decision(link.policy.name, "reject", code, why[:_WHY_LIMIT], enforced=not link.shadow)
+            case Respond():
+                decision = Decision(link.policy.name, "respond", enforced=not link.shadow)
+            case never:
+                assert_never(never)
+        course.decisions.append(decision)
+        return None if link.shadow else outcome
 
     @staticmethod
     def _apply(mutation: Mutate, course: Course) -> None:
         for name, value in mutation.set_headers:
             course.set_headers[name.lower()] = value
         course.remove_headers.update(name.lower() for name in mutation.remove_headers)
+        course.members.update(mutation.members)
         if mutation.body is not None:
             course.exchange.body = mutation.body
             course.body_changed = True
@@ -234,10 +225,16 @@ class Chain:
         )
 
 
+def _step(link: Link, outcome: RequestOutcome, course: Course, hook: Hook) -> Step:
+    code = outcome.code if isinstance(outcome, Reject) else ""
+    notes = tuple(course.exchange.take_notes())
+    return Step(link.policy.name, hook.removeprefix("on_"), type(outcome).__name__.lower(), code, notes)
+
+
 def check_order(links: Iterable[Link], host_provides: frozenset[type[Any]]) -> list[str]:
     """Mistakes in the order of a chain: a policy that needs a fact which nobody before it provides."""
     known = set(host_provides)
-    mistakes = []
+    mistakes: list[str] = []
     for link in links:
         policy = link.policy
         mistakes.extend(

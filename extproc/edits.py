@@ -88,10 +88,11 @@ def hides_usage(call: Call) -> bool:
 def member_changes(call: Call, members: dict[str, Any], target: Target, ceiling: OutputCeiling | None) -> dict[str, Any]:
     """The members of the body to be set before it goes up; empty if the client's own bytes can go."""
     changes: dict[str, Any] = {}
-    if target.model is not None and "model" in members and members["model"] != target.model:
-        changes["model"] = target.model
-    elif target.model is not None and "model" not in members and "/deployments/" not in target.path:
-        changes["model"] = target.model
+    if target.model is not None:
+        # Where the path names the deployment, a body without a model is complete.
+        unnamed = "model" not in members
+        if members.get("model") != target.model and not (unnamed and "/deployments/" in target.path):
+            changes["model"] = target.model
     if hides_usage(call):
         changes["stream_options"] = {**(members.get("stream_options") or {}), "include_usage": True}
     if ceiling is not None and call.max_output is None and (field := output_field(call.operation)) is not None:

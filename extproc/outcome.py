@@ -21,12 +21,14 @@ CONTINUE: Final = Continue()
 class Mutate:
     """No objection, and these changes. Later policies see them.
 
-    On the request, `set_headers` replaces fields and `remove_headers` removes them on the way up; `body` replaces the
-    body (the host keeps `content-length` right). On the response, `body` replaces the chunk.
+    On the request, `set_headers` replaces fields and `remove_headers` removes them on the way up; `members` sets members
+    of the JSON body and leaves the bytes of all others alone; `body` replaces the body (the host keeps `content-length`
+    right). On the response, `body` replaces the chunk.
     """
 
     set_headers: tuple[tuple[str, str], ...] = ()
     remove_headers: tuple[str, ...] = ()
+    members: tuple[tuple[str, object], ...] = ()
     body: bytes | None = None
 
 

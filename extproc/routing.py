@@ -32,7 +32,7 @@ def choose(endpoint: Endpoint, call: Call, request: Request, catalogue: Catalogu
         return Target(agent.name, _with_query(agent.base_path + (endpoint.rest or "/"), request.query)) if agent else None
     if endpoint.operation is Operation.OPAQUE:
         return _opaque(endpoint, request, catalogue)
-    if call.model is None:
+    if call.model is None or endpoint.operation is Operation.MODEL:
         return None
     found = catalogue.find(endpoint.dialect, call.model)
     return _llm(endpoint, request, call.model, *found) if found else None

@@ -1,0 +1,166 @@
+"""From an entry of Envoy's gRPC access log to a `Completion`. Pure.
+
+Envoy writes one entry for each request, however it ends. Two meters may have left their counts in it: our own
+`usage.lua` (namespace `sluicegate.usage`) and Envoy AI Gateway (`io.envoy.ai_gateway`). Where both did, AI Gateway's are
+taken: it has translated the provider's own answer. Our count of content chunks stands in every case.
+
+Sources: envoy/data/accesslog/v3/accesslog.proto; Envoy's response code details; AI Gateway's `llmRequestCosts`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from extproc.catalogue import Target
+from extproc.completion import Completion, EndedBy, Ending, Meter, Usage, Verdict
+from extproc.protos import AccessLogType, HTTPAccessLogEntry, Message
+from extproc.travel import AI_GATEWAY_NAMESPACE, NAMESPACE, USAGE_NAMESPACE, Travel
+
+_FINAL_TYPES: Final = frozenset({AccessLogType.Value("NotSet"), AccessLogType.Value("DownstreamEnd")})
+_METHODS: Final = HTTPAccessLogEntry.DESCRIPTOR.file.pool.FindEnumTypeByName("envoy.config.core.v3.RequestMethod")
+_AI_GATEWAY_KEYS: Final = {
+    "input": "llm_input_token",
+    "output": "llm_output_token",
+    "total": "llm_total_token",
+    "cached_input": "llm_cached_input_token",
+    "cache_write": "llm_cache_creation_input_token",
+    "reasoning": "llm_reasoning_token",
+}
+_LUA_KEYS: Final = {name: name for name in _AI_GATEWAY_KEYS}
+_MAX_COUNT: Final = 2**53
+_CLIENT_FLAGS: Final = frozenset({"downstream_connection_termination", "downstream_remote_reset"})
+_TIMEOUT_FLAGS: Final = frozenset(
+    {"stream_idle_timeout", "upstream_request_timeout", "duration_timeout", "upstream_max_stream_duration_reached"}
+)
+_UNAVAILABLE_FLAGS: Final = frozenset(
+    {"failed_local_healthcheck", "no_healthy_upstream", "upstream_connection_failure", "upstream_overflow"}
+    | {"no_route_found", "no_cluster_found", "dns_resolution_failed", "upstream_retry_limit_exceeded"}
+)
+_UPSTREAM_FLAGS: Final = frozenset(
+    {"upstream_connection_termination", "upstream_remote_reset", "local_reset", "upstream_protocol_error"}
+)
+
+
+def read_entry(entry: Message, travel: Travel) -> Completion | None:
+    """The completion of one entry; None for entries that do not end a request (a stream's beginning, periodic ones)."""
+    common = entry.common_properties
+    if common.access_log_type not in _FINAL_TYPES:
+        return None
+    metadata = common.metadata.filter_metadata
+    ours, lua, gateway = (
+        _scalars(metadata[name]) if name in metadata else {}
+        for name in (NAMESPACE, USAGE_NAMESPACE, AI_GATEWAY_NAMESPACE)
+    )
+    luggage = travel.unpack(str(ours.get("facts", ""))) if "facts" in ours else None
+    facts = luggage.facts if luggage else {}
+    verdict = _verdict(ours.get("verdict"))
+    flags = tuple(field.name for field, value in common.response_flags.ListFields() if value is True)
+    request, response = entry.request, entry.response
+    details = response.response_code_details
+    ending, ended_by = classify(verdict, frozenset(flags), details, answered=bool(common.upstream_cluster))
+    target = facts.get(Target)
+    return Completion(
+        id=luggage.exchange_id if luggage else common.stream_id or request.request_id,
+        request_id=request.request_id or common.stream_id,
+        method=_METHODS.values_by_number[request.request_method].name if request.request_method else "",
+        path=(request.original_path or request.path).partition("?")[0][:512],
+        status=response.response_code.value,
+        verdict=verdict,
+        ending=ending,
+        ended_by=ended_by,
+        started=_time(common.start_time),
+        duration=_seconds(common.duration) or 0.0,
+        first_byte=_seconds(common.time_to_first_downstream_tx_byte)
+        if common.HasField("time_to_first_downstream_tx_byte")
+        else None,
+        bytes_in=request.request_body_bytes,
+        bytes_out=response.response_body_bytes,
+        usage=_usage(gateway, _AI_GATEWAY_KEYS, Meter.AI_GATEWAY) or _usage(lua, _LUA_KEYS, Meter.LUA),
+        output_floor=_count(lua.get("chunks")),
+        upstream=target.upstream if target and verdict is Verdict.ALLOW else None,
+        response_model=_text(gateway.get("response_model")) or _text(lua.get("model")),
+        backend=_text(gateway.get("ai_service_backend_name")) or _text(gateway.get("backend_name")),
+        decisions=luggage.decisions if luggage else (),
+        flags=flags,
+        details=details[:200],
+        facts=facts,
+    )
+
+
+def classify(verdict: Verdict, flags: frozenset[str], details: str, *, answered: bool) -> tuple[Ending, EndedBy]:
+    """How the exchange ended and who ended it.
+
+    `answered`: an upstream was chosen. Order matters: a client that left explains whatever followed.
+    """
+    if flags & _CLIENT_FLAGS or details.startswith("downstream_remote_disconnect"):
+        return Ending.CLIENT_GONE, EndedBy.CLIENT
+    if verdict is Verdict.REJECT:
+        return Ending.REJECTED, EndedBy.POLICY
+    if verdict is Verdict.RESPOND:
+        return Ending.RESPONDED, EndedBy.POLICY
+    if flags & _TIMEOUT_FLAGS or "timeout" in details:
+        return Ending.TIMED_OUT, EndedBy.GATEWAY
+    if details.startswith("upstream_reset_after_response_started"):
+        return Ending.UPSTREAM_CUT, EndedBy.UPSTREAM
+    if details == "via_upstream":
+        cut = flags & _UPSTREAM_FLAGS
+        return (Ending.UPSTREAM_CUT if cut else Ending.ANSWERED), EndedBy.UPSTREAM
+    if flags & (_UNAVAILABLE_FLAGS | _UPSTREAM_FLAGS) or details.startswith("upstream_reset_before_response_started"):
+        return Ending.UPSTREAM_UNAVAILABLE, EndedBy.UPSTREAM
+    if verdict is Verdict.ALLOW and answered:
+        return Ending.ANSWERED, EndedBy.UPSTREAM
+    return Ending.REFUSED, EndedBy.GATEWAY
+
+
+def _scalars(struct: Message) -> dict[str, Any]:
+    readers: Mapping[str, Callable[[Message], Any]] = _READERS
+    values = {}
+    for name, value in struct.fields.items():
+        reader = readers.get(value.WhichOneof("kind"))
+        if reader is not None:
+            values[name] = reader(value)
+    return values
+
+
+_READERS: Final[Mapping[str, Callable[[Message], Any]]] = {
+    "string_value": lambda value: value.string_value,
+    "number_value": lambda value: value.number_value,
+    "bool_value": lambda value: value.bool_value,
+}
+
+
+def _usage(values: Mapping[str, Any], keys: Mapping[str, str], meter: Meter) -> Usage | None:
+    """The counts under these keys, or None if neither input nor output was counted."""
+    if keys["input"] not in values and keys["output"] not in values:
+        return None
+    counts = {name: _count(values.get(key)) for name, key in keys.items()}
+    return Usage(**counts, meter=meter)
+
+
+def _count(value: object) -> int:
+    """A count out of a Struct, where every number is a double. What is no count is none."""
+    if isinstance(value, float) and 0 <= value <= _MAX_COUNT:
+        return int(value)
+    return 0
+
+
+def _text(value: object) -> str | None:
+    return value[:256] if isinstance(value, str) and value else None
+
+
+def _verdict(value: object) -> Verdict:
+    try:
+        return Verdict(value)
+    except ValueError:
+        return Verdict.NONE
+
+
+def _seconds(duration: Message) -> float | None:
+    seconds: float = duration.seconds + duration.nanos / 1e9
+    return seconds
+
+
+def _time(timestamp: Message) -> datetime:
+    return datetime.fromtimestamp(timestamp.seconds, UTC).replace(microsecond=timestamp.nanos // 1000)

@@ -1,0 +1,182 @@
+"""From a request to a verdict: understand, ask the chain, choose the target, prepare what goes up.
+
+No Envoy and no protobuf here: the same gate serves the conversation with Envoy and `sluicegate explain`. Every step
+answers at once unless a policy must wait.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from inspect import isawaitable
+from typing import Any, Final, TypeAlias, TypeVar
+
+from extproc.call import Call, Endpoint, OutputCeiling, Payload
+from extproc.calls import read_call, without_payload
+from extproc.catalogue import Catalogue, Target
+from extproc.chain import Chain, Course, VerdictOutcome
+from extproc.completion import Decision
+from extproc.edits import STREAM_HEADER, UPSTREAM_HEADER, identity_fields, member_changes, removed_headers
+from extproc.endpoints import match
+from extproc.exchange import Request
+from extproc.identity import Identity
+from extproc.outcome import Reject
+from extproc.payload import PayloadError, read_object, with_members
+from extproc.routing import choose
+from extproc.settings import IdentityHeaders
+
+A = TypeVar("A")
+B = TypeVar("B")
+
+HOST_PROVIDES: Final[frozenset[type[Any]]] = frozenset({Endpoint, Call, Payload, Target})
+_JSON: Final = "application/json"
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """The exchange may go up, with these changes. `body` is None where the client's bytes go as they are."""
+
+    target: Target
+    set_headers: tuple[tuple[str, str], ...]
+    remove_headers: tuple[str, ...]
+    body: bytes | None = None
+
+
+Judgement: TypeAlias = Passage | VerdictOutcome
+
+
+def then(value: A | Awaitable[A], step: Callable[[A], B | Awaitable[B]]) -> B | Awaitable[B]:
+    """`step` of a value that is here or still to come. Nothing waits that need not."""
+    if isawaitable(value):
+        return _later(value, step)
+    return step(value)
+
+
+async def _later(value: Awaitable[A], step: Callable[[A], B | Awaitable[B]]) -> B:
+    result = step(await value)
+    return await result if isawaitable(result) else result
+
+
+class Gate:
+    """Shared by all exchanges; holds the chain and what there is to call."""
+
+    def __init__(self, chain: Chain, catalogue: Catalogue, identity_headers: IdentityHeaders) -> None:
+        self.chain = chain
+        self._catalogue = catalogue
+        self._identity_headers = identity_headers
+
+    def headers(self, course: Course) -> Judgement | Awaitable[Judgement | None] | None:
+        """The request line and headers are known. None: the body is needed before there can be a verdict."""
+        endpoint = match(course.exchange.request, self._catalogue)
+        if isinstance(endpoint, Reject):
+            return self._refused(endpoint, course)
+        course.exchange.put(endpoint)
+
+        def asked(verdict: VerdictOutcome | None) -> Judgement | Awaitable[Judgement | None] | None:
+            if verdict is not None or endpoint.has_payload:
+                return verdict
+            return self._decide(without_payload(endpoint, course.exchange.request), course)
+
+        return then(self.chain.request_headers(course), asked)
+
+    def body(self, course: Course, data: bytes) -> Judgement | Awaitable[Judgement]:
+        """The whole body is known."""
+        exchange = course.exchange
+        refusal = _media_type(exchange.request)
+        if refusal is not None:
+            return self._refused(refusal, course)
+        try:
+            members = read_object(data)
+            call = read_call(exchange.need(Endpoint), members)
+        except PayloadError as error:
+            return self._refused(Reject(400, error.code, error.message, param=error.param), course)
+        exchange.body = data
+        exchange.put(Payload(members))
+        return self._decide(call, course)
+
+    def _decide(self, call: Call, course: Course) -> Judgement | Awaitable[Judgement]:
+        exchange = course.exchange
+        exchange.put(call)
+        target = choose(exchange.need(Endpoint), call, exchange.request, self._catalogue)
+        if target is not None:
+            exchange.put(target)
+
+        def asked(verdict: VerdictOutcome | None) -> Judgement:
+            if verdict is not None:
+                return verdict
+            if target is None:
+                # Only after the chain: who may not use a model need not learn whether there is one.
+                return self._refused(_no_such_model(call), course)
+            return self._passage(call, target, course)
+
+        return then(self.chain.request_body(course), asked)
+
+    def _passage(self, call: Call, target: Target, course: Course) -> Passage:
+        exchange = course.exchange
+        request = exchange.request
+        to_provider = target.provider is not None
+        agent = None if to_provider else self._catalogue.agent(target.upstream)
+        upstream = self._catalogue.upstream(target.upstream) if to_provider else None
+        sets = [(UPSTREAM_HEADER, target.upstream), (STREAM_HEADER, "1" if call.stream else "0")]
+        if target.path != (f"{request.path}?{request.query}" if request.query else request.path):
+            sets.append((":path", target.path))
+        identity = exchange.get(Identity)
+        told = upstream.identity_headers if upstream else bool(agent and agent.identity_headers)
+        if identity is not None and told:
+            sets.extend(identity_fields(identity, self._identity_headers))
+        sets.extend(course.set_headers.items())
+        removed = removed_headers(
+            request.headers,
+            self._identity_headers,
+            to_provider=to_provider,
+            forward_token=bool(agent and agent.forward_token),
+        )
+        return Passage(
+            target,
+            tuple(sets),
+            tuple(sorted(course.remove_headers.union(removed))),
+            self._edited_body(call, target, course),
+        )
+
+    @staticmethod
+    def _edited_body(call: Call, target: Target, course: Course) -> bytes | None:
+        exchange = course.exchange
+        payload = exchange.get(Payload)
+        if payload is None or exchange.body is None:
+            return None
+        changes = member_changes(call, payload.members, target, exchange.get(OutputCeiling))
+        changes.update(course.members)
+        if changes:
+            return with_members(exchange.body, changes)
+        return exchange.body if course.body_changed else None
+
+    @staticmethod
+    def _refused(refusal: Reject, course: Course) -> Reject:
+        course.decisions.append(Decision("gateway", "reject", refusal.code, refusal.why))
+        return refusal
+
+
+def _media_type(request: Request) -> Reject | None:
+    """JSON, in plain UTF-8: nothing that would make the upstream read other bytes than were judged."""
+    if request.headers.get("content-encoding") not in (None, "identity"):
+        return Reject(415, "unsupported_content_encoding", "Send the request body without a content encoding.")
+    kinds = request.headers.all("content-type")
+    media, _, parameters = kinds[0].partition(";") if len(kinds) == 1 else ("", "", "")
+    if media.strip().lower() != _JSON:
+        return Reject(415, "unsupported_media_type", "Send the request body as `content-type: application/json`.")
+    for parameter in parameters.split(";"):
+        name, _, value = parameter.strip().partition("=")
+        if name.lower() == "charset" and value.strip('"').lower() not in ("utf-8", "utf8"):
+            return Reject(415, "unsupported_charset", "Send the request body in UTF-8.")
+    return None
+
+
+def _no_such_model(call: Call) -> Reject:
+    if call.model is None:
+        return Reject(404, "unknown_endpoint", "This gateway has no such endpoint.")
+    return Reject(
+        404,
+        "model_not_found",
+        "No upstream of this gateway serves this model for this API. `GET /v1/models` lists what you may use.",
+        param="model",
+    )

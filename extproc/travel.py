@@ -1,0 +1,113 @@
+"""How facts travel from the decision to the settlement: through Envoy, as dynamic metadata.
+
+No state stays in the process between the two, so any worker settles any exchange. The facts are one JSON text in the
+namespace `sluicegate` (a protobuf `Struct` of many fields would cost more to build than the decision); beside it stand
+the few scalars that Envoy itself or `usage.lua` reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+
+from extproc.call import Call, Operation, OutputCeiling
+from extproc.catalogue import Target
+from extproc.completion import Decision, Verdict
+from extproc.edits import hides_usage
+from extproc.exchange import Exchange
+from extproc.identity import Identity
+
+NAMESPACE: Final = "sluicegate"
+USAGE_NAMESPACE: Final = "sluicegate.usage"
+AI_GATEWAY_NAMESPACE: Final = "io.envoy.ai_gateway"
+
+_METERS: Final[Mapping[Operation, str]] = {
+    Operation.CHAT: "openai_chat",
+    Operation.COMPLETIONS: "openai_completions",
+    Operation.RESPONSES: "openai_responses",
+    Operation.EMBEDDINGS: "openai_embeddings",
+    Operation.MESSAGES: "anthropic_messages",
+}
+_HOST_TRAVELLERS: Final[tuple[type[Any], ...]] = (Identity, Call, Target, OutputCeiling)
+
+
+@dataclass(frozen=True, slots=True)
+class Luggage:
+    """What the metadata of one exchange told."""
+
+    exchange_id: str
+    decisions: tuple[Decision, ...]
+    facts: dict[type[Any], Any]
+
+
+class _Wire(msgspec.Struct):
+    id: str
+    decisions: tuple[Decision, ...] = ()
+    facts: dict[str, msgspec.Raw] = msgspec.field(default_factory=dict)
+
+
+_encoder: Final = msgspec.json.Encoder()
+_decoder: Final = msgspec.json.Decoder(_Wire)
+
+
+class Travel:
+    """Packs and unpacks the facts that travel: the host's own, and those that policies say they provide."""
+
+    def __init__(self, kinds: Iterable[type[Any]] = ()) -> None:
+        """`kinds`: fact types of policies. A type that msgspec cannot decode does not travel.
+
+        Raises:
+            ValueError: two types have the same name.
+        """
+        self._decoders: dict[str, msgspec.json.Decoder[Any]] = {}
+        self._names: dict[type[Any], str] = {}
+        for kind in dict.fromkeys((*_HOST_TRAVELLERS, *kinds)):
+            name = kind.__name__
+            if name in self._decoders:
+                raise ValueError(f"two kinds of fact are called {name}")
+            self._decoders[name] = msgspec.json.Decoder(kind)
+            self._names[kind] = name
+
+    def pack(self, exchange: Exchange, decisions: Iterable[Decision]) -> str:
+        """The facts and decisions of an exchange, as JSON text."""
+        facts: dict[str, Any] = {}
+        for fact in exchange.facts():
+            name = self._names.get(type(fact))
+            if name is not None:
+                facts[name] = fact.travelling() if isinstance(fact, Identity) else fact
+        return _encoder.encode({"id": exchange.id, "decisions": tuple(decisions), "facts": facts}).decode()
+
+    def unpack(self, text: str) -> Luggage | None:
+        """The luggage in `text`, or None if it is none. Facts of unknown types are left out."""
+        try:
+            wire = _decoder.decode(text)
+            facts = [self._decoders[name].decode(raw) for name, raw in wire.facts.items() if name in self._decoders]
+        except msgspec.MsgspecError:
+            return None
+        return Luggage(wire.id, wire.decisions, {type(fact): fact for fact in facts})
+
+
+def scalars(exchange: Exchange, verdict: Verdict) -> dict[str, str | bool]:
+    """What Envoy (guard, header formatting, other access logs) and `usage.lua` read from the namespace."""
+    values: dict[str, str | bool] = {"verdict": verdict.value, "exchange": exchange.id}
+    identity = exchange.get(Identity)
+    if identity is not None:
+        values["tenant"] = identity.tenant
+        values["user"] = identity.user
+    call = exchange.get(Call)
+    if call is not None:
+        values["operation"] = call.operation.value
+        if call.model is not None:
+            values["model"] = call.model
+        meter = _METERS.get(call.operation)
+        if meter is not None and verdict is Verdict.ALLOW:
+            values["meter"] = meter
+            values["stream"] = call.stream
+            values["hide_usage"] = hides_usage(call)
+    target = exchange.get(Target)
+    if target is not None:
+        values["upstream"] = target.upstream
+    return values
