@@ -1,0 +1,1 @@
+"""What the gateway is tried against and measured with: the upstream simulator, load scenarios, benchmarks."""
