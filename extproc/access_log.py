@@ -29,6 +29,7 @@ _AI_GATEWAY_KEYS: Final = {
     "reasoning": "llm_reasoning_token",
 }
 _LUA_KEYS: Final = {name: name for name in _AI_GATEWAY_KEYS}
+_VERDICTS: Final = {verdict.value: verdict for verdict in Verdict}
 _MAX_COUNT: Final = 2**53
 _CLIENT_FLAGS: Final = frozenset({"downstream_connection_termination", "downstream_remote_reset"})
 _TIMEOUT_FLAGS: Final = frozenset(
@@ -151,10 +152,7 @@ def _text(value: object) -> str | None:
 
 
 def _verdict(value: object) -> Verdict:
-    try:
-        return Verdict(value)
-    except ValueError:
-        return Verdict.NONE
+    return _VERDICTS.get(value, Verdict.NONE) if isinstance(value, str) else Verdict.NONE
 
 
 def _seconds(duration: Message) -> float | None:

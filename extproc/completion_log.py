@@ -38,7 +38,7 @@ def record(completion: Completion) -> dict[str, Any]:
         "output_floor": completion.output_floor or None,
         "flags": list(completion.flags) or None,
         "details": completion.details or None,
-        "decisions": [decision for decision in completion.decisions] or None,
+        "decisions": list(completion.decisions) or None,
     }
     if identity is not None:
         values |= {

@@ -45,8 +45,11 @@ class Passage:
 Judgement: TypeAlias = Passage | VerdictOutcome
 
 
-def then(value: A | Awaitable[A], step: Callable[[A], B | Awaitable[B]]) -> B | Awaitable[B]:
-    """`step` of a value that is here or still to come. Nothing waits that need not."""
+def then(value: Any, step: Callable[[A], B | Awaitable[B]]) -> B | Awaitable[B]:
+    """`step` of a value (an `A`) that is here or still to come (an `Awaitable[A]`). Nothing waits that need not.
+
+    `value` is Any because no type checker infers `A` from such a union when `A` is itself one.
+    """
     if isawaitable(value):
         return _later(value, step)
     return step(value)

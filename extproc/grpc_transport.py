@@ -1,0 +1,164 @@
+"""The reference transport: `grpc.aio`.
+
+Two of its habits shape this file. A handler that returns ends the stream with status OK, which Envoy takes for leave to
+carry on without us; so every way out of `_process` but one is an abort. And when the peer goes away `read` just returns
+EOF, while the first `await` in a `finally` is cancelled; so nothing that must happen hangs on the end of a handler.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+from inspect import isawaitable
+from pathlib import Path
+from typing import Any, Final
+
+import grpc
+from grpc.aio import EOF, ServicerContext
+from grpc_health.v1 import health_pb2
+
+from extproc.conversation import ProtocolError
+from extproc.protos import (
+    ACCESS_LOGS,
+    PROCESS,
+    Message,
+    ProcessingRequest,
+    ProcessingResponse,
+    StreamAccessLogsMessage,
+    StreamAccessLogsResponse,
+)
+from extproc.transport import MAX_MESSAGE_BYTES, Services
+
+_log = logging.getLogger(__name__)
+_HEALTH_INTERVAL: Final = 1.0
+_OPTIONS: Final = (
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.so_reuseport", 0),
+)
+
+
+class GrpcTransport:
+    """Serves `Services` over grpc.aio."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._server: Any = None
+        self._socket: Path | None = None
+
+    async def start(self, address: str) -> str:
+        server = grpc.aio.server(options=_OPTIONS)
+        server.add_generic_rpc_handlers((self._handlers(),))
+        if address.startswith("unix:"):
+            self._socket = Path(address.removeprefix("unix:"))
+            _clear(self._socket)
+        try:
+            port = server.add_insecure_port(address)
+        except RuntimeError as error:
+            raise OSError(f"cannot listen on {address}") from error
+        await server.start()
+        if self._socket is not None:
+            # Whoever can connect can ask for verdicts and write completions.
+            os.chmod(self._socket, 0o600)
+        self._server = server
+        return address if self._socket else f"{address.rpartition(':')[0]}:{port}"
+
+    async def stop(self, grace: float) -> None:
+        if self._server is not None:
+            await self._server.stop(grace)
+        if self._socket is not None:
+            with contextlib.suppress(FileNotFoundError):
+                self._socket.unlink()
+
+    def _handlers(self) -> grpc.GenericRpcHandler:
+        process = grpc.stream_stream_rpc_method_handler(
+            self._process,
+            request_deserializer=ProcessingRequest.FromString,
+            response_serializer=ProcessingResponse.SerializeToString,
+        )
+        logs = grpc.stream_unary_rpc_method_handler(
+            self._access_logs,
+            request_deserializer=StreamAccessLogsMessage.FromString,
+            response_serializer=StreamAccessLogsResponse.SerializeToString,
+        )
+        check = grpc.unary_unary_rpc_method_handler(
+            self._check,
+            request_deserializer=health_pb2.HealthCheckRequest.FromString,
+            response_serializer=health_pb2.HealthCheckResponse.SerializeToString,
+        )
+        watch = grpc.unary_stream_rpc_method_handler(
+            self._watch,
+            request_deserializer=health_pb2.HealthCheckRequest.FromString,
+            response_serializer=health_pb2.HealthCheckResponse.SerializeToString,
+        )
+        return _Routes({PROCESS: process, ACCESS_LOGS: logs, _CHECK: check, _WATCH: watch})
+
+    async def _process(self, _: object, context: ServicerContext[Any, Any]) -> None:
+        conversation = self._services.converse()
+        while not conversation.is_over:
+            message = await context.read()
+            if message is EOF:
+                break
+            try:
+                reply = conversation.receive(message)
+                if isawaitable(reply):
+                    reply = await reply
+            except ProtocolError as error:
+                _log.error("ext_proc: %s", error)
+                await context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
+            except Exception:
+                _log.exception("ext_proc: a conversation failed")
+                await context.abort(grpc.StatusCode.INTERNAL, "the conversation failed")
+            await context.write(reply)
+        if not conversation.may_end:
+            await context.abort(grpc.StatusCode.ABORTED, "the stream ended before the verdict")
+
+    async def _access_logs(self, _: object, context: ServicerContext[Any, Any]) -> Message:
+        while (message := await context.read()) is not EOF:
+            self._services.log(message)
+        return StreamAccessLogsResponse()
+
+    def _status(self) -> Message:
+        serving = health_pb2.HealthCheckResponse.SERVING
+        status = serving if self._services.healthy() else health_pb2.HealthCheckResponse.NOT_SERVING
+        return health_pb2.HealthCheckResponse(status=status)
+
+    async def _check(self, request: Message, context: ServicerContext[Any, Any]) -> Message:
+        if request.service not in _SERVICES:
+            await context.abort(grpc.StatusCode.NOT_FOUND, "unknown service")
+        return self._status()
+
+    async def _watch(self, request: Message, context: ServicerContext[Any, Any]) -> None:
+        last = None
+        while True:
+            response = self._status()
+            if request.service not in _SERVICES:
+                response.status = health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
+            if response != last:
+                await context.write(response)
+                last = response
+            await asyncio.sleep(_HEALTH_INTERVAL)
+
+
+_CHECK: Final = "/grpc.health.v1.Health/Check"
+_WATCH: Final = "/grpc.health.v1.Health/Watch"
+_SERVICES: Final = frozenset({"", PROCESS.split("/")[1], ACCESS_LOGS.split("/")[1]})
+
+
+class _Routes(grpc.GenericRpcHandler):
+    """Method handlers by path."""
+
+    def __init__(self, handlers: dict[str, Any]) -> None:
+        self._by_path = handlers
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
+        return self._by_path.get(handler_call_details.method)
+
+
+def _clear(socket: Path) -> None:
+    """Make way for the socket: its directory, and no stale socket of a server that was killed."""
+    socket.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if socket.is_socket():
+        socket.unlink()
