@@ -62,7 +62,7 @@ def removed_headers(
                 if name in names
                 or name in credentials
                 or name.startswith(_INTERNAL_PREFIXES)
-                or (to_provider and (name in _PROVIDER_ONLY or name.startswith("x-forwarded-")))
+                or (to_provider and name in _PROVIDER_ONLY)
             }
         )
     )

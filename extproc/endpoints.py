@@ -66,6 +66,8 @@ def match(request: Request, catalogue: Catalogue) -> Endpoint | Reject:
     path = request.path
     if not is_query(request.query):
         return Reject(400, "invalid_query", "The query of this URL holds characters that no query may hold.")
+    if "upgrade" in request.headers:
+        return Reject(400, "upgrade_not_supported", "This gateway does not upgrade connections.")
     exact = _CALLS.get(path)
     if exact is not None:
         if request.method != "POST":

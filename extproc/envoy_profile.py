@@ -178,6 +178,7 @@ def _routes(entry: UpstreamEntry | AgentEntry, settings: Settings) -> Iterable[A
     """Two routes: a streamed answer may be silent for longer than a plain one."""
     timeouts = settings.timeouts
     # Agents may stream whenever they like, so they get the longer silence.
+    removes = _piece("internal_fields") + ([] if isinstance(entry, AgentEntry) else _piece("forwarding_fields"))
     plain_idle = timeouts.stream_idle if isinstance(entry, AgentEntry) else timeouts.idle
     for flag, idle in (("1", timeouts.stream_idle), ("0", plain_idle)):
         yield _piece(
@@ -188,6 +189,7 @@ def _routes(entry: UpstreamEntry | AgentEntry, settings: Settings) -> Iterable[A
             host=urlsplit(entry.url).netloc,
             total_timeout=_duration(timeouts.total),
             route_idle_timeout=_duration(idle),
+            route_removes=removes,
         )
 
 
@@ -277,7 +279,7 @@ def _mapper(cause: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, Any
     dialect = Dialect(entry["dialect"])
     body = error_body(dialect, cause["answer"], cause["code"], cause["message"], request_id="%REQ(X-REQUEST-ID)%")
     mapper: dict[str, Any] = {
-        "filter": {"and_filter": {"filters": [*_cause_filters(cause), _path_filter(entry["prefixes"])]}},
+        "filter": _all([*_cause_filters(cause), *_path_filters(entry["prefixes"])]),
         "status_code": cause["answer"],
         "body_format_override": {
             "text_format_source": {"inline_string": json.dumps(body, separators=(",", ":"))},
@@ -325,8 +327,13 @@ def _verdict_filter(match: Mapping[str, str], *, missing: bool) -> dict[str, Any
     return {"metadata_filter": {"matcher": matcher, "match_if_key_not_found": missing}}
 
 
-def _path_filter(prefixes: Iterable[str]) -> dict[str, Any]:
-    filters = [
-        {"header_filter": {"header": {"name": ":path", "string_match": {"prefix": prefix}}}} for prefix in prefixes
-    ]
-    return filters[0] if len(filters) == 1 else {"or_filter": {"filters": filters}}
+def _path_filters(prefixes: Iterable[str]) -> Iterable[dict[str, Any]]:
+    """The dialect that has no prefixes takes what is left, also requests so broken that they have no path."""
+    matches = [{"name": ":path", "string_match": {"prefix": prefix}} for prefix in prefixes]
+    if matches:
+        filters = [{"header_filter": {"header": match}} for match in matches]
+        yield filters[0] if len(filters) == 1 else {"or_filter": {"filters": filters}}
+
+
+def _all(filters: list[dict[str, Any]]) -> dict[str, Any]:
+    return filters[0] if len(filters) == 1 else {"and_filter": {"filters": filters}}

@@ -7,6 +7,7 @@ import logging
 import secrets
 import signal
 import sys
+import traceback
 from typing import Any, Final
 
 import orjson
@@ -110,8 +111,12 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
-        if record.exc_info:
-            values["exception"] = self.formatException(record.exc_info)
+        if record.exc_info and record.exc_info[0] is not None:
+            # The message of an exception may quote a body or a token: its type and place are enough to find it.
+            values["exception"] = record.exc_info[0].__name__
+            values["at"] = [
+                f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(record.exc_info[2])
+            ]
         return orjson.dumps(values).decode()
 
 
