@@ -1,0 +1,14 @@
+"""`sluicegate schema`: the JSON Schema of the configuration, for editors and pipelines."""
+
+from __future__ import annotations
+
+import json
+
+from extproc.cli.console import say
+
+
+def command() -> None:
+    """Print the JSON Schema of the configuration, with the settings of every installed policy."""
+    from extproc.assembly import configuration_schema
+
+    say(json.dumps(configuration_schema(), indent=2, ensure_ascii=False))

@@ -1,0 +1,24 @@
+"""`sluicegate serve`: the policy server alone."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+
+from extproc.cli.loading import Configuration, read_for_serving
+
+
+def command(configuration: Configuration) -> None:
+    """Run the policy server alone, for an Envoy that is there already. Logs JSON lines on stdout."""
+    from extproc.server import serve
+
+    settings = read_for_serving(configuration)
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(serve(settings))
+
+
+def _loop_factory() -> type[asyncio.AbstractEventLoop] | None:
+    try:
+        return importlib.import_module("uvloop").Loop  # type: ignore[no-any-return]
+    except ImportError:
+        return None

@@ -1,0 +1,57 @@
+"""`sluicegate up`: the whole gateway on this machine, in front, until Ctrl-C."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from extproc.cli.console import say
+from extproc.cli.introduction import introduce
+from extproc.cli.loading import DEFAULT_STATE, OptionalConfiguration, State
+from extproc.cli.progress import Progress
+from extproc.settings import read_tree
+
+
+def command(
+    configuration: OptionalConfiguration = None,
+    port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65_535, help="Instead of the configuration's (8080 unless it says); 0: any free one."),
+    ] = None,
+    state: State = DEFAULT_STATE,
+) -> None:
+    """Start the gateway with all it needs, and stay in front. Ctrl-C ends it; Ctrl-C twice, at once.
+
+    Starts Envoy, Valkey and the policy server; a demo identity provider and a simulator of LLM providers where the
+    configuration names them by embedded://identity and embedded://simulator.
+    """
+    status = asyncio.run(_up(configuration, port, state))
+    if status:
+        raise typer.Exit(status)
+
+
+async def _up(configuration: Path | None, port: int | None, state: Path) -> int:
+    # Imported here, in what can be interrupted: it takes a moment.
+    from extproc.embedded.running import interruptible, run_stack
+    from extproc.embedded.stack import DEMO, Stack
+
+    served = False
+
+    async def stay(stack: Stack) -> None:
+        nonlocal served
+        served = True
+        progress.pause()
+        introduce(stack, state)
+        await asyncio.Event().wait()
+
+    with Progress() as progress, interruptible() as interruption:
+        try:
+            await run_stack(read_tree(configuration or DEMO), state=state, port=port, report=progress.report, work=stay)
+        except asyncio.CancelledError:
+            progress.pause()
+            say("stopped")
+    # To be stopped is how it is meant to end; while starting, it is not.
+    return 0 if served or interruption.signal is None else 128 + interruption.signal

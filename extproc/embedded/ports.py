@@ -1,0 +1,45 @@
+"""TCP ports: free ones, and whether one is taken."""
+
+from __future__ import annotations
+
+import errno
+import socket
+
+from extproc.embedded.faults import StackError
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def claim(address: str, port: int) -> None:
+    """Make sure that we can listen there.
+
+    Envoy shares its ports (SO_REUSEPORT), so that a second one on the same port would be silent about it.
+
+    Raises:
+        StackError: with the port and what to do.
+    """
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family) as probe:
+        # As a server would: connections of an earlier run that linger do not count.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((address, port))
+        except OSError as error:
+            raise StackError(_reason(error, address, port)) from error
+
+
+def _reason(error: OSError, address: str, port: int) -> str:
+    match error.errno:
+        case errno.EADDRINUSE:
+            return f"port {port} on {address} is in use: stop what listens there, or choose another port with --port"
+        case errno.EACCES:
+            return f"port {port} on {address} is reserved for the system: choose another with --port, such as 8080"
+        case errno.EADDRNOTAVAIL:
+            return f"this machine has no address {address}: see listen.address in the configuration"
+    return f"cannot listen on {address} port {port}: {error.strerror or error}"

