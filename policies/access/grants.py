@@ -158,24 +158,27 @@ def compile_grants(settings: AccessSettings, catalogue: Catalogue) -> Grants:
     """The decision structure for these settings.
 
     Raises:
-        ValueError: a permission names an agent, an upstream or an opaque route that is not in the catalogue; the
-            message holds every such mistake with its path.
+        ValueError: a role or group names a permission that is not there, or a permission an agent, an upstream or an
+            opaque route that is not in the catalogue. The message has a line for every such mistake, with its path.
     """
     mistakes: list[str] = []
     grants = {name: _compile(name, permission, catalogue, mistakes) for name, permission in settings.permissions.items()}
+    roles = {name: _assign("role", name, entry, grants, mistakes) for name, entry in settings.roles.items()}
+    groups = {name: _assign("group", name, entry, grants, mistakes) for name, entry in settings.groups.items()}
     if mistakes:
-        raise ValueError("; ".join(mistakes))
-    return Grants(
-        catalogue=catalogue,
-        scopes=frozenset(settings.scopes),
-        roles={name: _assign(f"role {name}", entry, grants) for name, entry in settings.roles.items()},
-        groups={name: _assign(f"group {name}", entry, grants) for name, entry in settings.groups.items()},
-    )
+        raise ValueError("\n".join(mistakes))
+    return Grants(catalogue, frozenset(settings.scopes), roles, groups)
 
 
-def _assign(label: str, assignment: Assignment, grants: Mapping[str, Grant]) -> _Assigned:
+def _assign(kind: str, name: str, assignment: Assignment, grants: Mapping[str, Grant], mistakes: list[str]) -> _Assigned:
+    for permission in assignment.permissions:
+        if permission != EVERY_PERMISSION and permission not in grants:
+            hint = did_you_mean(permission, grants)
+            mistakes.append(f"{kind}s.{name}: there is no permission {permission!r}{hint}")
     named = grants if EVERY_PERMISSION in assignment.permissions else assignment.permissions
-    return _Assigned(label, assignment.callers, tuple(grants[name] for name in named))
+    return _Assigned(
+        f"{kind} {name}", assignment.callers, tuple(grants[permission] for permission in named if permission in grants)
+    )
 
 
 def _compile(name: str, permission: Permission, catalogue: Catalogue, mistakes: list[str]) -> Grant:
@@ -190,6 +193,7 @@ def _compile(name: str, permission: Permission, catalogue: Catalogue, mistakes: 
         )
     agents = [agent.name for agent in catalogue.agents]
     routes = [route.name for route in catalogue.opaque if upstreams is None or route.upstream in upstreams]
+    routes_kind = "opaque route" if upstreams is None else "opaque route of these upstreams"
     operations = {Operation(operation) for operation in permission.operations}
     if Operation.MODELS in operations:
         operations.add(Operation.MODEL)
@@ -201,7 +205,7 @@ def _compile(name: str, permission: Permission, catalogue: Catalogue, mistakes: 
         ceiling=permission.max_output_tokens,
         hosted_tools=Names(permission.hosted_tools),
         agents=_ways(permission.agents, agents, f"{where}.agents", "agent", mistakes),
-        opaque=_ways(permission.opaque, routes, f"{where}.opaque", "opaque route", mistakes),
+        opaque=_ways(permission.opaque, routes, f"{where}.opaque", routes_kind, mistakes),
     )
 
 

@@ -65,7 +65,9 @@ def _spell_out_assignment(value: Any) -> Any:
     return {"permissions": value} if isinstance(value, list) else value
 
 
-Rules = Annotated[tuple[RouteRule, ...], BeforeValidator(_spell_out_rules)]
+Rules = Annotated[
+    tuple[RouteRule, ...], BeforeValidator(_spell_out_rules, json_schema_input_type=tuple[RouteRule | str, ...])
+]
 
 
 class Permission(_Section):
@@ -111,7 +113,16 @@ class Assignment(_Section):
     ] = frozenset(CallerKind)
 
 
-Assigned = Annotated[Assignment, BeforeValidator(_spell_out_assignment)]
+Assigned = Annotated[
+    Assignment, BeforeValidator(_spell_out_assignment, json_schema_input_type=Assignment | tuple[str, ...])
+]
+
+
+def _one_spelling_each(value: Any) -> Any:
+    names = [name.lower() for name in value if isinstance(name, str)] if isinstance(value, dict) else []
+    if len(set(names)) < len(names):
+        raise ValueError("one group stands here twice, in upper and in lower case")
+    return value
 
 
 class AccessSettings(PolicySettings):
@@ -119,23 +130,12 @@ class AccessSettings(PolicySettings):
 
     permissions: dict[PermissionName, Permission] = Field(default_factory=dict)
     roles: dict[RoleName, Assigned] = Field(default_factory=dict)
-    groups: dict[GroupId, Assigned] = Field(default_factory=dict)
+    groups: Annotated[
+        dict[GroupId, Assigned], BeforeValidator(_one_spelling_each, json_schema_input_type=dict[str, Assigned])
+    ] = Field(default_factory=dict)
     scopes: Annotated[
         tuple[Scope, ...], Field(description="A person's application needs one of these delegated permissions as well")
     ] = ()
-
-    @model_validator(mode="after")
-    def _permissions_exist(self) -> AccessSettings:
-        mistakes = [
-            f"{kind}.{name}: there is no permission {permission!r}{did_you_mean(permission, self.permissions)}"
-            for kind, assignments in (("roles", self.roles), ("groups", self.groups))
-            for name, assignment in assignments.items()
-            for permission in assignment.permissions
-            if permission != EVERY_PERMISSION and permission not in self.permissions
-        ]
-        if mistakes:
-            raise ValueError("; ".join(mistakes))
-        return self
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
