@@ -212,6 +212,7 @@ class Conversation:
         status = headers.get(":status") or "0"
         exchange.put(Response(int(status) if status.isdigit() else 0, headers))
         response = ProcessingResponse()
+        response.response_headers.SetInParent()
         mutation = response.response_headers.response.header_mutation
         wanted = exchange.response_wanted
         mode = response.mode_override
@@ -230,6 +231,7 @@ class Conversation:
     async def _read_response(self, chunk: Chunk) -> Message:
         data = await self._gate.chain.response_body(self._known(), chunk)
         response = ProcessingResponse()
+        response.response_body.SetInParent()
         common = response.response_body.response
         if data != chunk.data:
             common.body_mutation.body = data
