@@ -223,7 +223,7 @@ class KeyCache:
 
     def lacking(self, now: float) -> str | None:
         """None if the keys of at least one place are known; else why not."""
-        first = next(iter(self._places))
         if any(state.keys is not None and now < state.trusted_until for state in self._places.values()):
             return None
-        return f"no signing keys of {first.tenant} (version {first.version}): {self._places[first].error}"
+        place, state = max(self._places.items(), key=lambda item: item[1].failures)
+        return f"no signing keys of {place.tenant} (version {place.version}): {state.error}"
