@@ -143,13 +143,14 @@ def _http_filters(settings: Settings) -> list[Any]:
 
 
 def processing_mode() -> dict[str, str]:
-    """What Envoy sends before a policy server says otherwise: the request, and nothing of the response.
+    """What Envoy sends before the policy server says otherwise: the request's headers, and nothing else.
 
-    Which policies want the response is not known here: the conversation overrides the mode on each exchange.
+    The rest is asked for on each exchange, by mode override. In particular the body: while the decision on the headers is
+    pending Envoy then holds the client back instead of filling a buffer for somebody who may not be let in.
     """
     return {
         "request_header_mode": "SEND",
-        "request_body_mode": "BUFFERED",
+        "request_body_mode": "NONE",
         "request_trailer_mode": "SKIP",
         "response_header_mode": "SKIP",
         "response_body_mode": "NONE",

@@ -58,7 +58,6 @@ class PolicyServer:
             _log.error("stopped with %d completions unsettled", self._entries.qsize())
         if self._settling is not None:
             self._settling.cancel()
-        await drain(1.0)
         await self._chain.stop()
 
     def _converse(self) -> Conversation:
@@ -146,4 +145,5 @@ async def serve(settings: Settings) -> None:
     await stop.wait()
     emit(orjson.dumps({"event": "draining"}))
     await server.stop()
+    await drain(1.0)
     emit(orjson.dumps({"event": "stopped"}))
