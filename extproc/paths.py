@@ -2,13 +2,15 @@
 
 What the gateway matches must be what the upstream serves. So a path that two servers could read differently is not
 repaired but refused: dot segments, empty segments, encoded slashes, backslashes, encoded unreserved characters (RFC 3986
-section 6.2.2.2 lets a server decode those), double encoding, anything outside the grammar of RFC 3986 section 3.3.
+section 6.2.2.2 lets a server decode those), double encoding, escapes that are no UTF-8 (overlong forms hide dots and
+slashes), anything outside the grammar of RFC 3986 section 3.3.
 """
 
 from __future__ import annotations
 
 import re
 from typing import Final
+from urllib.parse import unquote_to_bytes
 
 MAX_PATH: Final = 2048
 _PCHARS: Final = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,=:@/-]|%[0-9A-F]{2})*")
@@ -23,7 +25,17 @@ def is_normal(path: str) -> bool:
         return False
     if not _PCHARS.fullmatch(path) or _REFUSED_ESCAPES.search(path):
         return False
+    if "%" in path and not _is_utf8(unquote_to_bytes(path)):
+        return False
     return not any(segment in (".", "..") for segment in path.split("/"))
+
+
+def _is_utf8(data: bytes) -> bool:
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def is_query(query: str) -> bool:

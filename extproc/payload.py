@@ -15,6 +15,7 @@ import orjson
 
 MAX_DEPTH: Final = 64
 _BOM: Final = b"\xef\xbb\xbf"
+_MAX_DIGITS: Final = 300
 
 
 class PayloadError(ValueError):
@@ -45,7 +46,16 @@ def _number(text: str) -> float:
     return value
 
 
-_decoder: Final = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant, parse_float=_number)
+def _integer(text: str) -> int:
+    """An integer that every parser can hold, if only as a double: beyond its range readers see Infinity, or nothing."""
+    if len(text) > _MAX_DIGITS:
+        raise PayloadError("invalid_json", "The request body holds a number out of range.")
+    return int(text)
+
+
+_decoder: Final = json.JSONDecoder(
+    object_pairs_hook=_object, parse_constant=_constant, parse_float=_number, parse_int=_integer
+)
 
 
 def read_object(body: bytes) -> dict[str, Any]:
@@ -89,7 +99,7 @@ def _check_depth(value: dict[str, Any], text: str) -> None:
             child
             for container in level
             for child in (container.values() if isinstance(container, dict) else container)
-            if isinstance(child, dict | list) and child
+            if isinstance(child, dict | list)
         ]
         if not level:
             return
@@ -105,9 +115,10 @@ def _check_surrogates(body: bytes) -> None:
 
 
 def with_members(body: bytes, changes: dict[str, Any]) -> bytes:
-    """The object in `body` with these members set; every other member keeps its very bytes and place.
+    """The object in `body` with these members set; the value of every other member keeps its very bytes and its place.
 
-    `body` has been read by `read_object`. New members come first, so that they stand where a person would look.
+    `body` has been read by `read_object`. New members come first, so that they stand where a person would look. White
+    space between members goes, and an escape in a key is written out.
     """
     raw = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
     changed = {key: msgspec.Raw(msgspec.json.encode(value)) for key, value in changes.items()}
