@@ -63,7 +63,7 @@ class HttpKeySource:
     async def _get(self, url: str) -> bytes:
         try:
             target = httpx.URL(url)
-        except httpx.InvalidURL:
+        except (httpx.InvalidURL, ValueError):
             raise FetchError(f"{url[:200]!r} is not a URL") from None
         if not same_origin(target, self._base):
             raise FetchError(f"{url[:200]!r} is not at {self._base}")
