@@ -42,8 +42,25 @@ _INTERNAL_PREFIXES: Final = (
     "x-forwarded-access-token",
     "x-remote-",
     "remote-user",
+    "x-webauth-",
+    "x-consumer-",
+    "x-amzn-oidc-",
+    "x-goog-authenticated-user-",
+    "x-goog-iap-",
+    "cf-access-",
 )
 """What infrastructure says about a caller: from a client it is a lie."""
+_OVERRIDES: Final = frozenset(
+    {
+        "x-http-method-override",
+        "x-http-method",
+        "x-method-override",
+        "x-original-url",
+        "x-original-uri",
+        "x-rewrite-url",
+    }
+)
+"""Fields by which frameworks let a client replace the method or the path: those that were judged are those that count."""
 _PROVIDER_ONLY: Final = frozenset({"accept-encoding", "openai-organization", "openai-project", "forwarded"})
 """Not for an LLM provider: an encoding would hide the usage from the meter, and an organisation would choose who pays."""
 
@@ -61,6 +78,7 @@ def removed_headers(
                 for name, _ in headers
                 if name in names
                 or name in credentials
+                or name in _OVERRIDES
                 or name.startswith(_INTERNAL_PREFIXES)
                 or (to_provider and name in _PROVIDER_ONLY)
             }

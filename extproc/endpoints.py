@@ -50,11 +50,14 @@ _AZURE_RESPONSES: Final = "/openai/responses"
 
 
 def dialect_of(request: Request) -> Dialect:
-    """The dialect in which a request is answered that is not otherwise understood."""
+    """The dialect in which a request is answered that is not otherwise understood.
+
+    Envoy's own replies choose by the same table: `dialects` in `envoy/local-replies.yaml`.
+    """
     path = request.path
     if path.startswith(("/v1/messages", "/anthropic/")):
         return Dialect.ANTHROPIC
-    if path == "/mcp" or path.startswith("/mcp/"):
+    if path.startswith("/mcp"):
         return Dialect.JSONRPC
     if "anthropic-version" in request.headers and path.startswith("/v1/models"):
         return Dialect.ANTHROPIC
@@ -86,7 +89,9 @@ def _azure(request: Request) -> Endpoint | Reject | None:
         return None
     if request.method != "POST":
         return _not_found(request)
-    versions = [value for key, value in parse_qsl(request.query, keep_blank_values=True) if key == "api-version"]
+    # Azure's parameter names know no case: another spelling would be a second version.
+    pairs = parse_qsl(request.query, keep_blank_values=True)
+    versions = [value for key, value in pairs if key.lower() == "api-version"]
     if len(versions) != 1 or not _API_VERSION.fullmatch(versions[0]):
         return Reject(400, "invalid_api_version", "Expected one `api-version` query parameter, such as 2024-10-21.")
     if deployment is None:

@@ -280,7 +280,7 @@ def _mapper(cause: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, Any
     dialect = Dialect(entry["dialect"])
     body = error_body(dialect, cause["answer"], cause["code"], cause["message"], request_id="%REQ(X-REQUEST-ID)%")
     mapper: dict[str, Any] = {
-        "filter": _all([*_cause_filters(cause), *_path_filters(entry["prefixes"])]),
+        "filter": _all([*_cause_filters(cause), *_dialect_filters(entry)]),
         "status_code": cause["answer"],
         "body_format_override": {
             "text_format_source": {"inline_string": json.dumps(body, separators=(",", ":"))},
@@ -328,9 +328,11 @@ def _verdict_filter(match: Mapping[str, str], *, missing: bool) -> dict[str, Any
     return {"metadata_filter": {"matcher": matcher, "match_if_key_not_found": missing}}
 
 
-def _path_filters(prefixes: Iterable[str]) -> Iterable[dict[str, Any]]:
+def _dialect_filters(entry: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
     """The dialect that has no prefixes takes what is left, also requests so broken that they have no path."""
-    matches = [{"name": ":path", "string_match": {"prefix": prefix}} for prefix in prefixes]
+    if "header" in entry:
+        yield {"header_filter": {"header": {"name": entry["header"], "present_match": True}}}
+    matches = [{"name": ":path", "string_match": {"prefix": prefix}} for prefix in entry["prefixes"]]
     if matches:
         filters = [{"header_filter": {"header": match}} for match in matches]
         yield filters[0] if len(filters) == 1 else {"or_filter": {"filters": filters}}

@@ -22,6 +22,8 @@ _ANTHROPIC_PATHS: Final = {
 }
 # A deployment becomes a path segment: anything that would need an escape there is no deployment.
 _DEPLOYMENT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+# RFC 6750 section 2.3, Google, Azure and API Management take credentials from the query.
+_QUERY_CREDENTIALS: Final = frozenset({"access_token", "api-key", "api_key", "key", "subscription-key"})
 _CLIENT_ROOT: Final = re.compile(r"/openai/v1(?=/)|/v1(?=/)")
 
 
@@ -41,7 +43,7 @@ def choose(endpoint: Endpoint, call: Call, request: Request, catalogue: Catalogu
 def _llm(endpoint: Endpoint, request: Request, asked: str, upstream: Upstream, entry: Model) -> Target | None:
     model = entry.target or asked
     base = upstream.base_path
-    query = _without_api_version(request.query)
+    query = _for_provider(request.query, keep_version=False)
     match upstream.provider:
         case Provider.ANTHROPIC:
             path = base + _ANTHROPIC_PATHS[endpoint.operation]
@@ -73,15 +75,22 @@ def _opaque(endpoint: Endpoint, request: Request, catalogue: Catalogue) -> Targe
         base = upstream.base_path or ("/openai/v1" if upstream.provider is Provider.AZURE else "")
     else:
         base = upstream.base_path
-    return Target(upstream.name, _with_query(base + path, request.query), upstream.provider)
+    return Target(upstream.name, _with_query(base + path, _for_provider(request.query)), upstream.provider)
 
 
 def _with_query(path: str, query: str) -> str:
     return f"{path}?{query}" if query else path
 
 
-def _without_api_version(query: str) -> str:
-    """The client's query, less the parameter that only Azure's own paths carry."""
-    if "api-version" not in query:
-        return query
-    return urlencode([pair for pair in parse_qsl(query, keep_blank_values=True) if pair[0] != "api-version"])
+def _for_provider(query: str, *, keep_version: bool = True) -> str:
+    """The client's query, less credentials, and less the parameter that only Azure's own paths carry.
+
+    Names are compared decoded and without case, as the most lenient reader would: `API%2DVersion` is a version too.
+    """
+    pairs = parse_qsl(query, keep_blank_values=True)
+    kept = [
+        (name, value)
+        for name, value in pairs
+        if (lower := name.lower()) not in _QUERY_CREDENTIALS and (keep_version or lower != "api-version")
+    ]
+    return query if kept == pairs else urlencode(kept)
