@@ -59,7 +59,8 @@ class Call:
         choices: how many answers are to be generated (`n`, `best_of`), at least 1.
         hosted_tools: types of the tools that the provider would run itself (`web_search`, `mcp`, …).
         route: the name of the opaque route or agent.
-        method, path: the request line, for agents and opaque routes.
+        method, path: the request line of agents and opaque routes, for the record: the path may be cut off, decide on the
+            request's own.
     """
 
     operation: Operation

@@ -6,6 +6,7 @@ Sources: OpenAI's API reference (chat, completions, responses, embeddings), Anth
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -30,6 +31,8 @@ _INPUT_FIELD: Final[Mapping[Operation, tuple[str, tuple[type, ...]]]] = {
 }
 # Tools of these types run at the client; every other type runs at the provider.
 _CLIENT_TOOLS: Final = frozenset({"function", "custom"})
+# Anthropic's own tools that run at the client are versioned: `bash_20250124`.
+_ANTHROPIC_CLIENT_TOOLS: Final = re.compile(r"(?:bash|text_editor|computer|memory)_[0-9]{8}")
 
 
 def output_field(operation: Operation) -> str | None:
@@ -144,9 +147,13 @@ def _hosted_tools(dialect: Dialect, members: dict[str, Any]) -> Iterator[str]:
             kind = "custom"
         if not isinstance(kind, str) or not 0 < len(kind) <= _MAX_MODEL:
             raise _wrong("tools", "an array of objects with a `type`")
-        if kind not in _CLIENT_TOOLS:
+        at_client = dialect is Dialect.ANTHROPIC and _ANTHROPIC_CLIENT_TOOLS.fullmatch(kind)
+        if kind not in _CLIENT_TOOLS and not at_client:
             yield kind
     if members.get("mcp_servers"):
         yield "mcp"
+    if members.get("data_sources"):
+        # Azure's "on your data": the provider retrieves.
+        yield "data_sources"
     if members.get("web_search_options") is not None:
         yield "web_search"

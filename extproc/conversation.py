@@ -125,7 +125,8 @@ class Conversation:
         self.state = State.AWAITING_BODY
         response = ProcessingResponse()
         response.request_headers.SetInParent()
-        self._override(response, _REQUEST_BUFFERED)
+        if self._gate.chain.may_read_responses:
+            self._override(response, _REQUEST_BUFFERED)
         return response
 
     def _verdict_at_headers(self, judgement: Judgement) -> Message:

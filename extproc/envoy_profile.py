@@ -97,7 +97,7 @@ def bootstrap(settings: Settings, *, admin: str) -> dict[str, Any]:
         local_replies=local_replies(),
         http_filters=_http_filters(settings),
         per_filter=_per_filter(settings),
-        routes=[route for entry in entries for route in _routes(entry, settings)],
+        routes=[*(route for entry in entries for route in _routes(entry, settings)), *_unread_routes(settings)],
     )
     listener = _piece(
         "listener",
@@ -142,20 +142,30 @@ def _http_filters(settings: Settings) -> list[Any]:
     return [*cors, policy, _piece("guard_filter"), _piece("meter_filter", usage_lua=lua), _piece("router_filter")]
 
 
-def processing_mode() -> dict[str, str]:
-    """What Envoy sends before the policy server says otherwise: the request's headers, and nothing else.
+def processing_mode(*, body: bool = True) -> dict[str, str]:
+    """What Envoy sends before the policy server says otherwise: the request, and nothing of the response.
 
-    The rest is asked for on each exchange, by mode override. In particular the body: while the decision on the headers is
-    pending Envoy then holds the client back instead of filling a buffer for somebody who may not be let in.
+    Whether a policy wants the response of an exchange is not known here: the conversation overrides the mode then.
     """
     return {
         "request_header_mode": "SEND",
-        "request_body_mode": "NONE",
+        "request_body_mode": "BUFFERED" if body else "NONE",
         "request_trailer_mode": "SKIP",
         "response_header_mode": "SKIP",
         "response_body_mode": "NONE",
         "response_trailer_mode": "SKIP",
     }
+
+
+def _unread_routes(settings: Settings) -> Iterable[Any]:
+    """Routes of the bodies that are not read, as they are before the verdict."""
+    matches = [{"prefix": f"/agents/{agent.name}/"} for agent in settings.agents]
+    matches += [
+        {"prefix": route.path.removesuffix("*")} if route.path.endswith("/*") else {"path": route.path}
+        for route in settings.opaque
+    ]
+    for match in matches:
+        yield _piece("unread_route", path_match=match, unread_mode=processing_mode(body=False))
 
 
 def _per_filter(settings: Settings) -> dict[str, Any] | None:

@@ -230,10 +230,10 @@ async def test_a_body_of_exactly_the_limit_passes_and_one_byte_more_does_not(sim
 
 
 async def test_opaque_bodies_are_larger_than_any_buffer(simulator: str) -> None:
-    async with running_gateway([Obedient()], simulator=simulator, max_body_bytes=64 * 1024) as gateway:
-        answer = await gateway.client.post("/v1/files", content=b"x" * 5_000_000)
+    async with running_gateway([Obedient()], simulator=simulator, max_body_bytes=8_000_000) as gateway:
+        answer = await gateway.client.post("/v1/files", content=b"x" * 40_000_000)
         assert answer.status_code == 200
-        assert answer.json()["bytes"] == 5_000_000
+        assert answer.json()["bytes"] == 40_000_000
 
 
 async def test_the_access_log_carries_the_identity_to_the_settlement(world: World) -> None:

@@ -45,7 +45,6 @@ CATALOGUE = Catalogue(
     opaque=(Opaque("files", "/v1/files", "openai"),),
 )
 NEXT_UP = "[request body BUFFERED, response body NONE response headers SEND]"
-BODY_UP = "[request body BUFFERED, response body NONE response headers SKIP]"
 NO_BODY = "[request body NONE, response body NONE response headers SKIP]"
 
 
@@ -109,7 +108,7 @@ RESPOND = Respond(b'{"cached":true}')
         pytest.param(
             {},
             [
-                (headers("POST", CHAT, JSON), f"request_headers: go on {BODY_UP}"),
+                (headers("POST", CHAT, JSON), "request_headers: go on"),
                 (body(PROMPT), "request_body: allow openai"),
             ],
             State.ALLOWED,
@@ -118,7 +117,7 @@ RESPOND = Respond(b'{"cached":true}')
         pytest.param(
             {},
             [
-                (headers("POST", CHAT, JSON), f"request_headers: go on {BODY_UP}"),
+                (headers("POST", CHAT, JSON), "request_headers: go on"),
                 (body(PROMPT, end=False), "request_body: allow openai"),
                 (request_trailers(), "request_trailers: go on"),
             ],
@@ -133,13 +132,13 @@ RESPOND = Respond(b'{"cached":true}')
         ),
         pytest.param(
             {"on_body": REJECT},
-            [(headers("POST", CHAT, JSON), f"request_headers: go on {BODY_UP}"), (body(PROMPT), "reject 403 not_you")],
+            [(headers("POST", CHAT, JSON), "request_headers: go on"), (body(PROMPT), "reject 403 not_you")],
             State.ANSWERED,
             id="refused on the body",
         ),
         pytest.param(
             {"on_body": RESPOND},
-            [(headers("POST", CHAT, JSON), f"request_headers: go on {BODY_UP}"), (body(PROMPT), "respond 200 respond")],
+            [(headers("POST", CHAT, JSON), "request_headers: go on"), (body(PROMPT), "respond 200 respond")],
             State.ANSWERED,
             id="answered by a policy",
         ),
@@ -187,14 +186,14 @@ RESPOND = Respond(b'{"cached":true}')
         ),
         pytest.param(
             {},
-            [(headers("POST", CHAT, JSON), f"request_headers: go on {BODY_UP}"), (body(b"{"), "reject 400 invalid_json")],
+            [(headers("POST", CHAT, JSON), "request_headers: go on"), (body(b"{"), "reject 400 invalid_json")],
             State.ANSWERED,
             id="a body that is no JSON",
         ),
         pytest.param(
             {},
             [
-                (headers("POST", CHAT, JSON), f"request_headers: go on {BODY_UP}"),
+                (headers("POST", CHAT, JSON), "request_headers: go on"),
                 (body(PROMPT | {"model": "unheard-of"}), "reject 404 model_not_found"),
             ],
             State.ANSWERED,
@@ -223,7 +222,7 @@ RESPOND = Respond(b'{"cached":true}')
         pytest.param(
             {},
             [
-                (headers("POST", CHAT, JSON), f"request_headers: go on {BODY_UP}"),
+                (headers("POST", CHAT, JSON), "request_headers: go on"),
                 (response_headers(413), "response_headers: go on"),
                 (response_body(b"too large", end=True), "response_body: go on"),
             ],
@@ -239,7 +238,7 @@ async def test_plays(policy: dict[str, Any], lines: list[tuple[Any, str]], state
 
 async def test_what_answers_at_once_is_not_waited_for() -> None:
     with Play(conversation(Says())) as play:
-        (await play.envoy(headers("POST", CHAT, JSON))).server(f"request_headers: go on {BODY_UP}")
+        (await play.envoy(headers("POST", CHAT, JSON))).server("request_headers: go on")
         (await play.envoy(body(PROMPT))).server("request_body: allow openai")
     assert play.waited == [False, False]
 
@@ -301,7 +300,7 @@ async def test_a_response_policy_that_fails_open_lets_the_bytes_pass() -> None:
 async def test_no_clean_end_before_the_verdict() -> None:
     play = Play(conversation(Says()))
     assert not play.conversation.may_end
-    (await play.envoy(headers("POST", CHAT, JSON))).server(f"request_headers: go on {BODY_UP}")
+    (await play.envoy(headers("POST", CHAT, JSON))).server("request_headers: go on")
     play.ends(State.AWAITING_BODY, cleanly=False)
 
 
@@ -315,7 +314,7 @@ MESSAGES = {
 }
 ROAD_TO = {
     State.OPENED: [],
-    State.AWAITING_BODY: [(headers("POST", CHAT, JSON), f"request_headers: go on {BODY_UP}")],
+    State.AWAITING_BODY: [(headers("POST", CHAT, JSON), "request_headers: go on")],
     State.ALLOWED: [(headers("POST", "/agents/kb/x"), f"request_headers: allow kb {NO_BODY}")],
     State.ANSWERED: [(headers("GET", "/nowhere"), "reject 404 unknown_endpoint")],
     State.BYSTANDER: [(response_headers(), "response_headers: go on")],
@@ -352,7 +351,7 @@ def test_no_order_of_messages_ends_cleanly_without_a_verdict(kinds: list[str]) -
 async def test_the_verdict_leaves_with_what_later_steps_must_know() -> None:
     streamed = PROMPT | {"stream": True}
     with Play(conversation(Says())) as play:
-        (await play.envoy(headers("POST", CHAT, JSON))).server(f"request_headers: go on {BODY_UP}")
+        (await play.envoy(headers("POST", CHAT, JSON))).server("request_headers: go on")
         (await play.envoy(body(streamed))).server("request_body: allow openai")
     said = metadata(play.replies[-1])
     facts = said.pop("facts")
@@ -375,7 +374,7 @@ async def test_what_goes_up_is_what_was_judged() -> None:
     hidden = {**PROMPT, "stream": True, "stream_options": {"include_obfuscation": False}}
     fields = [JSON, ("authorization", "Bearer s3cret"), ("x-tenant-id", "evil"), ("x-sluicegate-upstream", "evil")]
     with Play(conversation(Says())) as play:
-        (await play.envoy(headers("POST", CHAT, *fields))).server(f"request_headers: go on {BODY_UP}")
+        (await play.envoy(headers("POST", CHAT, *fields))).server("request_headers: go on")
         (await play.envoy(body(hidden))).server("request_body: allow openai")
     common = play.replies[-1].request_body.response
     assert common.clear_route_cache
