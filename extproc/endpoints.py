@@ -49,6 +49,13 @@ _CALLS: Final = _exact()
 _AZURE_RESPONSES: Final = "/openai/responses"
 
 
+def covered_calls(pattern: str) -> list[str]:
+    """The calls that an opaque route's pattern ending in `/*` would cover."""
+    prefix = pattern.removesuffix("*")
+    below = [path for path in (*_CALLS, _AZURE_RESPONSES, "/openai/deployments/") if path.startswith(prefix)]
+    return below if pattern.endswith("/*") else [path for path in below if path == pattern]
+
+
 def dialect_of(request: Request) -> Dialect:
     """The dialect in which a request is answered that is not otherwise understood.
 

@@ -15,31 +15,23 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 
-import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from extproc.addresses import listening_ip, socket_address, upstream_url
 from extproc.catalogue import Agent, Catalogue, Model, Opaque, Provider, Upstream
+from extproc.endpoints import covered_calls
+from extproc.paths import is_normal
 from extproc.policy import FailureMode
+from extproc.strict_yaml import YamlError, read
 
 EMBEDDED_SCHEME: Final = "embedded://"
 _NAME = r"^[a-z0-9][a-z0-9_-]{0,62}$"
 Name = Annotated[str, Field(pattern=_NAME)]
-Seconds = Annotated[float, Field(gt=0, le=86_400)]
-Port = Annotated[int, Field(ge=0, le=65_535)]
-
-
-def _upstream_url(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("expected an http:// or https:// URL with a host")
-    if parts.username or parts.password:
-        raise ValueError("a URL holds no credentials: use `credential` with an environment variable or a file")
-    if parts.query or parts.fragment:
-        raise ValueError("expected a URL without query or fragment")
-    return value.rstrip("/")
-
-
-Url = Annotated[str, AfterValidator(_upstream_url)]
+Seconds = Annotated[float, Field(ge=0.001, le=86_400, strict=True)]
+Port = Annotated[int, Field(ge=0, le=65_535, strict=True)]
+_SECRET_PATH: Final = re.compile(r"credential|secret|password|token|(?:^|[._])key", re.IGNORECASE)
+_USER_INFO: Final = re.compile(r"//[^/]*@")
+Url = Annotated[str, AfterValidator(upstream_url)]
 
 
 class Section(BaseModel):
@@ -75,7 +67,7 @@ class Cors(Section):
 
     allow_origins: Annotated[tuple[str, ...], Field(min_length=1, description="Exact origins; `*` is not accepted")]
     allow_headers: tuple[str, ...] = ("authorization", "content-type", "api-key", "x-api-key")
-    max_age: Annotated[int, Field(ge=0, le=86_400, description="Seconds")] = 600
+    max_age: Annotated[int, Field(ge=0, le=86_400, strict=True, description="Seconds")] = 600
 
     @model_validator(mode="after")
     def _no_wildcard(self) -> Cors:
@@ -87,7 +79,7 @@ class Cors(Section):
 class Listen(Section):
     """Where clients connect: HTTP/1.1 and HTTP/2, without TLS unless certificates are given."""
 
-    address: str = "127.0.0.1"
+    address: Annotated[str, AfterValidator(listening_ip)] = "127.0.0.1"
     port: Port = 8080
     tls: TlsFiles | None = None
     cors: Cors | None = None
@@ -97,9 +89,11 @@ class Server(Section):
     """The policy server."""
 
     transport: Literal["grpcio"] = "grpcio"
-    listen: Annotated[str, Field(pattern=r"^(unix:/.+|[^/]+:\d+)$", description="unix:/path or host:port")] = (
-        "unix:/tmp/sluicegate/policy.sock"
-    )
+    listen: Annotated[
+        str,
+        Field(pattern=r"^(unix:/.+|[^/]+:[0-9]{1,5})$", description="unix:/path or host:port"),
+        AfterValidator(socket_address),
+    ] = "unix:/tmp/sluicegate/policy.sock"
     decision_timeout: Annotated[Seconds, Field(description="Seconds for all policies of one message")] = 5.0
     grace: Annotated[Seconds, Field(description="Seconds for exchanges in flight at shutdown")] = 10.0
 
@@ -186,6 +180,15 @@ class OpaqueEntry(Section):
         "DELETE",
     )
 
+    @model_validator(mode="after")
+    def _leaves_calls_alone(self) -> OpaqueEntry:
+        if not is_normal(self.path.removesuffix("*")):
+            raise ValueError("`path`: expected a path without empty segments or dots; no other is ever matched")
+        if calls := covered_calls(self.path):
+            # Another spelling of a call would pass unread, and its tokens uncounted.
+            raise ValueError(f"`path`: {self.path} covers {calls[0]}, which must be read; name the paths below it")
+        return self
+
 
 class PolicyEntry(Section):
     """A policy, found by its entry-point name. The list of policies is their order."""
@@ -194,6 +197,9 @@ class PolicyEntry(Section):
     failure: FailureMode = FailureMode.CLOSED
     shadow: Annotated[bool, Field(description="Record the verdict, do not enforce it")] = False
     settings: dict[str, Any] = Field(default_factory=dict)
+
+
+_TAKEN_FIELDS: Final = ("x-sluicegate-", "x-envoy-", "x-forwarded-", "x-ai-eg-", "x-api-key", "x-request-id")
 
 
 class IdentityHeaders(Section):
@@ -213,6 +219,10 @@ class IdentityHeaders(Section):
         for name in self.names():
             if not re.fullmatch(r"x-[a-z0-9-]{1,60}", name):
                 raise ValueError(f"expected a lower-case field name that begins with x-, not {name!r}")
+            if name.startswith(_TAKEN_FIELDS):
+                raise ValueError(f"{name!r} has another meaning already: choose another field name")
+        if len(set(self.names())) < len(self.names()):
+            raise ValueError("expected five different field names")
         return self
 
 
@@ -222,7 +232,7 @@ class Settings(Section):
     listen: Listen = Listen()
     server: Server = Server()
     timeouts: Timeouts = Timeouts()
-    max_body_bytes: Annotated[int, Field(ge=1024, le=67_000_000)] = 50 * 1024 * 1024
+    max_body_bytes: Annotated[int, Field(ge=1024, le=67_000_000, strict=True)] = 50 * 1024 * 1024
     identity_headers: IdentityHeaders = IdentityHeaders()
     upstreams: tuple[UpstreamEntry, ...] = ()
     agents: tuple[AgentEntry, ...] = ()
@@ -237,6 +247,9 @@ class Settings(Section):
             if doubles:
                 raise ValueError(f"{kind}: the name {doubles[0]!r} is used twice")
         known = {upstream.name for upstream in self.upstreams}
+        if shared := sorted(known & {agent.name for agent in self.agents}):
+            # Envoy chooses the route by this name alone.
+            raise ValueError(f"agents: the name {shared[0]!r} is an upstream's already")
         for route in self.opaque:
             if route.upstream not in known:
                 raise ValueError(f"opaque route {route.name!r}: there is no upstream {route.upstream!r}")
@@ -277,38 +290,20 @@ class ConfigurationError(ValueError):
         self.mistakes = mistakes
 
 
-class _StrictLoader(yaml.SafeLoader):
-    """YAML without duplicate keys: a key that stands twice is a mistake, not an override."""
-
-
-def _unique_mapping(loader: _StrictLoader, node: yaml.MappingNode) -> dict[Any, Any]:
-    loader.flatten_mapping(node)
-    seen: set[Any] = set()
-    for key_node, _ in node.value:
-        key = loader.construct_object(key_node, deep=True)
-        if key in seen:
-            raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} stands twice", key_node.start_mark)
-        seen.add(key)
-    return loader.construct_mapping(node, deep=True)
-
-
-_StrictLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _unique_mapping)
-
-
 def read_tree(path: Path) -> dict[str, Any]:
     """The YAML file as a tree, not yet validated.
 
     Raises:
-        ConfigurationError: unreadable, not YAML, not a mapping, or a key that stands twice.
+        ConfigurationError: unreadable, not strict YAML (see `extproc.strict_yaml`), or not a mapping.
     """
     try:
-        tree = yaml.load(path.read_text("utf-8"), Loader=_StrictLoader)  # noqa: S506  (a SafeLoader)
+        tree = read(path.read_text("utf-8"))
     except OSError as error:
         raise ConfigurationError([f"{path}: {error.strerror}"]) from error
     except UnicodeDecodeError as error:
         raise ConfigurationError([f"{path}: not UTF-8"]) from error
-    except yaml.YAMLError as error:
-        raise ConfigurationError([f"{path}: {' '.join(str(error).split())}"]) from error
+    except YamlError as error:
+        raise ConfigurationError([f"{path}: {error}"]) from error
     if not isinstance(tree, dict):
         raise ConfigurationError([f"{path}: expected a mapping of sections"])
     return tree
@@ -352,7 +347,10 @@ def parse(tree: Mapping[str, Any]) -> Settings:
 
 
 def describe(error: ValidationError, prefix: str = "") -> list[str]:
-    """One line for each mistake: its path, what was expected, and what stood there (shortened)."""
+    """One line for each mistake: its path, what was expected, and what stood there (shortened).
+
+    What stands where a secret or a reference to one belongs is not repeated: it may be the secret itself.
+    """
     lines = []
     for detail in error.errors():
         path = prefix + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in detail["loc"])
@@ -360,6 +358,7 @@ def describe(error: ValidationError, prefix: str = "") -> list[str]:
         if detail["type"] == "extra_forbidden":
             message = "unknown key"
         elif detail["type"] != "missing" and isinstance(detail["input"], str | int | float | bool):
-            message += f" (found {str(detail['input'])[:60]!r})"
+            found = _USER_INFO.sub("//…@", str(detail["input"]))[:60]
+            message += "" if _SECRET_PATH.search(path) else f" (found {found!r})"
         lines.append(f"{path.lstrip('.') or 'configuration'}: {message}")
     return lines

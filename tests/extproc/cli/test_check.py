@@ -14,7 +14,7 @@ DEFECTS = Path(__file__).parents[2] / "fixtures" / "config"
 
 # The name of the file is the defect. For each mistake: how its line begins, and a word that helps.
 MISTAKES: dict[str, list[tuple[str, str]]] = {
-    "control_characters": [("up\\x1b[31mstreams: ", "unknown key")],
+    "control_characters": [("listen.address: ", "an IP address"), ("up\\x1b[31mstreams: ", "unknown key")],
     "duplicate_key": [("", "'policies' stands twice")],
     "empty": [("", "expected a mapping")],
     "empty_list_of_policies": [("policies: ", "at least 1")],
@@ -26,7 +26,7 @@ MISTAKES: dict[str, list[tuple[str, str]]] = {
     ],
     "graph_as_audience": [("policies[0].settings.audiences[0]: ", "Graph"), ("policies[0].settings.audiences: ", "")],
     "identity_fails_open": [("policies[0]: ", "cannot be `failure: open`")],
-    "key_that_is_no_string": [("[8080]: ", "strings")],
+    "key_that_is_no_string": [("", "text as a key")],
     "mistakes_in_two_policies": [
         ("policies[0].settings.audiences: ", "required"),
         ("policies[0].settings.audience: ", "unknown key"),
@@ -84,7 +84,6 @@ def test_every_mistake_is_a_line_with_its_path(defect: str, capsys: pytest.Captu
         assert line.isprintable()
 
 
-@pytest.mark.xfail(strict=True, reason="settings.describe quotes what stood there, also where it is a secret")
 @pytest.mark.parametrize(("defect", "secret"), [("secret_in_the_file", "sk-live"), ("url_with_password", "hunter2")])
 def test_no_secret_is_repeated(defect: str, secret: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["check", str(DEFECTS / f"{defect}.yaml")], plugins=()) == 2

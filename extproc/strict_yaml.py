@@ -1,0 +1,85 @@
+"""Reading YAML strictly: what a person reads in the file is what the program gets.
+
+Refused, over what YAML 1.1 allows: keys that stand twice, keys that are no text, anchors and aliases (a few lines of them
+make a tree of millions of nodes), merge keys, tags. Dates stay text: `api_version: 2024-10-21` is a name, no day.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+import yaml
+
+_STRING_TAG: Final = "tag:yaml.org,2002:str"
+_SURROGATE: Final = re.compile("[\\ud800-\\udfff]")
+_MAPPING_TAG: Final = yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG
+_REFUSED_TAGS: Final = ("tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:merge", "tag:yaml.org,2002:value")
+
+
+class YamlError(ValueError):
+    """The text is not strict YAML. The message says where, and quotes nothing but keys: the text may hold secrets."""
+
+
+class _Loader(yaml.SafeLoader):
+    """PyYAML's safe loader, less what the module refuses."""
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        event = self.peek_event()  # type: ignore[no-untyped-call]
+        if getattr(event, "anchor", None) is not None:
+            raise yaml.composer.ComposerError(None, None, "anchors and aliases are not accepted", event.start_mark)
+        tag = getattr(event, "tag", None)
+        if tag is not None:
+            raise yaml.composer.ComposerError(None, None, f"tags are not accepted: {tag[:60]!r}", event.start_mark)
+        node = super().compose_node(parent, index)
+        if isinstance(node, yaml.ScalarNode) and not node.value.isascii() and _SURROGATE.search(node.value):
+            raise yaml.composer.ComposerError(None, None, "an escape that stands for no character", event.start_mark)
+        return node
+
+    def unique_mapping(self, node: yaml.MappingNode) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key_node, _ in node.value:
+            key = key_node.value
+            problem = None
+            if key_node.tag != _STRING_TAG:
+                problem = "expected text as a key: put it in quotes"
+            elif key == "<<":
+                problem = "merge keys are not accepted"
+            elif key in seen:
+                problem = f"the key {key[:60]!r} stands twice"
+            if problem is not None:
+                raise yaml.constructor.ConstructorError(None, None, problem, key_node.start_mark)
+            seen.add(key)
+        return self.construct_mapping(node, deep=True)
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag not in _REFUSED_TAGS]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_constructor(_MAPPING_TAG, _Loader.unique_mapping)
+
+
+def read(text: str) -> Any:
+    """The one document in `text`.
+
+    Raises:
+        YamlError: not YAML, or not strict.
+    """
+    try:
+        return yaml.load(text, Loader=_Loader)  # noqa: S506  (a SafeLoader)
+    except yaml.MarkedYAMLError as error:
+        raise YamlError(_located(error)) from None
+    except yaml.YAMLError as error:
+        raise YamlError(f"not YAML: {getattr(error, 'reason', 'unreadable')}") from None
+    except RecursionError:
+        raise YamlError("nested too deeply") from None
+    except ValueError:
+        # A number without digits, or with thousands of them.
+        raise YamlError("holds a number that cannot be read") from None
+
+
+def _located(error: yaml.MarkedYAMLError) -> str:
+    mark = error.problem_mark or error.context_mark
+    where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+    return where + (error.problem or error.context or "not YAML")
