@@ -106,7 +106,7 @@ def data(value: object) -> bytes:
 
 def named(value: Mapping[str, Any]) -> bytes:
     """An event named by its own `type`, as in responses and messages streams."""
-    return b"event: " + value["type"].encode() + b"\ndata: " + dumps(value) + b"\n\n"
+    return b"event: " + str(value["type"]).encode() + b"\ndata: " + dumps(value) + b"\n\n"
 
 
 DONE: Final = b"data: [DONE]\n\n"
