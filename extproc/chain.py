@@ -13,9 +13,11 @@ from dataclasses import dataclass, field
 from inspect import isawaitable
 from typing import Any, Final, Literal, TypeAlias, TypeVar, assert_never
 
+from extproc.call import Payload
 from extproc.completion import Completion, Decision
 from extproc.exchange import Chunk, Exchange
-from extproc.outcome import Continue, Mutate, Reject, RequestOutcome, Respond
+from extproc.outcome import Continue, Mutate, Reject, RequestOutcome, Respond, ResponseOutcome
+from extproc.payload import read_object
 from extproc.policy import FailureMode, Policy
 
 _log = logging.getLogger(__name__)
@@ -57,13 +59,15 @@ class Course:
     members: dict[str, Any] = field(default_factory=dict)
     body_changed: bool = False
     steps: list[Step] | None = None
+    deadline: float | None = None
+    """Until when the policies may be waited for on the present message, on the event loop's clock. None: nobody waits."""
 
 
 class Chain:
     """The policies of a gateway, in order. Immutable."""
 
     def __init__(self, links: Iterable[Link], *, timeout: float = 5.0) -> None:
-        """`timeout`: seconds that one policy may be waited for in one phase."""
+        """`timeout`: seconds that all policies together may be waited for on one message."""
         self.links = tuple(links)
         self._timeout = timeout
         self._headers = self._overriding("on_request_headers")
@@ -94,19 +98,24 @@ class Chain:
             Exception: what a policy that is closed raised.
         """
         data = chunk.data
+        course.deadline = None
         for link in self._response:
             try:
                 outcome = link.policy.on_response_body(course.exchange, Chunk(data, chunk.last))
                 if isawaitable(outcome):
-                    outcome = await self._limited(outcome)
+                    outcome = await self._limited(outcome, course)
+                data = self._after(link, outcome, data)
             except Exception as error:
                 self._record_failure(link, error, course)
-                if link.failure is FailureMode.CLOSED:
+                if link.failure is FailureMode.CLOSED and not link.shadow:
                     raise
-                continue
-            if isinstance(outcome, Mutate) and outcome.body is not None and not link.shadow:
-                data = outcome.body
         return data
+
+    @staticmethod
+    def _after(link: Link, outcome: object, data: bytes) -> bytes:
+        if not isinstance(outcome, ResponseOutcome):
+            raise TypeError(f"a hook returned {type(outcome).__name__}")
+        return data if link.shadow or not isinstance(outcome, Mutate) or outcome.body is None else outcome.body
 
     async def settle(self, completion: Completion) -> None:
         """Tell every policy how it ended. One that fails does not keep the others from knowing."""
@@ -136,10 +145,11 @@ class Chain:
         for link in links:
             try:
                 outcome = getattr(link.policy, hook)(course.exchange)
+                if isawaitable(outcome):
+                    return self._wait(outcome, link, links, course, hook)
+                self._apply(link, outcome, course)
             except Exception as error:
                 outcome = self._failed(link, error, course)
-            if isawaitable(outcome):
-                return self._wait(outcome, link, links, course, hook)
             verdict = self._weigh(link, outcome, course, hook)
             if verdict is not None:
                 return verdict
@@ -149,7 +159,8 @@ class Chain:
         self, pending: Awaitable[RequestOutcome], link: Link, links: Iterator[Link], course: Course, hook: Hook
     ) -> VerdictOutcome | None:
         try:
-            outcome = await self._limited(pending)
+            outcome = await self._limited(pending, course)
+            self._apply(link, outcome, course)
         except Exception as error:
             outcome = self._failed(link, error, course)
         verdict = self._weigh(link, outcome, course, hook)
@@ -158,23 +169,21 @@ class Chain:
         rest = self._ask(links, course, hook)
         return await rest if isawaitable(rest) else rest
 
-    async def _limited(self, pending: Awaitable[T]) -> T:
-        async with asyncio.timeout(self._timeout):
+    async def _limited(self, pending: Awaitable[T], course: Course) -> T:
+        if course.deadline is None:
+            course.deadline = asyncio.get_running_loop().time() + self._timeout
+        async with asyncio.timeout_at(course.deadline):
             return await pending
 
     def _weigh(self, link: Link, outcome: RequestOutcome, course: Course, hook: Hook) -> VerdictOutcome | None:
-        """Record what was said, apply what may be applied; a verdict ends the chain."""
+        """Record what was said; a verdict ends the chain."""
         if course.steps is not None:
             course.steps.append(_step(link, outcome, course, hook))
         match outcome:
-            case Continue():
-                return None
-            case Mutate():
-                if not link.shadow:
-                    self._apply(outcome, course)
+            case Continue() | Mutate():
                 return None
             case Reject(code=code, why=why):
-                decision = Decision(link.policy.name, "reject", code, why[:_WHY_LIMIT], enforced=not link.shadow)
+                decision = Decision(link.policy.name, "reject", code, presentable(why), enforced=not link.shadow)
             case Respond():
                 decision = Decision(link.policy.name, "respond", enforced=not link.shadow)
             case never:
@@ -183,14 +192,35 @@ class Chain:
         return None if link.shadow else outcome
 
     @staticmethod
-    def _apply(mutation: Mutate, course: Course) -> None:
-        for name, value in mutation.set_headers:
-            course.set_headers[name.lower()] = value
-        course.remove_headers.update(name.lower() for name in mutation.remove_headers)
-        course.members.update(mutation.members)
-        if mutation.body is not None:
-            course.exchange.body = mutation.body
+    def _apply(link: Link, outcome: object, course: Course) -> None:
+        """Make the changes that an outcome asks for, where later policies see them.
+
+        Raises:
+            TypeError: it is no outcome: a hook that forgot to return, for example.
+            PayloadError: the new body is no JSON object, where the endpoint takes nothing else.
+        """
+        if not isinstance(outcome, RequestOutcome):
+            raise TypeError(f"a hook returned {type(outcome).__name__}")
+        if not isinstance(outcome, Mutate) or link.shadow:
+            return
+        payload = course.exchange.get(Payload)
+        if outcome.body is not None:
+            members = read_object(outcome.body) if payload is not None else {}
+            course.exchange.body = outcome.body
             course.body_changed = True
+            # What was set before stood in the body that this one replaces.
+            course.members.clear()
+            if payload is not None:
+                payload.members.clear()
+                payload.members.update(members)
+        course.members.update(outcome.members)
+        if payload is not None:
+            payload.members.update(outcome.members)
+        for name in outcome.remove_headers:
+            course.remove_headers.add(name.lower())
+            course.set_headers.pop(name.lower(), None)
+        for name, value in outcome.set_headers:
+            course.set_headers[name.lower()] = value
 
     def _failed(self, link: Link, error: Exception, course: Course) -> RequestOutcome:
         """What the failure of a policy means. Its exception may quote the request: only its type goes further."""
@@ -223,6 +253,11 @@ class Chain:
                 enforced=link.failure is FailureMode.CLOSED and not link.shadow,
             )
         )
+
+
+def presentable(why: str) -> str:
+    """A reason for the operator, bounded, in characters that can be written down: it may quote raw header bytes."""
+    return why[:_WHY_LIMIT].encode("utf-8", "backslashreplace").decode()
 
 
 def _step(link: Link, outcome: RequestOutcome, course: Course, hook: Hook) -> Step:

@@ -14,7 +14,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 from extproc.call import Call, Endpoint, OutputCeiling, Payload
 from extproc.calls import read_call, without_payload
 from extproc.catalogue import Catalogue, Target
-from extproc.chain import Chain, Course, VerdictOutcome
+from extproc.chain import Chain, Course, VerdictOutcome, presentable
 from extproc.completion import Decision
 from extproc.edits import STREAM_HEADER, UPSTREAM_HEADER, identity_fields, member_changes, removed_headers
 from extproc.endpoints import match
@@ -30,6 +30,7 @@ B = TypeVar("B")
 
 HOST_PROVIDES: Final[frozenset[type[Any]]] = frozenset({Endpoint, Call, Payload, Target})
 _JSON: Final = "application/json"
+_UTF8: Final = frozenset({"charset=utf-8", 'charset="utf-8"', "charset=utf8"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +95,9 @@ class Gate:
         except PayloadError as error:
             return self._refused(Reject(400, error.code, error.message, param=error.param), course)
         exchange.body = data
+        course.deadline = None
+        # What policies set when only the headers were known.
+        members.update(course.members)
         exchange.put(Payload(members))
         return self._decide(call, course)
 
@@ -147,29 +151,32 @@ class Gate:
         payload = exchange.get(Payload)
         if payload is None or exchange.body is None:
             return None
-        changes = member_changes(call, payload.members, target, exchange.get(OutputCeiling))
-        changes.update(course.members)
+        own = member_changes(call, payload.members, target, exchange.get(OutputCeiling))
+        changes = {**own, **course.members}
+        if "stream_options" in own:
+            # Those of the policies, and the meter's wish.
+            changes["stream_options"] = own["stream_options"]
         if changes:
             return with_members(exchange.body, changes)
         return exchange.body if course.body_changed else None
 
     @staticmethod
     def _refused(refusal: Reject, course: Course) -> Reject:
-        course.decisions.append(Decision("gateway", "reject", refusal.code, refusal.why))
+        course.decisions.append(Decision("gateway", "reject", refusal.code, presentable(refusal.why)))
         return refusal
 
 
 def _media_type(request: Request) -> Reject | None:
     """JSON, in plain UTF-8: nothing that would make the upstream read other bytes than were judged."""
-    if request.headers.get("content-encoding") not in (None, "identity"):
+    if set(request.headers.all("content-encoding")) - {"identity"}:
         return Reject(415, "unsupported_content_encoding", "Send the request body without a content encoding.")
     kinds = request.headers.all("content-type")
     media, _, parameters = kinds[0].partition(";") if len(kinds) == 1 else ("", "", "")
     if media.strip().lower() != _JSON:
         return Reject(415, "unsupported_media_type", "Send the request body as `content-type: application/json`.")
     for parameter in parameters.split(";"):
-        name, _, value = parameter.strip().partition("=")
-        if name.lower() == "charset" and value.strip('"').lower() not in ("utf-8", "utf8"):
+        # `charset*` is RFC 8187's form, which some readers know and others do not.
+        if "charset" in parameter.partition("=")[0].lower() and parameter.strip().lower() not in _UTF8:
             return Reject(415, "unsupported_charset", "Send the request body in UTF-8.")
     return None
 
