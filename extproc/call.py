@@ -56,7 +56,7 @@ class Call:
         stream: the client asked for server-sent events.
         wants_usage: the client asked for the usage chunk of a chat stream itself.
         max_output: the output ceiling the client set, in tokens, for one choice; None if it set none.
-        choices: how many answers are to be generated (`n`, `best_of`), at least 1.
+        choices: how many answers are to be generated (`n`, `best_of`, times the prompts in an array), at least 1.
         hosted_tools: types of the tools that the provider would run itself (`web_search`, `mcp`, …).
         route: the name of the opaque route or agent.
         method, path: the request line of agents and opaque routes, for the record: the path may be cut off, decide on the

@@ -7,7 +7,7 @@ Sources: OpenAI's API reference (chat, completions, responses, embeddings), Anth
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from extproc.call import Call, Endpoint, Operation
@@ -29,6 +29,16 @@ _INPUT_FIELD: Final[Mapping[Operation, tuple[str, tuple[type, ...]]]] = {
     Operation.COUNT_TOKENS: ("messages", (list,)),
     Operation.EMBEDDINGS: ("input", (str, list)),
 }
+_JUDGED: Final = frozenset(
+    {
+        *("model", "messages", "input", "prompt", "stream", "stream_options", "n", "best_of", "tools", "background"),
+        *("max_tokens", "max_completion_tokens", "max_output_tokens"),
+        *("mcp_servers", "web_search_options", "data_sources"),
+    }
+)
+"""The members that a decision may stand on."""
+_TOOL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
+_MAX_HOSTED: Final = 32
 # Tools of these types run at the client; every other type runs at the provider.
 _CLIENT_TOOLS: Final = frozenset({"function", "custom"})
 # Anthropic's own tools that run at the client are versioned: `bash_20250124`.
@@ -60,10 +70,11 @@ def read_call(endpoint: Endpoint, members: dict[str, Any]) -> Call:
         PayloadError: `invalid_request` or `unsupported_parameter`, naming the member.
     """
     operation = endpoint.operation
+    _check_spelling(members)
     field = _INPUT_FIELD.get(operation)
     if field is not None and not isinstance(members.get(field[0]), field[1]):
         raise _wrong(field[0], " or ".join("an array" if kind is list else "a string" for kind in field[1]))
-    if members.get("background"):
+    if _boolean(members, "background"):
         raise PayloadError(
             "unsupported_parameter",
             "Background responses cannot be metered: their usage arrives on a later request. Leave `background` out.",
@@ -78,8 +89,16 @@ def read_call(endpoint: Endpoint, members: dict[str, Any]) -> Call:
         wants_usage=stream and _wants_usage(members),
         max_output=_max_output(operation, members),
         choices=_choices(operation, members),
-        hosted_tools=tuple(_hosted_tools(endpoint.dialect, members)),
+        hosted_tools=_distinct(_hosted_tools(endpoint, members)),
     )
+
+
+def _check_spelling(members: dict[str, Any]) -> None:
+    """Refuse `Model` beside, or instead of, `model`: servers written in Go read both as the same member
+    (encoding/json prefers an exact match but accepts any case, and takes the last)."""
+    for name in members:
+        if name not in _JUDGED and (meant := name.casefold()) in _JUDGED:
+            raise PayloadError("invalid_request", f"A member is spelt like `{meant}` but for its case.", meant)
 
 
 def _wrong(name: str, expected: str) -> PayloadError:
@@ -134,10 +153,31 @@ def _max_output(operation: Operation, members: dict[str, Any]) -> int | None:
 def _choices(operation: Operation, members: dict[str, Any]) -> int:
     names = {Operation.CHAT: ("n",), Operation.COMPLETIONS: ("n", "best_of")}.get(operation, ())
     values = [_integer(members, name, _MAX_CHOICES) for name in names]
-    return max([1, *(value for value in values if value is not None)])
+    each = max([1, *(value for value in values if value is not None)])
+    return each * _prompts(members) if operation is Operation.COMPLETIONS else each
 
 
-def _hosted_tools(dialect: Dialect, members: dict[str, Any]) -> Iterator[str]:
+def _prompts(members: dict[str, Any]) -> int:
+    """How many prompts one request to `/completions` holds: a text, tokens, or an array of either."""
+    prompt = members.get("prompt")
+    if prompt is None or isinstance(prompt, str):
+        return 1
+    if not isinstance(prompt, list):
+        raise _wrong("prompt", "a string or an array")
+    tokens = all(isinstance(item, int) for item in prompt)
+    return 1 if tokens else len(prompt)
+
+
+def _distinct(tools: Iterable[str]) -> tuple[str, ...]:
+    """Each once and not too many: they travel with the verdict."""
+    distinct = tuple(dict.fromkeys(tools))
+    if len(distinct) > _MAX_HOSTED:
+        raise _wrong("tools", f"at most {_MAX_HOSTED} types of tools")
+    return distinct
+
+
+def _hosted_tools(endpoint: Endpoint, members: dict[str, Any]) -> Iterator[str]:
+    dialect = endpoint.dialect
     tools = members.get("tools")
     if tools is not None and not isinstance(tools, list):
         raise _wrong("tools", "an array")
@@ -145,11 +185,14 @@ def _hosted_tools(dialect: Dialect, members: dict[str, Any]) -> Iterator[str]:
         kind = tool.get("type", "custom" if dialect is Dialect.ANTHROPIC else None) if isinstance(tool, dict) else None
         if kind is None and isinstance(tool, dict) and "type" in tool and dialect is Dialect.ANTHROPIC:
             kind = "custom"
-        if not isinstance(kind, str) or not 0 < len(kind) <= _MAX_MODEL:
+        if not isinstance(kind, str) or not _TOOL.fullmatch(kind):
             raise _wrong("tools", "an array of objects with a `type`")
         at_client = dialect is Dialect.ANTHROPIC and _ANTHROPIC_CLIENT_TOOLS.fullmatch(kind)
         if kind not in _CLIENT_TOOLS and not at_client:
             yield kind
+    if endpoint.operation is Operation.RESPONSES and members.get("prompt") is not None:
+        # A prompt that is stored at the provider brings tools of its own, which nobody here sees.
+        yield "stored_prompt"
     if members.get("mcp_servers"):
         yield "mcp"
     if members.get("data_sources"):
