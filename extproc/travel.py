@@ -7,6 +7,7 @@ the few scalars that Envoy itself or `usage.lua` reads.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -24,6 +25,7 @@ NAMESPACE: Final = "sluicegate"
 USAGE_NAMESPACE: Final = "sluicegate.usage"
 AI_GATEWAY_NAMESPACE: Final = "io.envoy.ai_gateway"
 
+_log = logging.getLogger(__name__)
 _METERS: Final[Mapping[Operation, str]] = {
     Operation.CHAT: "openai_chat",
     Operation.COMPLETIONS: "openai_completions",
@@ -62,32 +64,52 @@ class Travel:
         Raises:
             ValueError: two types have the same name.
         """
+        names: set[str] = set()
         self._decoders: dict[str, msgspec.json.Decoder[Any]] = {}
         self._names: dict[type[Any], str] = {}
         for kind in dict.fromkeys((*_HOST_TRAVELLERS, *kinds)):
             name = kind.__name__
-            if name in self._decoders:
+            if name in names:
                 raise ValueError(f"two kinds of fact are called {name}")
-            self._decoders[name] = msgspec.json.Decoder(kind)
+            names.add(name)
+            try:
+                self._decoders[name] = msgspec.json.Decoder(kind)
+            except TypeError:
+                _log.info("facts of type %s do not travel: they cannot be read back", name)
+                continue
             self._names[kind] = name
 
     def pack(self, exchange: Exchange, decisions: Iterable[Decision]) -> str:
-        """The facts and decisions of an exchange, as JSON text."""
+        """The facts and decisions of an exchange, as JSON text. A fact that cannot be written down stays behind."""
         facts: dict[str, Any] = {}
         for fact in exchange.facts():
             name = self._names.get(type(fact))
             if name is not None:
                 facts[name] = fact.travelling() if isinstance(fact, Identity) else fact
-        return _encoder.encode({"id": exchange.id, "decisions": tuple(decisions), "facts": facts}).decode()
+        luggage = {"id": exchange.id, "decisions": tuple(decisions), "facts": facts}
+        try:
+            return _encoder.encode(luggage).decode()
+        except (TypeError, ValueError, msgspec.MsgspecError):
+            luggage["facts"] = {name: fact for name, fact in facts.items() if _fits(name, fact)}
+            return _encoder.encode(luggage).decode()
 
     def unpack(self, text: str) -> Luggage | None:
         """The luggage in `text`, or None if it is none. Facts of unknown types are left out."""
         try:
             wire = _decoder.decode(text)
             facts = [self._decoders[name].decode(raw) for name, raw in wire.facts.items() if name in self._decoders]
-        except msgspec.MsgspecError:
+        except (msgspec.MsgspecError, RecursionError):
             return None
         return Luggage(wire.id, wire.decisions, {type(fact): fact for fact in facts})
+
+
+def _fits(name: str, fact: object) -> bool:
+    try:
+        _encoder.encode(fact)
+    except (TypeError, ValueError, msgspec.MsgspecError) as error:
+        _log.error("a fact of type %s stays behind: %s", name, type(error).__name__)
+        return False
+    return True
 
 
 def scalars(exchange: Exchange, verdict: Verdict) -> dict[str, str | bool]:
