@@ -10,7 +10,7 @@ Sources: envoy/data/accesslog/v3/accesslog.proto; Envoy's response code details;
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from extproc.catalogue import Target
@@ -65,7 +65,7 @@ def read_entry(entry: Message, travel: Travel) -> Completion | None:
     return Completion(
         id=luggage.exchange_id if luggage else common.stream_id or request.request_id,
         request_id=request.request_id or common.stream_id,
-        method=_METHODS.values_by_number[request.request_method].name if request.request_method else "",
+        method=_method(request.request_method),
         path=(request.original_path or request.path).partition("?")[0][:512],
         status=response.response_code.value,
         verdict=verdict,
@@ -101,6 +101,12 @@ def classify(verdict: Verdict, flags: frozenset[str], details: str, *, answered:
         return Ending.REJECTED, EndedBy.POLICY
     if verdict is Verdict.RESPOND:
         return Ending.RESPONDED, EndedBy.POLICY
+    if details.startswith("ext_proc_"):
+        # The policy server failed, whatever it had said before; a time-out of its messages is no limit of the exchange.
+        return Ending.REFUSED, EndedBy.GATEWAY
+    if details.startswith("upstream_reset_before_response_started"):
+        # Also where connecting took too long.
+        return Ending.UPSTREAM_UNAVAILABLE, EndedBy.UPSTREAM
     if flags & _TIMEOUT_FLAGS or "timeout" in details:
         return Ending.TIMED_OUT, EndedBy.GATEWAY
     if details.startswith("upstream_reset_after_response_started"):
@@ -108,7 +114,7 @@ def classify(verdict: Verdict, flags: frozenset[str], details: str, *, answered:
     if details == "via_upstream":
         cut = flags & _UPSTREAM_FLAGS
         return (Ending.UPSTREAM_CUT if cut else Ending.ANSWERED), EndedBy.UPSTREAM
-    if flags & (_UNAVAILABLE_FLAGS | _UPSTREAM_FLAGS) or details.startswith("upstream_reset_before_response_started"):
+    if flags & (_UNAVAILABLE_FLAGS | _UPSTREAM_FLAGS):
         return Ending.UPSTREAM_UNAVAILABLE, EndedBy.UPSTREAM
     if verdict is Verdict.ALLOW and answered:
         return Ending.ANSWERED, EndedBy.UPSTREAM
@@ -133,18 +139,27 @@ _READERS: Final[Mapping[str, Callable[[Message], Any]]] = {
 
 
 def _usage(values: Mapping[str, Any], keys: Mapping[str, str], meter: Meter) -> Usage | None:
-    """The counts under these keys, or None if neither input nor output was counted."""
-    if keys["input"] not in values and keys["output"] not in values:
+    """The counts under these keys, or None if neither input nor output was counted, or one of them is no count."""
+    reported = [values[key] for key in (keys["input"], keys["output"]) if key in values]
+    if not reported or not all(map(_is_count, reported)):
+        # Settling an unreadable count as 0 would charge nothing; without usage the estimate stands.
         return None
     counts = {name: _count(values.get(key)) for name, key in keys.items()}
     return Usage(**counts, meter=meter)
 
 
+def _is_count(value: object) -> bool:
+    return isinstance(value, float) and 0 <= value <= _MAX_COUNT
+
+
 def _count(value: object) -> int:
     """A count out of a Struct, where every number is a double. What is no count is none."""
-    if isinstance(value, float) and 0 <= value <= _MAX_COUNT:
-        return int(value)
-    return 0
+    return int(value) if isinstance(value, float) and _is_count(value) else 0
+
+
+def _method(number: int) -> str:
+    known = _METHODS.values_by_number.get(number) if number else None
+    return str(known.name) if known else ""
 
 
 def _text(value: object) -> str | None:
@@ -161,4 +176,7 @@ def _seconds(duration: Message) -> float | None:
 
 
 def _time(timestamp: Message) -> datetime:
-    return datetime.fromtimestamp(timestamp.seconds, UTC).replace(microsecond=timestamp.nanos // 1000)
+    try:
+        return datetime.fromtimestamp(timestamp.seconds, UTC) + timedelta(microseconds=timestamp.nanos // 1000)
+    except (ValueError, OverflowError, OSError):
+        return datetime.fromtimestamp(0, UTC)
