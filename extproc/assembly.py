@@ -54,8 +54,13 @@ def _link(entry: PolicyEntry, path: str, installed: dict[str, EntryPoint], surro
         raise ConfigurationError(describe(error, f"{path}.settings")) from error
     try:
         policy = policy_class.build(settings, surroundings)
+    except ValidationError as error:
+        raise ConfigurationError(describe(error, f"{path}.settings")) from error
     except ValueError as error:
-        raise ConfigurationError([f"{path}.settings: {line}" for line in str(error).splitlines()]) from error
+        lines = str(error).splitlines() or ["cannot be used"]
+        raise ConfigurationError([f"{path}.settings: {line}" for line in lines]) from error
+    except Exception as error:
+        raise ConfigurationError([f"{path}: {entry.policy} cannot be built: {type(error).__name__}: {error}"]) from error
     return Link(policy, entry.failure, entry.shadow)
 
 
@@ -70,6 +75,8 @@ def _load(name: str, path: str, installed: dict[str, EntryPoint]) -> type[Policy
         raise ConfigurationError([f"{path}.policy: {name} cannot be loaded: {type(error).__name__}: {error}"]) from error
     if not (isinstance(loaded, type) and issubclass(loaded, Policy)):
         raise ConfigurationError([f"{path}.policy: {point.value} is not a Policy"])
+    if not isinstance(getattr(loaded, "name", None), str):
+        raise ConfigurationError([f"{path}.policy: {point.value} has no name"])
     return loaded
 
 
