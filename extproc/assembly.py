@@ -22,6 +22,12 @@ def installed_policies() -> dict[str, EntryPoint]:
     return {point.name: point for point in entry_points(group=GROUP)}
 
 
+def _contested(name: str) -> list[str]:
+    """The distributions that provide this policy, where they are several: which of them would run is nobody's choice."""
+    points = {point.value: point for point in entry_points(group=GROUP) if point.name == name}
+    return sorted(point.dist.name if point.dist else point.value for point in points.values()) if len(points) > 1 else []
+
+
 def assemble(settings: Settings, *, clock: Callable[[], float] = time.time) -> Chain:
     """The chain that these settings describe.
 
@@ -69,6 +75,8 @@ def _load(name: str, path: str, installed: dict[str, EntryPoint]) -> type[Policy
     if point is None:
         known = ", ".join(sorted(installed)) or "none"
         raise ConfigurationError([f"{path}.policy: no policy {name!r} is installed (installed: {known})"])
+    if rivals := _contested(name):
+        raise ConfigurationError([f"{path}.policy: {name} is provided more than once: {', '.join(rivals)}"])
     try:
         loaded = point.load()
     except Exception as error:
