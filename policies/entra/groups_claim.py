@@ -16,10 +16,9 @@ def read_groups(claims: Mapping[str, Any]) -> tuple[frozenset[str], bool, Notes]
     `hasgroups` says so: the groups are then unknown, which is not the same as none. The endpoint in `_claim_sources` is
     never read: it is obsolete, and an address that a caller brings along.
     """
-    names = claims.get("_claim_names")
-    if (names is not None and (not isinstance(names, dict) or "groups" in names)) or claims.get(
-        "hasgroups", False
-    ) is not False:
+    names = claims.get("_claim_names", {})
+    elsewhere = not isinstance(names, dict) or "groups" in names
+    if elsewhere or claims.get("hasgroups", False) is not False:
         return frozenset(), False, ("groups are unknown: more than the token can carry",)
     groups = claims.get("groups", [])
     if not isinstance(groups, list) or not all(isinstance(group, str) and GUID.fullmatch(group) for group in groups):

@@ -31,7 +31,7 @@ async def fetch(http: httpx.AsyncClient, request: httpx.Request, *, max_bytes: i
     Raises:
         FetchError: another status (redirects too), compressed, too large, or no answer.
     """
-    where = f"{request.url.host}{request.url.path}"
+    where = str(request.url.copy_with(query=None))
     try:
         response = await http.send(request, stream=True)
         try:

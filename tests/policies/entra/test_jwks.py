@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from policies.entra.jwks import MAX_KEYS, Keys, Metadata, read_keys, read_metadata
@@ -118,6 +118,7 @@ def test_metadata_that_lacks_what_we_need(changes: dict[str, Any]) -> None:
         read_metadata(json.dumps({**ISSUER.metadata(CONTOSO), **changes}).encode())
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_arbitrary_documents_raise_nothing_else(data: bytes) -> None:
     for read in (read_metadata, lambda d: read_keys(d, None)):

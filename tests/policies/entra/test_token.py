@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from extproc.exchange import Headers
@@ -182,6 +182,7 @@ _values = st.one_of(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(_names, _values), max_size=5))
 def test_arbitrary_fields_never_crash_and_never_pass(fields: list[tuple[str, str]]) -> None:
     bearer = read_bearer(Headers(fields), 64)
@@ -190,6 +191,7 @@ def test_arbitrary_fields_never_crash_and_never_pass(fields: list[tuple[str, str
         assert isinstance(parse_token(bearer), Refusal)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200), st.binary(max_size=200), st.binary(max_size=64))
 def test_arbitrary_segments_never_crash(header: bytes, payload: bytes, signature: bytes) -> None:
     assert isinstance(parse_token(f"{b64(header)}.{b64(payload)}.{b64(signature)}"), Refusal)
@@ -202,6 +204,7 @@ _json = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(st.fixed_dictionaries({}, optional=dict.fromkeys(("alg", "typ", "kid", "crit", "jku", "nonce"), _json)))
 def test_arbitrary_headers_pass_only_in_the_one_form(changes: dict[str, Any]) -> None:
     token = parse_token(_text(header=json.dumps({**HEADER, **changes})))
