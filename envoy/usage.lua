@@ -216,7 +216,7 @@ local function scalar_ended(doc, token, last)
   local node = doc.node
   value_ended(doc)
   if token == "null" then
-    if node and node.usage and doc.depth == 1 then
+    if node and node.usage then
       doc.null_from, doc.null_to, doc.null_first = doc.key_first and doc.key_at or doc.comma_at, last, doc.key_first
     end
   elseif token ~= "true" and token ~= "false" then
@@ -288,7 +288,11 @@ local function comma(doc, i)
 end
 
 -- A number, true, false or null begins at `i`. Rows of numbers that nobody wants (embeddings) are jumped, unchecked.
-local function scalar(doc, s, i)
+local function scalar(doc, s, i, c)
+  if not (c >= 48 and c <= 57 or c == 45 or c == 116 or c == 102 or c == 110) then -- 0 to 9 - t f n
+    doc.state = BAD
+    return i
+  end
   if not doc.node and doc.depth > 0 and not doc.objects[doc.depth] then
     local _, last = find(s, "^[-%d][%d.,eE+ \r\n\t-]*,", i)
     if last then
@@ -333,7 +337,7 @@ local function scan(doc, s)
       elseif c == 32 or c == 10 or c == 13 or c == 9 or punctuation(doc, c, i) then
         i = i + 1
       elseif state == VALUE or state == FIRST_VALUE then
-        i = scalar(doc, s, i)
+        i = scalar(doc, s, i, c)
       else
         doc.state = BAD
       end
@@ -368,6 +372,8 @@ end
 -- Server-sent events (WHATWG HTML, 9.2.6) -------------------------------------------------------------------------
 -- Lines end with LF, CR or CRLF; events end with an empty line. Bytes that may have to go are held back: those of one
 -- data line, until its end or the limit, and a removed usage chunk, until it is sure that it was an event of its own.
+-- When the last piece is not empty (HTTP/2 upstreams, trailers) nothing can be sent after it: JSON that breaks off within
+-- its line, which no client would see as an event, is then lost.
 
 local DATA, OTHER = 1, 2
 local BOM = "\239\187\191"

@@ -92,9 +92,9 @@ class Metered:
 
 
 @cache
-def _runtime() -> tuple[Any, Any]:
+def _runtime(source: bytes | None) -> tuple[Any, Any]:
     lua = importlib.import_module("lupa.luajit21").LuaRuntime(encoding=None)
-    return lua, lua.execute(_HANDLE, SOURCE.read_bytes(), b"=usage.lua")
+    return lua, lua.execute(_HANDLE, source or SOURCE.read_bytes(), b"=usage.lua")
 
 
 def meter(
@@ -104,9 +104,10 @@ def meter(
     hide: bool = False,
     content_type: str | None = "text/event-stream",
     headers: Mapping[str, str] | None = None,
+    source: bytes | None = None,
 ) -> Metered:
-    """Send a response body, cut into `pieces`, past the script."""
-    lua, run = _runtime()
+    """Send a response body, cut into `pieces`, past the script, or past another text of it (`source`)."""
+    lua, run = _runtime(source)
     fields = dict(headers or {})
     if content_type is not None:
         fields["content-type"] = content_type

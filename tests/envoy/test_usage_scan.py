@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.envoy.lua_meter import Metered, meter
+from tests.envoy.lua_meter import SOURCE, Metered, meter
 
 JSON: Final = "application/json"
 USAGE: Final = {
@@ -161,6 +161,7 @@ def test_is_not_fooled(body: object) -> None:
         b'{"usage":{"prompt_tokens":1}}}',
         b'{"usage":{"prompt_tokens":1}} {}',
         b'{"usage":{"prompt_tokens":1}],"a":[}',
+        b'{"usage":{"prompt_tokens":1],"a":1}',
         b'{"usage":{"prompt_tokens":1},}',
         b'{"usage":{"prompt_tokens":1} "a":1}',
         b'{"usage" {"prompt_tokens":1}}',
@@ -316,6 +317,7 @@ def test_line_ends_spaces_and_byte_order_mark(newline: bytes, start: bytes, spac
 
 
 USAGE_LINE: Final = b"data: " + compact(extra()) + b"\n"
+CRLF_LINE: Final = USAGE_LINE.replace(b"\n", b"\r\n")
 
 
 @pytest.mark.parametrize(
@@ -333,6 +335,8 @@ USAGE_LINE: Final = b"data: " + compact(extra()) + b"\n"
         (b"id: 1\n" + USAGE_LINE + b"id: 2\n\n", b"id: 1\n" + USAGE_LINE + b"id: 2\n\n"),
         (USAGE_LINE + b"data: more\n\n", USAGE_LINE + b"data: more\n\n"),
         (b"data: more\n" + USAGE_LINE + b"\n", b"data: more\n" + USAGE_LINE + b"\n"),
+        (CRLF_LINE + b"\r\n\r\n", b"\r\n"),
+        (CRLF_LINE + b"id: 2\r\n\r\n", CRLF_LINE + b"id: 2\r\n\r\n"),
         # Members go with one comma.
         (b'data: {"usage":null}\n\n', b"data: {}\n\n"),
         (b'data: {"usage":null,"a":1}\n\n', b'data: {"a":1}\n\n'),
@@ -363,6 +367,7 @@ def test_hides_nothing_else(body: bytes, expected: bytes) -> None:
         event({"choices": [], "usage": "x"}),
         event({"x": {"choices": [], "usage": USAGE}}),
         event([extra()]),
+        b"\xef\xbb\xbf" + event(extra()),
         event({"choices": [{"delta": {"content": '"usage":null,'}}], "x": {"usage": None}}),
         b'data: {"choices":[{}],"choices":[],"usage":{}}\n\n',
         b'data: {"choices":[],"usage":{},"usage":null}\n\n',
@@ -400,9 +405,19 @@ def test_hides_only_where_the_gateway_asks_for_usage(kind: str) -> None:
 
 
 def test_holds_back_nothing_but_data_lines() -> None:
-    pieces = [b": pi", b"ng\nevent: x\nda", b"ta: ", b'{"a":1', b"}", b"\n", b"\ndata: [", b"DONE]\n\n"]
+    pieces = [b": pi", b"ng\nevent: x\nda", b"ta: ", b'{"a":1', b"}", b"\n", b"\ndata: [", b"D", b"ONE]\n\n"]
     result = meter(pieces, hide=True)
-    assert result.pieces == [b": pi", b"ng\nevent: x\n", b"", b"", b'data: {"a":1}', b"\n", b"\n", b"data: [DONE]\n\n"]
+    assert result.pieces == [
+        b": pi",
+        b"ng\nevent: x\n",
+        b"",
+        b"",
+        b'data: {"a":1}',
+        b"\n",
+        b"\n",
+        b"data: [D",
+        b"ONE]\n\n",
+    ]
 
 
 def test_a_line_over_the_limit_passes() -> None:
@@ -457,6 +472,11 @@ CONTENT: Final = [
 def test_counts_events_with_content(kind: str, value: object, count: int) -> None:
     assert every_way(event(value), kind).usage.get("chunks", 0) == count
     assert every_way(event(value) * 2, kind).usage.get("chunks", 0) == 2 * count
+
+
+def test_nothing_is_carried_from_event_to_event() -> None:
+    body = event({"type": "response.output_text.delta", "delta": "a"}) + event({"delta": "b"})
+    assert every_way(body, "openai_responses").usage == {"chunks": 1}
 
 
 def test_chunks_are_told_as_they_go_by() -> None:
@@ -550,6 +570,23 @@ def test_when_to_read(kind: str | None, headers: dict[str, str], usage: dict[str
 def test_whatever_is_no_stream_is_tried_as_json(content_type: str | None) -> None:
     result = meter([compact({"usage": USAGE})], content_type=content_type)
     assert result.usage == READ | {"complete": True}
+
+
+@pytest.mark.parametrize("size", [1, 7, 64, 5000])
+def test_a_fault_of_ours_costs_the_client_no_byte(size: int) -> None:
+    """The script is given a fault that strikes in the third event."""
+    place = b"local function learn(meter, doc)\n"
+    source = SOURCE.read_bytes()
+    assert place in source
+    fault = b'meter.seen = (meter.seen or 0) + 1 if meter.seen == 3 then error("a fault") end\n'
+    body = chat_stream(usage=True)
+    pieces = [body[i : i + size] for i in range(0, len(body), size)]
+    result = meter([*pieces, b""], hide=True, source=source.replace(place, place + fault))
+    assert "a fault" in result.logged
+    null = b',"usage":null'
+    third = body.index(b'"finish_reason"')
+    assert result.sent.endswith(body[third:])
+    assert result.sent.replace(null, b"") == body.replace(null, b"")
 
 
 # Streams, made up
