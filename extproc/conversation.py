@@ -21,10 +21,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from enum import Enum
 from typing import Final, TypeAlias
 
-from extproc.call import Endpoint
+from extproc.call import Call, Endpoint
 from extproc.chain import Course, VerdictOutcome
 from extproc.completion import Verdict
 from extproc.dialects import render
+from extproc.edits import hides_usage
 from extproc.endpoints import dialect_of
 from extproc.exchange import Chunk, Exchange, Headers, Request, Response, ResponseBody
 from extproc.gate import Gate, Judgement, Passage, then
@@ -219,10 +220,15 @@ class Conversation:
         mode.response_header_mode = _SEND
         mode.response_body_mode = _BODY_MODES[wanted]
         mode.response_trailer_mode = _SKIP
-        if wanted is not ResponseBody.NONE and not message.response_headers.end_of_stream:
-            # A policy may change the length; Envoy frames what it has.
+        if not message.response_headers.end_of_stream and (wanted is not ResponseBody.NONE or self._hides_usage()):
+            # A policy may change the length; and Envoy's Lua writes the length of the first chunk that it changes into
+            # headers that still wait here. Envoy frames what it has.
             mutation.remove_headers.append("content-length")
         return response
+
+    def _hides_usage(self) -> bool:
+        call = self._known().exchange.get(Call)
+        return call is not None and hides_usage(call)
 
     def _response_body(self, message: Message) -> Reply:
         part = message.response_body

@@ -118,8 +118,10 @@ async def test_a_stream_is_byte_for_byte_the_upstreams_own(world: World, ask: bo
     request = PROMPT | {"stream": True} | ({} if ask is None else {"stream_options": {"include_usage": ask}})
     async with httpx.AsyncClient(base_url=world.gateway.simulator) as direct:
         wanted = (await direct.post(CHAT, json=request)).content
-    for split in ("1", "7", "100000"):
-        answer = await world.client.post(CHAT, json=request, headers={"x-sim-split": split})
+    for split, delay in (("1", "0"), ("7", "0"), ("60", "1"), ("100000", "0")):
+        answer = await world.client.post(
+            CHAT, json=request, headers={"x-sim-split": split, "x-sim-chunk-delay-ms": delay}
+        )
         assert answer.content == wanted
         completion = await world.gateway.completion(answer)
         assert completion.usage is not None
