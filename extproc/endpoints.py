@@ -30,7 +30,8 @@ _OPENAI_ROOTS: Final = ("/v1", "/openai/v1")
 _ANTHROPIC_ROOTS: Final = ("", "/anthropic")
 _NAME: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
 _DEPLOYMENT: Final = re.compile(rf"/openai/deployments/({_NAME})(/chat/completions|/completions|/embeddings)")
-_MODEL: Final = re.compile(rf"(?:/v1|/openai/v1|/openai|/anthropic/v1)/models/({_NAME}(?:[:/@]{_NAME})*)")
+# SDKs escape the slash of `org/model`. The name is only looked up: nothing with this path goes up.
+_MODEL: Final = re.compile(rf"(?:/v1|/openai/v1|/openai|/anthropic/v1)/models/({_NAME}(?:(?:::|[:/@]|%2F){_NAME})*)")
 _MODELS: Final = ("/v1/models", "/openai/v1/models", "/openai/models", "/anthropic/v1/models")
 _AGENT: Final = re.compile(r"/agents/([a-z0-9][a-z0-9_-]{0,62})(/.*)")
 _API_VERSION: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:-preview)?|preview|latest|v1")
@@ -119,7 +120,7 @@ def _models(request: Request) -> Endpoint | None:
     if request.path in _MODELS:
         return Endpoint(Operation.MODELS, dialect)
     one = _MODEL.fullmatch(request.path)
-    return Endpoint(Operation.MODEL, dialect, model=one[1]) if one else None
+    return Endpoint(Operation.MODEL, dialect, model=one[1].replace("%2F", "/")) if one else None
 
 
 def _configured(request: Request, catalogue: Catalogue) -> Endpoint | None:
