@@ -136,7 +136,7 @@ def running(
 
 
 def _wait_until(ready: Callable[[], bool], server: Server, patience: float) -> None:
-    name = str(server.process.args[0]) if isinstance(server.process.args, list) else "server"
+    name = f"server {server.pid}"
     deadline = time.monotonic() + patience
     while not ready():
         if server.process.poll() is not None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import signal
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import uvicorn
 
@@ -18,18 +21,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
     where.add_argument("--uds", help="path of the unix socket to listen on")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     chosen = parser.parse_args(arguments)
-    uvicorn.run(
-        Simulator(),
-        host=chosen.host,
-        port=chosen.port or 0,
-        uds=chosen.uds,
-        access_log=False,
-        server_header=False,
-        # Cuts on request are no errors; uvicorn would report each.
-        log_level="critical",
-        timeout_keep_alive=300,
-        timeout_graceful_shutdown=1,
-    )
+    # After its graceful stop uvicorn raises the signal again: as an exit, so that the socket is removed.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    try:
+        uvicorn.run(
+            Simulator(),
+            host=chosen.host,
+            port=chosen.port or 0,
+            uds=chosen.uds,
+            access_log=False,
+            server_header=False,
+            # Cuts on request are no errors; uvicorn would report each.
+            log_level="critical",
+            timeout_keep_alive=300,
+            timeout_graceful_shutdown=1,
+        )
+    finally:
+        if chosen.uds:
+            Path(chosen.uds).unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

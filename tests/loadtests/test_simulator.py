@@ -444,3 +444,5 @@ def test_serves_on_a_unix_socket(tmp_path: Path) -> None:
         transport = httpx.HTTPTransport(uds=str(running.uds))
         with httpx.Client(transport=transport, base_url="http://simulator") as client:
             assert client.get("/v1/models").status_code == 200
+    assert running.process.returncode == 0
+    assert not (tmp_path / "s").exists()
