@@ -1,0 +1,111 @@
+"""YAML is read strictly, and nothing in it ends in a traceback."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from extproc.strict_yaml import YamlError, read
+
+READ: dict[str, Any] = {
+    "a: 1": {"a": 1},
+    "": None,
+    "[1, two, null, true]": [1, "two", None, True],
+    "\ufeffa: 1": {"a": 1},
+    "a: 2024-10-21": {"a": "2024-10-21"},
+    "a: 2024-13-45": {"a": "2024-13-45"},
+    "a: 2024-10-21T00:00:00Z": {"a": "2024-10-21T00:00:00Z"},
+    "a: =": {"a": "="},
+    '"yes": 1': {"yes": 1},
+    "a: {b: 1}\nc: {b: 2}": {"a": {"b": 1}, "c": {"b": 2}},
+    "a: 'x & *y !z'": {"a": "x & *y !z"},
+    "a: |\n  x\n  y\n": {"a": "x\ny\n"},
+    "- a: 1\n- a: 1": [{"a": 1}, {"a": 1}],
+}
+
+BOMB = "a: &a [x,x]\n" + "\n".join(f"{chr(98 + n)}: &{chr(98 + n)} [*{chr(97 + n)},*{chr(97 + n)}]" for n in range(24))
+REFUSED: list[tuple[str, str]] = [
+    ("a: 1\na: 2", "line 2, column 1: the key 'a' stands twice"),
+    ('a: 1\n"a": 2', "line 2, column 1: the key 'a' stands twice"),
+    ('"\\x61": 1\na: 2', "the key 'a' stands twice"),
+    ("x: {a: 1, a: 2}", "line 1, column 11: the key 'a' stands twice"),
+    ("- - {b: 1, b: 1}", "the key 'b' stands twice"),
+    ("a: &x 1", "anchors and aliases are not accepted"),
+    ("a: &x [*x]", "anchors and aliases are not accepted"),
+    ("a: *x", "anchors and aliases are not accepted"),
+    (BOMB, "line 1, column 4: anchors and aliases are not accepted"),
+    ("&x a: 1", "anchors and aliases are not accepted"),
+    ("<<: {a: 1}", "merge keys are not accepted"),
+    ("<<: [{a: 1}]", "merge keys are not accepted"),
+    ("a: !!python/object:os.system {}", "tags are not accepted: 'tag:yaml.org,2002:python/object:os.system'"),
+    ("a: !!python/object/apply:os.system [id]", "tags are not accepted"),
+    ("a: !!python/name:os.system", "tags are not accepted"),
+    ("a: !!binary aGk=", "tags are not accepted"),
+    ("a: !!set {a, b}", "tags are not accepted"),
+    ("a: !!int x", "tags are not accepted"),
+    ("a: !!timestamp x", "tags are not accepted"),
+    ("a: !!str 1", "tags are not accepted"),
+    ("!!map {a: 1}", "tags are not accepted"),
+    ("a: !env SECRET", "tags are not accepted: '!env'"),
+    ("1: a", "expected text as a key"),
+    ("yes: a", "expected text as a key"),
+    ("on: a", "expected text as a key"),
+    ("null: a", "expected text as a key"),
+    ("~: a", "expected text as a key"),
+    ("1.5: a", "expected text as a key"),
+    ("{[1]: 2}", "expected text as a key"),
+    ("? {a: 1}\n: 2", "expected text as a key"),
+    ("? [a, b]\n: 2", "expected text as a key"),
+    ("a: 0b_", "a number that cannot be read"),
+    ("a: 0x_", "a number that cannot be read"),
+    ("a: " + "9" * 5000, "a number that cannot be read"),
+    ("[" * 5000, "nested too deeply"),
+    ("[" * 5000 + "]" * 5000, "nested too deeply"),
+    ("- " * 3000 + "a", "nested too deeply"),
+    ("a: 1\n--- \na: 2", "line 2, column 1: but found another document"),
+    ("a: [1", "line 1, column 6: "),
+    ("a: 'x", "line 1, column 6: "),
+    ("a:\n\t- b", "line 2, column 1: "),
+    ("a: b: c", "line 1, column 5: "),
+    ("a: @x", "line 1, column 4: "),
+    ("a: %x", "line 1, column 4: "),
+    ("a: \0", "special characters are not allowed"),
+    ("a: \x1b[2J", "special characters are not allowed"),
+    ('a: "\\ud800"', "an escape that stands for no character"),
+    ('"\\udfff": 1', "an escape that stands for no character"),
+    ('a: "\\xzz"', "line 1, column 7: "),
+    ("%YAML 9.0\n---\na: 1", "incompatible YAML document"),
+]
+
+
+@pytest.mark.parametrize("text", READ)
+def test_read(text: str) -> None:
+    assert read(text) == READ[text]
+
+
+@pytest.mark.parametrize(("text", "message"), REFUSED, ids=lambda value: repr(value[:40]))
+def test_refused(text: str, message: str) -> None:
+    with pytest.raises(YamlError) as caught:
+        read(text)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text", ["a: hunter2: x", "a: 'hunter2", "a: [hunter2", "a: !x hunter2", "a: &x hunter2", 'a: "hunter2\\z"']
+)
+def test_messages_quote_no_values(text: str) -> None:
+    with pytest.raises(YamlError) as caught:
+        read(text)
+    assert "hunter2" not in str(caught.value)
+
+
+@given(st.text(max_size=60) | st.text(st.sampled_from("ab:-[]{}&*!?|>'\"%@#\n 01_x.~<=,\\"), max_size=25))
+def test_any_text_is_read_or_refused(text: str) -> None:
+    try:
+        read(text)
+    except YamlError as error:
+        assert str(error)  # noqa: PT017
