@@ -34,7 +34,9 @@ def upstream_url(value: str) -> str:
 
 
 def is_ip(value: str) -> bool:
-    """Whether `value` is an IPv4 or IPv6 address, without brackets."""
+    """Whether `value` is an IPv4 or IPv6 address, without brackets and without a zone (which may hold anything)."""
+    if "%" in value:
+        return False
     try:
         ipaddress.ip_address(value)
     except ValueError:

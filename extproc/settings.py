@@ -22,6 +22,7 @@ from extproc.catalogue import Agent, Catalogue, Model, Opaque, Provider, Upstrea
 from extproc.endpoints import covered_calls
 from extproc.paths import is_normal
 from extproc.policy import FailureMode
+from extproc.secret import Secret
 from extproc.strict_yaml import YamlError, read
 
 EMBEDDED_SCHEME: Final = "embedded://"
@@ -38,21 +39,6 @@ class Section(BaseModel):
     """Base of all sections: immutable, unknown keys refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Secret(Section):
-    """Where a secret is read from, never the secret itself. Exactly one of the two."""
-
-    env: (
-        Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", description="Name of an environment variable")] | None
-    ) = None
-    file: Annotated[str, Field(min_length=1, description="Path of a file")] | None = None
-
-    @model_validator(mode="after")
-    def _one_source(self) -> Secret:
-        if (self.env is None) == (self.file is None):
-            raise ValueError("expected exactly one of `env` and `file`")
-        return self
 
 
 class TlsFiles(Section):
@@ -352,7 +338,11 @@ def describe(error: ValidationError, prefix: str = "") -> list[str]:
     What stands where a secret or a reference to one belongs is not repeated: it may be the secret itself.
     """
     lines = []
-    for detail in error.errors():
+    details = error.errors()
+    for detail in details:
+        if detail["type"] == "too_short" and any(_below(other["loc"], detail["loc"]) for other in details):
+            # Pydantic counts what is right, so it says that a list is too short where an item of it is wrong.
+            continue
         path = prefix + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in detail["loc"])
         message = detail["msg"].removeprefix("Value error, ")
         if detail["type"] == "extra_forbidden":
@@ -362,3 +352,7 @@ def describe(error: ValidationError, prefix: str = "") -> list[str]:
             message += "" if _SECRET_PATH.search(path) else f" (found {found!r})"
         lines.append(f"{path.lstrip('.') or 'configuration'}: {message}")
     return lines
+
+
+def _below(path: tuple[int | str, ...], section: tuple[int | str, ...]) -> bool:
+    return len(path) > len(section) and path[: len(section)] == section

@@ -24,7 +24,7 @@ MISTAKES: dict[str, list[tuple[str, str]]] = {
         ("upstreams[0].models: ", "at least 1"),
         ("limits: ", "unknown key"),
     ],
-    "graph_as_audience": [("policies[0].settings.audiences[0]: ", "Graph"), ("policies[0].settings.audiences: ", "")],
+    "graph_as_audience": [("policies[0].settings.audiences[0]: ", "Graph")],
     "identity_fails_open": [("policies[0]: ", "cannot be `failure: open`")],
     "key_that_is_no_string": [("", "text as a key")],
     "mistakes_in_two_policies": [
