@@ -7,6 +7,11 @@ import sys
 
 def main() -> None:
     """The command `sluicegate`."""
-    from extproc.cli.app import run
+    try:
+        # Imported here: it takes a moment, in which somebody may change their mind.
+        from extproc.cli.app import run
 
-    sys.exit(run(sys.argv[1:]))
+        status = run(sys.argv[1:])
+    except KeyboardInterrupt:
+        status = 130
+    sys.exit(status)

@@ -6,16 +6,18 @@ import json
 import shlex
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from extproc.catalogue import Catalogue
 from extproc.cli.console import say, show_table
-from extproc.cli.loading import DEFAULT_STATE
 from extproc.cli.progress import TITLES
 from extproc.embedded.demo_keys import make_token
 from extproc.embedded.demo_tokens import Caller
 from extproc.embedded.stack import Stack
 from extproc.exchange import Dialect
+
+_ALICE = Caller("contoso", "alice", ("User",))
 
 
 def introduce(stack: Stack, state: Path) -> None:
@@ -26,41 +28,48 @@ def introduce(stack: Stack, state: Path) -> None:
     rows = [(TITLES[plan.name], plan.where, str(logs / f"{plan.name}.log")) for plan in plans]
     show_table(("what", "where", "log"), rows)
     say()
-    token = make_token(state, Caller("contoso", "alice", ("User",))) if "identity" in stack.embedded else None
-    for line in invitation(stack.url, stack.settings.catalogue(), token):
+    if "identity" in stack.embedded:
+        # Pasted into another shell, in another directory: full paths.
+        maker = (_self(), "token", "--state", str(state.resolve()))
+        lines = invitation(stack.url, stack.settings.catalogue(), maker=maker, token=make_token(state, _ALICE))
+    else:
+        lines = invitation(stack.url, stack.settings.catalogue())
+    for line in lines:
         say(line)
-    if token is not None:
-        say()
-        say(f"Others: {_self()} token --tenant fabrikam --user bob --role ReadOnly{_state_option(state)}")
     say()
     say("Ctrl-C ends it.")
 
 
-def invitation(url: str, catalogue: Catalogue, token: str | None) -> list[str]:
-    """Lines to paste: a request by curl, and openai-python. Without a token, where one must be put."""
-    lines = ["Try it, from another shell:" if token is None else "Try it, from another shell, as alice of contoso:", ""]
-    key = token or "$TOKEN"
+def invitation(url: str, catalogue: Catalogue, *, maker: Sequence[str] = (), token: str | None = None) -> list[str]:
+    """Lines to paste: a request by curl, and openai-python.
+
+    `maker` is the command that makes tokens of the demo identity provider, `token` one of them; without them, the lines
+    say where a token must be put.
+    """
+    make = f"{shlex.join(maker)} --tenant contoso --user alice --role User" if maker else None
+    bearer = f"$({make})" if make else "$TOKEN"
+    intro = "Try it, from another shell" + (", as alice of contoso:" if make else ":")
+    header = f'-H "authorization: Bearer {bearer}"'
     model = next((name for name, _ in catalogue.named_models(Dialect.OPENAI)), None)
     if model is None:
-        return [*lines, f'curl {url}/v1/models -H "authorization: Bearer {key}"']
-    body = json.dumps({"model": model, "messages": [{"role": "user", "content": "Hello!"}]})
-    call = f'model="{model}", messages=[{{"role": "user", "content": "Hello!"}}]'
-    lines += [
-        f'curl {url}/v1/chat/completions -H "authorization: Bearer {key}" -H "content-type: application/json" '
-        f"-d {shlex.quote(body)}",
+        return [intro, "", f"curl {url}/v1/models {header}"]
+    messages = [{"role": "user", "content": "Hello!"}]
+    body = shlex.quote(json.dumps({"model": model, "messages": messages}))
+    lines = [
+        intro,
         "",
-        f'from openai import OpenAI; client = OpenAI(base_url="{url}/v1", api_key="{key}")',
-        f"print(client.chat.completions.create({call}).choices[0].message.content)",
+        f'curl {url}/v1/chat/completions {header} -H "content-type: application/json" -d {body}',
+        "",
+        f'from openai import OpenAI; client = OpenAI(base_url="{url}/v1", api_key="{token or "TOKEN"}")',
+        f"print(client.chat.completions.create(model={json.dumps(model)}, messages={json.dumps(messages)})"
+        ".choices[0].message.content)",
     ]
-    if token is None:
-        lines += ["", "TOKEN is an access token of your tenant for this gateway."]
-    return lines
+    if not maker:
+        return [*lines, "", "TOKEN is an access token of your tenant for this gateway."]
+    return [*lines, "", f"For others: {shlex.join(maker)} --tenant fabrikam --user bob --role ReadOnly"]
 
 
 def _self() -> str:
-    """This command, as it can be typed."""
-    return "sluicegate" if shutil.which("sluicegate") else shlex.quote(sys.argv[0])
-
-
-def _state_option(state: Path) -> str:
-    return "" if state == DEFAULT_STATE else f" --state {shlex.quote(str(state))}"
+    """This command, as it can be typed anywhere."""
+    program = Path(sys.argv[0])
+    return str(program.absolute()) if program.name == "sluicegate" else shutil.which("sluicegate") or "sluicegate"
