@@ -1,0 +1,39 @@
+"""`sluicegate demo` with everything real."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from extproc.embedded.tour import STOPS
+
+pytestmark = pytest.mark.stack
+
+
+def test_the_tour_comes_as_expected_and_leaves_nothing(tmp_path: Path) -> None:
+    # Short: it holds unix sockets.
+    temporary = Path("/tmp") / f"sg-demo-{os.getpid()}"
+    temporary.mkdir()
+    try:
+        ended = subprocess.run(
+            (sys.executable, "-m", "extproc.cli", "demo"),
+            capture_output=True,
+            text=True,
+            timeout=100,
+            check=False,
+            cwd=tmp_path,
+            env={**os.environ, "TMPDIR": str(temporary)},
+        )
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+        rows = [line for line in ended.stdout.splitlines() if line.endswith("  ok")]
+        assert len(rows) == len(STOPS)
+        assert ended.stderr == ""
+        assert list(temporary.iterdir()) == []
+        assert list(tmp_path.iterdir()) == []
+    finally:
+        if not list(temporary.iterdir()):
+            temporary.rmdir()

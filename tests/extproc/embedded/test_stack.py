@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from extproc.embedded.faults import StackError
+from extproc.embedded.ports import claim, free_port
+from extproc.embedded.stack import DEMO, gateway_url, prepare
+from extproc.embedded.state import occupied
+from extproc.settings import ConfigurationError, parse, read_tree
+
+PLAIN: dict[str, Any] = {
+    "upstreams": [{"name": "a", "provider": "openai", "url": "http://127.0.0.1:1/v1", "models": ["m"]}],
+    "policies": [{"policy": "entra"}],
+}
+
+
+@pytest.fixture
+def sockets(tmp_path: Path) -> Iterator[Path]:
+    with occupied(tmp_path) as directory:
+        yield directory
+
+
+def names(stages: tuple[tuple[Any, ...], ...]) -> list[list[str]]:
+    return [[plan.name for plan in stage] for stage in stages]
+
+
+def test_the_demo_starts_everything_with_envoy_last(tmp_path: Path, sockets: Path) -> None:
+    stack = prepare(read_tree(DEMO), state=tmp_path, sockets=sockets, port=0)
+    assert names(stack.stages) == [["valkey", "identity", "simulator"], ["policy"], ["envoy"]]
+    assert stack.settings.listen.port > 0
+    assert stack.url == f"http://127.0.0.1:{stack.settings.listen.port}"
+    assert stack.settings.server.listen == f"unix:{sockets}/policy.sock"
+    written = (tmp_path / "run" / "config.yaml").read_text()
+    assert "embedded://" not in written
+    assert parse(yaml.safe_load(written)) == stack.settings
+    assert all(plan.where for plan in stack.plans)
+    assert [plan.name for plan in stack.plans if plan.retire] == ["envoy"]
+
+
+def test_only_what_is_named_is_started(tmp_path: Path, sockets: Path) -> None:
+    stack = prepare(PLAIN, state=tmp_path, sockets=sockets, port=0)
+    assert names(stack.stages) == [["valkey"], ["policy"], ["envoy"]]
+    assert not stack.embedded
+
+
+def test_sections_that_are_there_are_kept(tmp_path: Path, sockets: Path) -> None:
+    tree = {**PLAIN, "listen": {"address": "127.0.0.2", "port": 0}, "server": {"grace": 3.0}}
+    stack = prepare(tree, state=tmp_path, sockets=sockets)
+    assert stack.settings.listen.address == "127.0.0.2"
+    assert stack.settings.server.grace == 3.0
+    assert tree["listen"] == {"address": "127.0.0.2", "port": 0}
+
+
+@pytest.mark.parametrize("tree", [{}, {**PLAIN, "listen": []}, {**PLAIN, "server": None}, {**PLAIN, "x": "embedded://y"}])
+def test_a_wrong_configuration_is_a_configuration_error(tmp_path: Path, sockets: Path, tree: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError):
+        prepare(tree, state=tmp_path, sockets=sockets, port=0)
+
+
+@pytest.mark.parametrize(
+    ("listen", "url"),
+    [
+        ({}, "http://127.0.0.1:8080"),
+        ({"address": "0.0.0.0", "port": 80}, "http://127.0.0.1:80"),
+        ({"address": "::", "port": 1}, "http://[::1]:1"),
+        ({"address": "::1"}, "http://[::1]:8080"),
+        ({"address": "10.0.0.1", "tls": {"certificate": "c", "key": "k"}}, "https://10.0.0.1:8080"),
+    ],
+)
+def test_the_url_for_clients_on_this_machine(listen: dict[str, Any], url: str) -> None:
+    assert gateway_url(parse({**PLAIN, "listen": listen})) == url
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_port_that_is_listened_on_cannot_be_claimed(shared: bool) -> None:
+    """Shared: as Envoy listens, so that a second Envoy on the same port would start without a word."""
+    with socket.socket() as listener:
+        if shared:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        with pytest.raises(StackError, match=rf"^port {listener.getsockname()[1]} on 127\.0\.0\.1 is in use"):
+            claim("127.0.0.1", listener.getsockname()[1])
+
+
+def test_connections_that_linger_do_not_count() -> None:
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        address = listener.getsockname()
+        with socket.create_connection(address) as client:
+            accepted, _ = listener.accept()
+            accepted.close()
+            assert client.recv(1) == b""
+    claim(*address)
+
+
+def test_an_address_of_another_machine() -> None:
+    with pytest.raises(StackError, match=r"this machine has no address 192\.0\.2\.1"):
+        claim("192.0.2.1", free_port())
