@@ -1,0 +1,82 @@
+"""Background tasks are held, and none fails unseen."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import weakref
+
+import pytest
+
+from extproc.tasks import drain, spawn
+
+
+async def test_a_task_gives_its_result() -> None:
+    async def work() -> int:
+        return 7
+
+    task = spawn(work(), name="seven")
+    assert task.get_name() == "seven"
+    assert await task == 7
+
+
+async def test_a_task_is_held_while_it_runs() -> None:
+    """A future that only the task refers to: without a strong reference both are a cycle that may be collected."""
+    done: list[str] = []
+    gate: list[weakref.ref[asyncio.Future[None]]] = []
+
+    async def work() -> None:
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        gate.append(weakref.ref(future))
+        await future
+        done.append("done")
+
+    spawn(work(), name="held")
+    await asyncio.sleep(0)
+    gc.collect()
+    future = gate[0]()
+    assert future is not None
+    future.set_result(None)
+    del future
+    await drain(1)
+    assert done == ["done"]
+
+
+async def test_a_failure_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    async def work() -> None:
+        raise RuntimeError("broken")
+
+    task = spawn(work(), name="breaking")
+    await asyncio.wait([task])
+    await asyncio.sleep(0)
+    assert [(one.levelno, one.getMessage()) for one in caplog.records] == [
+        (logging.ERROR, "task breaking failed: RuntimeError")
+    ]
+
+
+async def test_cancellation_is_no_failure(caplog: pytest.LogCaptureFixture) -> None:
+    task = spawn(asyncio.sleep(60), name="cancelled")
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait([task])
+    await asyncio.sleep(0)
+    assert caplog.records == []
+
+
+async def test_draining_waits_and_then_cancels() -> None:
+    quick = spawn(asyncio.sleep(0.01), name="quick")
+    late = spawn(asyncio.sleep(60), name="late")
+    await drain(0.1)
+    assert quick.done()
+    assert not quick.cancelled()
+    assert late.cancelled()
+    await drain(60)
+
+
+async def test_who_drains_does_not_wait_for_itself() -> None:
+    async def work() -> str:
+        await drain(60)
+        return "drained"
+
+    assert await asyncio.wait_for(spawn(work(), name="draining"), 5) == "drained"
