@@ -37,7 +37,7 @@ _TIMEOUT_FLAGS: Final = frozenset(
 )
 _UNAVAILABLE_FLAGS: Final = frozenset(
     {"failed_local_healthcheck", "no_healthy_upstream", "upstream_connection_failure", "upstream_overflow"}
-    | {"no_route_found", "no_cluster_found", "dns_resolution_failed", "upstream_retry_limit_exceeded"}
+    | {"no_route_found", "no_cluster_found", "dns_resolution_failure", "upstream_retry_limit_exceeded"}
 )
 _UPSTREAM_FLAGS: Final = frozenset(
     {"upstream_connection_termination", "upstream_remote_reset", "local_reset", "upstream_protocol_error"}
