@@ -1,0 +1,224 @@
+"""From settings to a chain: what is wrong with a policy is said with its place in the configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from importlib.metadata import EntryPoint
+from typing import Annotated, Any
+
+import pytest
+from pydantic import Field, SecretStr
+
+from extproc import assembly
+from extproc.assembly import assemble, configuration_schema, installed_policies
+from extproc.call import Call, Payload
+from extproc.catalogue import Target
+from extproc.identity import Identity
+from extproc.policy import FailureMode, Policy, PolicySettings, Surroundings
+from extproc.settings import ConfigurationError, parse
+
+
+class QuietSettings(PolicySettings):
+    limit: Annotated[int, Field(ge=1)] = 1
+    client_secret: SecretStr | None = None
+
+
+class Quiet(Policy):
+    """A policy that can be built in every way that fails."""
+
+    name = "quiet"
+    Settings = QuietSettings
+    failure: Exception | None = None
+
+    def __init__(self, settings: QuietSettings, surroundings: Surroundings) -> None:
+        self.settings = settings
+        self.surroundings = surroundings
+
+    @classmethod
+    def build(cls, settings: Any, surroundings: Surroundings) -> Policy:
+        if cls.failure is not None:
+            raise cls.failure
+        return cls(settings, surroundings)
+
+
+class Strict(Quiet):
+    name = "strict"
+    may_fail_open = False
+
+
+class Needy(Quiet):
+    name = "needy"
+    requires = (Identity, Call, Payload, Target)
+
+
+class Giving(Quiet):
+    name = "giving"
+    provides = (Identity,)
+
+
+class Fails(Quiet):
+    name = "fails"
+
+
+class Unbuilt(Policy):
+    name = "unbuilt"
+
+
+class Nameless(Policy):
+    @classmethod
+    def build(cls, settings: Any, surroundings: Surroundings) -> Policy:
+        return cls()
+
+
+def not_a_class() -> None:
+    """What an entry point may name by mistake."""
+
+
+CLASSES = {
+    "quiet": "Quiet",
+    "strict": "Strict",
+    "needy": "Needy",
+    "giving": "Giving",
+    "fails": "Fails",
+    "unbuilt": "Unbuilt",
+    "nameless": "Nameless",
+    "function": "not_a_class",
+    "settings": "QuietSettings",
+    "missing": "Missing",
+}
+POINTS = [
+    *(EntryPoint(name, f"{__name__}:{value}", assembly.GROUP) for name, value in CLASSES.items()),
+    EntryPoint("nowhere", "no_such_module:Policy", assembly.GROUP),
+    EntryPoint("twice", f"{__name__}:Quiet", assembly.GROUP),
+    EntryPoint("twice", f"{__name__}:Strict", assembly.GROUP),
+    EntryPoint("same", f"{__name__}:Quiet", assembly.GROUP),
+    EntryPoint("same", f"{__name__}:Quiet", assembly.GROUP),
+]
+
+
+@pytest.fixture
+def installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def points(*, group: str) -> Iterable[EntryPoint]:
+        assert group == "sluicegate.policies"
+        return POINTS
+
+    monkeypatch.setattr(assembly, "entry_points", points)
+
+
+def mistakes(*entries: dict[str, Any]) -> list[str]:
+    with pytest.raises(ConfigurationError) as caught:
+        assemble(parse({"policies": list(entries)}))
+    return caught.value.mistakes
+
+
+@pytest.mark.usefixtures("installed")
+def test_a_chain() -> None:
+    entries = [
+        {"policy": "giving", "failure": "open"},
+        {"policy": "needy", "shadow": True, "settings": {"limit": 3}},
+        {"policy": "strict"},
+        {"policy": "same"},
+    ]
+    chain = assemble(parse({"policies": entries, "server": {"decision_timeout": 2.5}}), clock=lambda: 7.0)
+    assert [(link.policy.name, link.failure, link.shadow) for link in chain.links] == [
+        ("giving", FailureMode.OPEN, False),
+        ("needy", FailureMode.CLOSED, True),
+        ("strict", FailureMode.CLOSED, False),
+        ("quiet", FailureMode.CLOSED, False),
+    ]
+    needy = chain.links[1].policy
+    assert isinstance(needy, Needy)
+    assert needy.settings.limit == 3
+    assert needy.surroundings.clock() == 7.0
+
+
+@pytest.mark.usefixtures("installed")
+@pytest.mark.parametrize(
+    ("entry", "line"),
+    [
+        ({"policy": "absent"}, "policies[0].policy: no policy 'absent' is installed (installed: fails, function, "),
+        ({"policy": "function"}, f"policies[0].policy: {__name__}:not_a_class is not a Policy"),
+        ({"policy": "settings"}, f"policies[0].policy: {__name__}:QuietSettings is not a Policy"),
+        ({"policy": "nameless"}, f"policies[0].policy: {__name__}:Nameless has no name"),
+        ({"policy": "missing"}, "policies[0].policy: missing cannot be loaded: AttributeError"),
+        ({"policy": "nowhere"}, "policies[0].policy: nowhere cannot be loaded: ModuleNotFoundError"),
+        ({"policy": "twice"}, "policies[0].policy: twice is provided more than once"),
+        ({"policy": "unbuilt"}, "policies[0]: unbuilt cannot be built: NotImplementedError"),
+        ({"policy": "quiet", "settings": {"limit": 0}}, "policies[0].settings.limit: Input should be greater"),
+        ({"policy": "quiet", "settings": {"limits": 1}}, "policies[0].settings.limits: unknown key"),
+        ({"policy": "strict", "failure": "open"}, "policies[0]: strict cannot be `failure: open` or `shadow: true`"),
+        ({"policy": "strict", "shadow": True}, "policies[0]: strict cannot be `failure: open` or `shadow: true`"),
+        ({"policy": "needy"}, "policies: needy needs Identity, which no policy before it provides"),
+    ],
+)
+def test_mistakes(entry: dict[str, Any], line: str) -> None:
+    (found,) = mistakes(entry)
+    assert found.startswith(line)
+
+
+@pytest.mark.usefixtures("installed")
+@pytest.mark.parametrize(
+    ("failure", "lines"),
+    [
+        (ValueError("roles: one\nroles: two"), ["policies[0].settings: roles: one", "policies[0].settings: roles: two"]),
+        (ValueError(), ["policies[0].settings: cannot be used"]),
+        (ValueError(""), ["policies[0].settings: cannot be used"]),
+        (KeyError("x"), ["policies[0]: fails cannot be built: KeyError: 'x'"]),
+        (OSError("disk"), ["policies[0]: fails cannot be built: OSError: disk"]),
+    ],
+)
+def test_a_policy_that_cannot_be_built_is_never_left_out(
+    failure: Exception, lines: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Fails, "failure", failure)
+    assert mistakes({"policy": "fails"}) == lines
+
+
+@pytest.mark.usefixtures("installed")
+def test_all_mistakes_at_once() -> None:
+    found = mistakes({"policy": "absent"}, {"policy": "quiet", "settings": {"limit": 0, "x": 1}}, {"policy": "needy"})
+    assert [line.partition(":")[0] for line in found] == [
+        "policies[0].policy",
+        "policies[1].settings.limit",
+        "policies[1].settings.x",
+    ]
+
+
+@pytest.mark.usefixtures("installed")
+def test_a_secret_is_not_repeated() -> None:
+    (found,) = mistakes({"policy": "quiet", "settings": {"client_secret": 12345678}})
+    assert "12345678" not in found
+
+
+def test_our_own_policies_are_installed_and_may_not_fail_open() -> None:
+    points = installed_policies()
+    for name in ("entra", "access"):
+        loaded = points[name].load()
+        assert loaded.name == name
+        assert loaded.may_fail_open is False
+        for how in ({"failure": "open"}, {"shadow": True}):
+            assert mistakes({"policy": name, **how}) == [
+                f"policies[0]: {name} cannot be `failure: open` or `shadow: true`"
+            ]
+
+
+def test_the_schema_knows_the_settings_of_every_policy() -> None:
+    schema = configuration_schema()
+    assert schema["$schema"].startswith("https://json-schema.org/draft/2020-12")
+    cases = {
+        case["if"]["properties"]["policy"]["const"]: case["then"] for case in schema["$defs"]["PolicyEntry"]["allOf"]
+    }
+    assert {"entra", "access"} <= set(cases)
+    for reference in references(schema):
+        assert reference.removeprefix("#/$defs/") in schema["$defs"], reference
+
+
+def references(tree: Any) -> Iterable[str]:
+    if isinstance(tree, dict):
+        if isinstance(tree.get("$ref"), str):
+            yield tree["$ref"]
+        for value in tree.values():
+            yield from references(value)
+    elif isinstance(tree, list):
+        for value in tree:
+            yield from references(value)
