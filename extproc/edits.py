@@ -87,15 +87,22 @@ def removed_headers(
 
 
 def identity_fields(identity: Identity, names: IdentityHeaders) -> Iterable[tuple[str, str]]:
-    """Who calls, for an upstream that is told. Values are percent-encoded where they are not plain ASCII."""
+    """Who calls, for an upstream that is told. Values are percent-encoded where they are not plain ASCII.
+
+    Roles are separated by commas; a comma in the name of one is encoded, so that it does not read as two.
+    """
     values = (
-        (names.tenant, identity.tenant),
-        (names.user, identity.user),
-        (names.roles, ",".join(sorted(identity.roles))),
-        (names.app, identity.app),
-        (names.department, identity.department),
+        (names.tenant, _plain(identity.tenant)),
+        (names.user, _plain(identity.user)),
+        (names.roles, ",".join(_plain(role) for role in sorted(identity.roles) if role)),
+        (names.app, _plain(identity.app)),
+        (names.department, _plain(identity.department)),
     )
-    return ((name, quote(value, safe=" !#$&'()*+,-./:;=?@[]^_`{|}~")) for name, value in values if value)
+    return ((name, value) for name, value in values if value)
+
+
+def _plain(value: str) -> str:
+    return quote(value, safe=" !#$&'()*+-./:;=?@[]^_`{|}~")
 
 
 def hides_usage(call: Call) -> bool:

@@ -19,7 +19,8 @@ import yaml
 from extproc.catalogue import Provider
 from extproc.dialects import error_body
 from extproc.exchange import Dialect
-from extproc.settings import AgentEntry, Secret, Settings, UpstreamEntry
+from extproc.secret import Secret
+from extproc.settings import AgentEntry, Settings, UpstreamEntry
 
 _SECONDS_BEYOND: Final = 1.0
 """How much longer Envoy waits than the policy server takes to decide: the server's own refusal says more."""

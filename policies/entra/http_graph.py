@@ -14,10 +14,10 @@ from urllib.parse import urlsplit
 import httpx
 
 from extproc.identity import CallerKind
+from extproc.secret import SecretError, read_secret
 from policies.entra.groups import Caller, GroupsUnavailableError
 from policies.entra.http_fetch import FetchError, client, fetch
 from policies.entra.issuer import GUID
-from policies.entra.secret import SecretError, read_secret
 from policies.entra.settings import Graph, is_loopback
 from policies.entra.strict_json import parse_object
 

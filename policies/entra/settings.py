@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, model_validator
 
 from extproc.policy import PolicySettings
-from extproc.settings import Secret
+from extproc.secret import Secret
 from policies.entra.issuer import GUID, Version
 
 GRAPH_AUDIENCES: Final = frozenset({"https://graph.microsoft.com", "00000003-0000-0000-c000-000000000000"})

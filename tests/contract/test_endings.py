@@ -39,9 +39,9 @@ async def gateway(simulator: str) -> AsyncIterator[Gateway]:
 
 async def settled(gateway: Gateway, answer: httpx.Response) -> Completion:
     """The completion of an answer, checked to be the only one after others had the time to arrive."""
-    completion = await gateway.completion(answer)
+    await gateway.completion(answer)
     await asyncio.sleep(0.3)
-    return (await gateway.completion(answer)) if completion else completion
+    return await gateway.completion(answer)
 
 
 async def the_next(gateway: Gateway, before: int) -> Completion:

@@ -129,6 +129,11 @@ def person(**changes: Any) -> Identity:
     return Identity(**{"tenant": "t1", "user": "u1", "app": "a1", "kind": CallerKind.USER, **changes})
 
 
+def test_a_comma_in_the_name_of_a_role_does_not_make_two_roles() -> None:
+    fields = dict(identity_fields(person(roles=frozenset({"User, not Admin", "50%"})), NAMES))
+    assert fields["x-user-roles"] == "50%25,User%2C not Admin"
+
+
 def test_identity_fields() -> None:
     fields = identity_fields(person(roles=frozenset({"User", "Admin"}), department="R&D"), NAMES)
     assert list(fields) == [

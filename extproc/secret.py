@@ -1,15 +1,33 @@
-"""Reads a secret from where the configuration says it is. Edge: environment and files."""
+"""Secrets in the configuration: a reference to where each one is, and how it is read from there."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Annotated
 
-from extproc.settings import Secret
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class SecretError(Exception):
     """The secret is not there. Names the place, never the content."""
+
+
+class Secret(BaseModel):
+    """Where a secret is read from, never the secret itself. Exactly one of the two."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    env: (
+        Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", description="Name of an environment variable")] | None
+    ) = None
+    file: Annotated[str, Field(min_length=1, description="Path of a file")] | None = None
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Secret:
+        if (self.env is None) == (self.file is None):
+            raise ValueError("expected exactly one of `env` and `file`")
+        return self
 
 
 def read_secret(secret: Secret) -> str:
