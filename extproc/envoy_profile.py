@@ -289,7 +289,8 @@ def local_replies() -> list[Any]:
 
 def _mapper(cause: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, Any]:
     dialect = Dialect(entry["dialect"])
-    body = error_body(dialect, cause["answer"], cause["code"], cause["message"], request_id="%REQ(X-REQUEST-ID)%")
+    name = "" if cause.get("unnamed") else "%REQ(X-REQUEST-ID)%"
+    body = error_body(dialect, cause["answer"], cause["code"], cause["message"], request_id=name)
     mapper: dict[str, Any] = {
         "filter": _all([*_cause_filters(cause), *_dialect_filters(entry)]),
         "status_code": cause["answer"],
@@ -298,12 +299,12 @@ def _mapper(cause: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, Any
             "content_type": "application/json",
         },
     }
-    headers = {"x-request-id": "%REQ(X-REQUEST-ID)%"}
+    headers = {"x-request-id": name} if name else {}
     if "retry_after" in cause:
         headers |= {"retry-after": str(cause["retry_after"]), "retry-after-ms": str(cause["retry_after"] * 1000)}
     mapper["headers_to_add"] = [
-        {"header": {"key": name, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
-        for name, value in headers.items()
+        {"header": {"key": key, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
+        for key, value in headers.items()
     ]
     return mapper
 
@@ -328,7 +329,7 @@ def _cause_filters(cause: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
                 "name": "cel",
                 "typed_config": {
                     "@type": "type.googleapis.com/envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter",
-                    "expression": f"response.code_details.startsWith('{cause['details']}')",
+                    "expression": " || ".join(f"response.code_details.startsWith('{one}')" for one in cause["details"]),
                 },
             }
         }
