@@ -26,6 +26,8 @@ VerdictOutcome: TypeAlias = Reject | Respond
 Asked: TypeAlias = VerdictOutcome | Awaitable[VerdictOutcome | None] | None
 Hook: TypeAlias = Literal["on_request_headers", "on_request_body"]
 _WHY_LIMIT: Final = 300
+_SETTLE_SECONDS: Final = 30.0
+"""How long one policy may take to settle one exchange: the others wait behind it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +125,8 @@ class Chain:
             try:
                 pending = link.policy.on_settle(completion)
                 if pending is not None:
-                    await pending
+                    async with asyncio.timeout(_SETTLE_SECONDS):
+                        await pending
             except Exception:
                 _log.exception("policy %s failed to settle exchange %s", link.policy.name, completion.id)
 

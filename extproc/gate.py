@@ -124,14 +124,15 @@ class Gate:
         to_provider = target.provider is not None
         agent = None if to_provider else self._catalogue.agent(target.upstream)
         upstream = self._catalogue.upstream(target.upstream) if to_provider else None
-        sets = [(UPSTREAM_HEADER, target.upstream), (STREAM_HEADER, "1" if call.stream else "0")]
+        # Policies first: where they name a field of the host's own, the host's value is set over theirs.
+        sets = [*course.set_headers.items(), (UPSTREAM_HEADER, target.upstream)]
+        sets.append((STREAM_HEADER, "1" if call.stream else "0"))
         if target.path != (f"{request.path}?{request.query}" if request.query else request.path):
             sets.append((":path", target.path))
         identity = exchange.get(Identity)
         told = upstream.identity_headers if upstream else bool(agent and agent.identity_headers)
         if identity is not None and told:
             sets.extend(identity_fields(identity, self._identity_headers))
-        sets.extend(course.set_headers.items())
         removed = removed_headers(
             request.headers,
             self._identity_headers,

@@ -377,6 +377,14 @@ async def test_headers_of_policies() -> None:
 # Waiting
 
 
+async def test_no_policy_sends_an_exchange_elsewhere() -> None:
+    """Envoy applies the fields in order, and the last of a name stands."""
+    elsewhere = Mutate(set_headers=(("x-sluicegate-upstream", "elsewhere"), (":path", "/admin")))
+    judgement, _ = await judge("POST /v1/chat/completions", CHAT, says(elsewhere))
+    assert isinstance(judgement, Passage)
+    assert dict(judgement.set_headers)["x-sluicegate-upstream"] == judgement.target.upstream
+
+
 async def test_then() -> None:
     async def later(value: int) -> int:
         return value
