@@ -106,7 +106,7 @@ def test_the_matrix_holds_for_requests(name: str, role: str) -> None:
         ("azure-openai", "Guest", Dialect.OPENAI, []),
         ("self-hosted", "ReadOnly", Dialect.OPENAI, ["llama-3.3-70b", "bge-m3"]),
         ("self-hosted", "ReadOnly", Dialect.ANTHROPIC, []),
-        ("self-hosted", "User", Dialect.ANTHROPIC, ["claude-sonnet-4-5", "claude-haiku-4-5"]),
+        ("self-hosted", "User", Dialect.ANTHROPIC, ["claude-sonnet-5-5", "claude-haiku-5-5"]),
     ],
 )
 def test_the_models_of_a_role(name: str, role: str, dialect: Dialect, models: list[str]) -> None:
