@@ -1,24 +1,20 @@
 """The plain-Envoy profile: from settings to a bootstrap.
 
-The configuration itself is data, in `envoy/plain.yaml` and `envoy/local-replies.yaml`; this module chooses the pieces and
-fills in the values.
+The configuration itself is data, in `envoy/plain.yaml`; this module chooses the pieces and fills in the values.
 """
 
 from __future__ import annotations
 
 import ipaddress
 import json
-from collections.abc import Iterable, Mapping
-from functools import cache
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-import yaml
-
 from extproc.catalogue import Provider
-from extproc.dialects import error_body
-from extproc.exchange import Dialect
+from extproc.envoy_data import data_directory, piece
+from extproc.envoy_replies import local_replies
 from extproc.secret import Secret
 from extproc.settings import AgentEntry, Settings, UpstreamEntry
 
@@ -29,47 +25,6 @@ _CA_FILES: Final = (
     "/etc/pki/tls/certs/ca-bundle.crt",
     "/etc/ssl/cert.pem",
 )
-_OMIT: Final = object()
-
-
-def data_directory() -> Path:
-    """Where Envoy's configuration lies: beside the package in a source tree, inside it when installed."""
-    package = Path(__file__).parent
-    source = package.parent / "envoy"
-    return source if (source / "plain.yaml").exists() else package / "_envoy"
-
-
-@cache
-def _pieces() -> dict[str, Any]:
-    loaded: dict[str, Any] = yaml.safe_load((data_directory() / "plain.yaml").read_text("utf-8"))
-    return loaded
-
-
-@cache
-def _replies() -> dict[str, Any]:
-    loaded: dict[str, Any] = yaml.safe_load((data_directory() / "local-replies.yaml").read_text("utf-8"))
-    return loaded
-
-
-def fill(template: Any, values: Mapping[str, Any]) -> Any:
-    """A copy of `template` in which every string `$name` is replaced by its value. A value of None leaves the member out.
-
-    Raises:
-        KeyError: a name without a value.
-    """
-    if isinstance(template, dict):
-        filled = {key: fill(value, values) for key, value in template.items()}
-        return {key: value for key, value in filled.items() if value is not _OMIT}
-    if isinstance(template, list):
-        return [value for item in template if (value := fill(item, values)) is not _OMIT]
-    if isinstance(template, str) and template.startswith("$"):
-        value = values[template[1:]]
-        return _OMIT if value is None else value
-    return template
-
-
-def _piece(name: str, **values: Any) -> Any:
-    return fill(_pieces()[name], values)
 
 
 def _duration(seconds: float) -> str:
@@ -91,7 +46,7 @@ def bootstrap(settings: Settings, *, admin: str) -> dict[str, Any]:
     """
     listen = settings.listen
     entries: tuple[UpstreamEntry | AgentEntry, ...] = (*settings.upstreams, *settings.agents)
-    manager = _piece(
+    manager = piece(
         "connection_manager",
         total_timeout=_duration(settings.timeouts.total),
         idle_timeout=_duration(settings.timeouts.idle),
@@ -100,23 +55,23 @@ def bootstrap(settings: Settings, *, admin: str) -> dict[str, Any]:
         per_filter=_per_filter(settings),
         routes=[*(route for entry in entries for route in _routes(entry, settings)), *_unread_routes(settings)],
     )
-    listener = _piece(
+    listener = piece(
         "listener",
         listen_address=listen.address,
         listen_port=listen.port,
         max_body_bytes=settings.max_body_bytes,
-        downstream_tls=_piece("downstream_tls", certificate_file=listen.tls.certificate, key_file=listen.tls.key)
+        downstream_tls=piece("downstream_tls", certificate_file=listen.tls.certificate, key_file=listen.tls.key)
         if listen.tls
         else None,
         connection_manager=manager,
     )
-    policy = _piece(
+    policy = piece(
         "policy_cluster",
         policy_address=_address(settings.server.listen),
         policy_cluster_type="STATIC" if settings.server.listen.startswith("unix:") else "STRICT_DNS",
     )
     return _plain(
-        _piece(
+        piece(
             "bootstrap",
             admin_address=_address(admin),
             listener=listener,
@@ -133,14 +88,14 @@ def _plain(tree: Any) -> dict[str, Any]:
 
 
 def _http_filters(settings: Settings) -> list[Any]:
-    policy = _piece(
+    policy = piece(
         "policy_filter",
         message_timeout=_duration(settings.server.decision_timeout + _SECONDS_BEYOND),
         processing_mode=processing_mode(),
     )
     lua = (data_directory() / "usage.lua").read_text("utf-8")
-    cors = [_piece("cors_filter")] if settings.listen.cors else []
-    return [*cors, policy, _piece("guard_filter"), _piece("meter_filter", usage_lua=lua), _piece("router_filter")]
+    cors = [piece("cors_filter")] if settings.listen.cors else []
+    return [*cors, policy, piece("guard_filter"), piece("meter_filter", usage_lua=lua), piece("router_filter")]
 
 
 def processing_mode(*, body: bool = True) -> dict[str, str]:
@@ -166,14 +121,14 @@ def _unread_routes(settings: Settings) -> Iterable[Any]:
         for route in settings.opaque
     ]
     for match in matches:
-        yield _piece("unread_route", path_match=match, unread_mode=processing_mode(body=False))
+        yield piece("unread_route", path_match=match, unread_mode=processing_mode(body=False))
 
 
 def _per_filter(settings: Settings) -> dict[str, Any] | None:
     cors = settings.listen.cors
     if cors is None:
         return None
-    policy = _piece(
+    policy = piece(
         "cors_policy",
         allow_origins=[{"exact": origin} for origin in cors.allow_origins],
         allow_headers=", ".join(cors.allow_headers),
@@ -190,10 +145,10 @@ def _routes(entry: UpstreamEntry | AgentEntry, settings: Settings) -> Iterable[A
     """Two routes: a streamed answer may be silent for longer than a plain one."""
     timeouts = settings.timeouts
     # Agents may stream whenever they like, so they get the longer silence.
-    removes = _piece("internal_fields") + ([] if isinstance(entry, AgentEntry) else _piece("forwarding_fields"))
+    removes = piece("internal_fields") + ([] if isinstance(entry, AgentEntry) else piece("forwarding_fields"))
     plain_idle = timeouts.stream_idle if isinstance(entry, AgentEntry) else timeouts.idle
     for flag, idle in (("1", timeouts.stream_idle), ("0", plain_idle)):
-        yield _piece(
+        yield piece(
             "route",
             upstream_name=entry.name,
             stream_flag=flag,
@@ -210,14 +165,14 @@ def _cluster(entry: UpstreamEntry | AgentEntry, settings: Settings) -> Any:
     host = parts.hostname or ""
     secure = parts.scheme == "https"
     numeric = _is_ip(host)
-    return _piece(
+    return piece(
         "upstream_cluster",
         cluster_name=_cluster_name(entry),
         cluster_type="STATIC" if numeric else "STRICT_DNS",
         connect_timeout=_duration(settings.timeouts.connect),
         upstream_address=host,
         upstream_port=parts.port or (443 if secure else 80),
-        upstream_tls=_piece(
+        upstream_tls=piece(
             "upstream_tls", host_name=host, ca_file=_ca_file(), san_type="IP_ADDRESS" if numeric else "DNS"
         )
         if secure
@@ -242,12 +197,12 @@ def _ca_file() -> str:
 
 
 def _upstream_filters(entry: UpstreamEntry | AgentEntry) -> list[Any]:
-    filters = [_piece("codec_filter")]
+    filters = [piece("codec_filter")]
     if entry.credential is not None:
         header, prefix = _credential_field(entry)
         filters.insert(
             0,
-            _piece(
+            piece(
                 "credential_filter",
                 secret_name=_cluster_name(entry),
                 credential_header=header,
@@ -272,83 +227,10 @@ def _credential_field(entry: UpstreamEntry | AgentEntry) -> tuple[str, str | Non
 def _secret(entry: UpstreamEntry | AgentEntry) -> Any | None:
     if entry.credential is None:
         return None
-    return _piece("secret", secret_name=_cluster_name(entry), secret_source=_source(entry.credential))
+    return piece("secret", secret_name=_cluster_name(entry), secret_source=_source(entry.credential))
 
 
 def _source(secret: Secret) -> dict[str, str]:
     if secret.env is not None:
         return {"environment_variable": secret.env}
     return {"filename": str(secret.file)}
-
-
-def local_replies() -> list[Any]:
-    """The mappers that put Envoy's own failures into the caller's dialect: every cause in every dialect."""
-    table = _replies()
-    return [_mapper(cause, entry) for cause in table["causes"] for entry in table["dialects"]]
-
-
-def _mapper(cause: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, Any]:
-    dialect = Dialect(entry["dialect"])
-    name = "" if cause.get("unnamed") else "%REQ(X-REQUEST-ID)%"
-    body = error_body(dialect, cause["answer"], cause["code"], cause["message"], request_id=name)
-    mapper: dict[str, Any] = {
-        "filter": _all([*_cause_filters(cause), *_dialect_filters(entry)]),
-        "status_code": cause["answer"],
-        "body_format_override": {
-            "text_format_source": {"inline_string": json.dumps(body, separators=(",", ":"))},
-            "content_type": "application/json",
-        },
-    }
-    headers = {"x-request-id": name} if name else {}
-    if "retry_after" in cause:
-        headers |= {"retry-after": str(cause["retry_after"]), "retry-after-ms": str(cause["retry_after"] * 1000)}
-    mapper["headers_to_add"] = [
-        {"header": {"key": key, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
-        for key, value in headers.items()
-    ]
-    return mapper
-
-
-def _cause_filters(cause: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
-    verdict = cause.get("verdict")
-    if verdict == "allow":
-        yield _verdict_filter({"exact": "allow"}, missing=False)
-    elif verdict == "none":
-        # Matches only where the key is missing: no verdict is called this.
-        yield _verdict_filter({"exact": "none"}, missing=True)
-    else:
-        yield _verdict_filter({"exact": "allow"}, missing=True)
-    if "status" in cause:
-        comparison = {"op": "EQ", "value": {"default_value": cause["status"], "runtime_key": "sluicegate.unused"}}
-        yield {"status_code_filter": {"comparison": comparison}}
-    if "flags" in cause:
-        yield {"response_flag_filter": {"flags": cause["flags"]}}
-    if "details" in cause:
-        yield {
-            "extension_filter": {
-                "name": "cel",
-                "typed_config": {
-                    "@type": "type.googleapis.com/envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter",
-                    "expression": " || ".join(f"response.code_details.startsWith('{one}')" for one in cause["details"]),
-                },
-            }
-        }
-
-
-def _verdict_filter(match: Mapping[str, str], *, missing: bool) -> dict[str, Any]:
-    matcher = {"filter": "sluicegate", "path": [{"key": "verdict"}], "value": {"string_match": dict(match)}}
-    return {"metadata_filter": {"matcher": matcher, "match_if_key_not_found": missing}}
-
-
-def _dialect_filters(entry: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
-    """The dialect that has no prefixes takes what is left, also requests so broken that they have no path."""
-    if "header" in entry:
-        yield {"header_filter": {"header": {"name": entry["header"], "present_match": True}}}
-    matches = [{"name": ":path", "string_match": {"prefix": prefix}} for prefix in entry["prefixes"]]
-    if matches:
-        filters = [{"header_filter": {"header": match}} for match in matches]
-        yield filters[0] if len(filters) == 1 else {"or_filter": {"filters": filters}}
-
-
-def _all(filters: list[dict[str, Any]]) -> dict[str, Any]:
-    return filters[0] if len(filters) == 1 else {"and_filter": {"filters": filters}}

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from extproc.call import Endpoint, Operation
 from extproc.catalogue import Catalogue, Opaque
 from extproc.endpoints import covered_calls, dialect_of, match
-from extproc.envoy_profile import data_directory
+from extproc.envoy_data import data_directory
 from extproc.exchange import Dialect
 from extproc.outcome import Reject
 from tests.extproc.world import CATALOGUE, request

@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from extproc.envoy_profile import bootstrap, data_directory, fill, local_replies
+from extproc.envoy_profile import bootstrap
 from extproc.settings import Settings, parse
 from tests.servers import envoy_binary
 
@@ -315,34 +314,3 @@ def test_routes_lead_only_where_the_verdict_says() -> None:
         assert {"x-sluicegate-upstream", "x-sluicegate-stream", "x-envoy-original-path"} <= removed
         assert ("x-forwarded-for" in removed) is route["route"]["cluster"].startswith("upstream_")
     assert all("direct_response" in route for route in routes if "route" not in route)
-
-
-def test_every_failure_of_envoy_has_a_reply_in_every_dialect() -> None:
-    table = yaml.safe_load((data_directory() / "local-replies.yaml").read_text("utf-8"))
-    mappers = local_replies()
-    assert len(mappers) == len(table["causes"]) * len(table["dialects"])
-    for index, mapper in enumerate(mappers):
-        cause = table["causes"][index // len(table["dialects"])]
-        dialect = table["dialects"][index % len(table["dialects"])]["dialect"]
-        body = json.loads(mapper["body_format_override"]["text_format_source"]["inline_string"])
-        found = body["error"]["data"]["code"] if dialect == "jsonrpc" else body["error"]["code"]
-        assert (found, mapper["status_code"]) == (cause["code"], cause["answer"])
-        if not cause.get("unnamed"):
-            assert mapper["headers_to_add"][0]["header"] == {"key": "x-request-id", "value": "%REQ(X-REQUEST-ID)%"}
-        assert "%" not in cause["message"]
-    # The last cause takes whatever is left, and its last dialect whoever is left.
-    assert set(table["causes"][-1]) == {"code", "answer", "message"}
-    assert table["dialects"][-1]["prefixes"] == []
-
-
-def test_filling_in() -> None:
-    template = {"a": "$one", "b": ["$two", "x$one", "$none"], "c": "$none", "d": {"e": "$none"}}
-    values = {"one": 1, "two": {"$": "$one"}, "none": None}
-    assert fill(template, values) == {"a": 1, "b": [{"$": "$one"}, "x$one"], "d": {}}
-    with pytest.raises(KeyError):
-        fill({"a": "$other"}, values)
-
-
-def test_envoy_is_data() -> None:
-    """`envoy` is the package of Envoy's protobufs: a Python file here would hide it."""
-    assert {path.suffix for path in data_directory().rglob("*") if path.is_file()} <= {".yaml", ".lua", ".md"}

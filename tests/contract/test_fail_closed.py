@@ -1,0 +1,207 @@
+"""Whatever becomes of the policy server or the identity provider: no request passes, and all is well again by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+
+from extproc.embedded.demo_keys import make_token
+from extproc.embedded.demo_tokens import AUTHORITY, GATEWAY, TENANTS, Caller
+from extproc.envoy_profile import bootstrap
+from extproc.settings import parse
+from tests.contract.broken_servers import BROKEN, broken_server
+from tests.servers import HOST, Server, free_port, listens, listens_on, running, running_envoy
+
+pytestmark = pytest.mark.stack
+CHAT = "/v1/chat/completions"
+PROMPT: dict[str, Any] = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Say something."}]}
+CLAUDE: dict[str, Any] = {"model": "claude", "max_tokens": 9, "messages": PROMPT["messages"]}
+
+
+@dataclass(slots=True)
+class Place:
+    """A gateway's Envoy, with the policy server and the identity provider left to the test."""
+
+    folder: Path
+    simulator: str
+    identity_port: int
+
+    @property
+    def socket(self) -> Path:
+        return self.folder / "policy.sock"
+
+    def tree(self) -> dict[str, Any]:
+        return {
+            "listen": {"address": HOST, "port": 0},
+            "server": {"listen": f"unix:{self.socket}", "decision_timeout": 0.5, "grace": 1},
+            "upstreams": [
+                {"name": "openai", "provider": "openai", "url": f"{self.simulator}/v1", "models": ["gpt-4o"]},
+                {"name": "anthropic", "provider": "anthropic", "url": self.simulator, "models": ["claude"]},
+            ],
+            "policies": [
+                {
+                    "policy": "entra",
+                    "settings": {
+                        "authority": AUTHORITY,
+                        "v1_issuer": AUTHORITY,
+                        "fetch_from": f"http://{HOST}:{self.identity_port}",
+                        "audiences": [GATEWAY],
+                        "tenants": [{"id": TENANTS["contoso"], "name": "contoso"}],
+                    },
+                },
+                {
+                    "policy": "access",
+                    "settings": {
+                        "permissions": {"all": {"models": ["*"], "operations": ["chat", "messages", "models"]}},
+                        "roles": {"User": ["all"]},
+                    },
+                },
+            ],
+        }
+
+    @contextlib.contextmanager
+    def policy_server(self) -> Iterator[Server]:
+        config = self.folder / "sluicegate.yaml"
+        config.write_text(yaml.safe_dump(self.tree()))
+        command = [sys.executable, "-m", "extproc.cli", "serve", str(config)]
+        with running(command, ready=lambda: listens_on(self.socket), log=self.folder / "serve.log") as server:
+            yield server
+
+    @contextlib.contextmanager
+    def identity_provider(self) -> Iterator[Server]:
+        command = [sys.executable, "-m", "extproc.embedded.identity_provider", "--state", str(self.folder)]
+        command += ["--port", str(self.identity_port)]
+        ready = lambda: listens(self.identity_port)  # noqa: E731
+        with running(command, ready=ready, log=self.folder / "identity.log") as server:
+            yield server
+
+    @contextlib.asynccontextmanager
+    async def envoy(self) -> AsyncIterator[httpx.AsyncClient]:
+        tree = self.tree()
+        tree["listen"]["port"] = free_port()
+        config = bootstrap(parse(tree), admin=f"{HOST}:{free_port()}")
+        with running_envoy(config) as envoy:
+            token = make_token(self.folder, Caller("contoso", "alice", ("User",)))
+            headers = {"authorization": f"Bearer {token}"}
+            async with httpx.AsyncClient(base_url=envoy.url, headers=headers, timeout=20) as client:
+                yield client
+
+    async def arrived(self) -> int:
+        async with httpx.AsyncClient() as client:
+            answer = (await client.get(f"{self.simulator}/sim/requests")).json()
+        return len(answer["requests"])
+
+    async def forget(self) -> None:
+        async with httpx.AsyncClient() as client:
+            await client.delete(f"{self.simulator}/sim/requests")
+
+
+@pytest.fixture
+def place(simulator: str) -> Iterator[Place]:
+    with tempfile.TemporaryDirectory(prefix="sg-", dir="/tmp") as folder:
+        yield Place(Path(folder), simulator, free_port())
+
+
+async def refused(client: httpx.AsyncClient, place: Place, codes: set[str]) -> None:
+    """Neither dialect gets through, and each is told so in its own words."""
+    await place.forget()
+    openai = await client.post(CHAT, json=PROMPT)
+    assert openai.status_code == 503, openai.text
+    assert openai.json()["error"]["code"] in codes
+    anthropic = await client.post("/v1/messages", json=CLAUDE)
+    assert anthropic.status_code == 503, anthropic.text
+    assert anthropic.json()["type"] == "error"
+    assert anthropic.json()["error"]["code"] in codes
+    for answer in (openai, anthropic):
+        assert answer.headers["content-type"] == "application/json"
+        assert answer.headers["x-request-id"]
+        assert int(answer.headers["retry-after"]) >= 1
+    assert await place.arrived() == 0
+
+
+async def recovers(client: httpx.AsyncClient, seconds: float = 20) -> None:
+    """Sooner or later the same request gets its answer, with nothing done about it."""
+    async with asyncio.timeout(seconds):
+        while (await client.post(CHAT, json=PROMPT)).status_code != 200:
+            await asyncio.sleep(0.1)
+    assert (await client.post("/v1/messages", json=CLAUDE)).status_code == 200
+
+
+@pytest.mark.parametrize("name", BROKEN)
+async def test_a_policy_server_that_breaks_the_rules(place: Place, name: str) -> None:
+    async with broken_server(f"unix:{place.socket}", BROKEN[name]), place.envoy() as client:
+        await refused(client, place, {"policy_unavailable", "no_verdict"})
+        unread = await client.get("/v1/models")
+        assert unread.status_code == 503
+
+
+async def test_no_policy_server_then_one_then_killed_then_stopped(place: Place) -> None:
+    with place.identity_provider():
+        async with place.envoy() as client:
+            await refused(client, place, {"policy_unavailable"})
+            with place.policy_server() as server:
+                await recovers(client)
+                server.process.kill()
+                server.process.wait()
+                await refused(client, place, {"policy_unavailable"})
+            with place.policy_server() as server:
+                await recovers(client)
+                os.kill(server.pid, signal.SIGSTOP)
+                try:
+                    await refused(client, place, {"policy_unavailable"})
+                finally:
+                    os.kill(server.pid, signal.SIGCONT)
+                await recovers(client)
+
+
+async def test_killed_with_requests_in_flight(place: Place) -> None:
+    with place.identity_provider():
+        async with place.envoy() as client:
+            with place.policy_server() as server:
+                await recovers(client)
+                os.kill(server.pid, signal.SIGSTOP)
+                await place.forget()
+                asked = asyncio.gather(*(client.post(CHAT, json=PROMPT) for _ in range(20)))
+                await asyncio.sleep(0.2)
+                server.process.kill()
+                server.process.wait()
+                answers = await asked
+            assert {answer.status_code for answer in answers} == {503}
+            assert {answer.json()["error"]["code"] for answer in answers} == {"policy_unavailable"}
+            assert await place.arrived() == 0
+
+
+async def test_the_identity_provider_is_down_at_the_start(place: Place) -> None:
+    with place.policy_server():
+        async with place.envoy() as client:
+            await refused(client, place, {"identity_provider_unavailable"})
+            with place.identity_provider():
+                await recovers(client)
+
+
+async def test_the_identity_provider_goes_down_later(place: Place, tmp_path: Path) -> None:
+    """Known keys go on; a key that nobody has seen yet is no key. When the provider is back, so is all."""
+    with place.policy_server():
+        async with place.envoy() as client:
+            with place.identity_provider():
+                await recovers(client)
+            await recovers(client)
+            stranger = make_token(tmp_path, Caller("contoso", "alice", ("User",)))
+            client.headers["authorization"] = f"Bearer {stranger}"
+            await place.forget()
+            answer = await client.post(CHAT, json=PROMPT)
+            assert answer.status_code in (401, 503)
+            assert answer.json()["error"]["code"] in ("invalid_token", "identity_provider_unavailable")
+            assert await place.arrived() == 0
