@@ -91,6 +91,7 @@ class World:
     issuer: Issuer
     good: str
     _fences: Iterator[int] = field(default_factory=itertools.count)
+    _own: set[str] = field(default_factory=set)
 
     async def send(self, data: bytes, *, half_close: bool = False) -> list[Answer]:
         """Send bytes on a connection of their own, and read all answers until Envoy closes it."""
@@ -99,13 +100,13 @@ class World:
             return read_answers(await _talk(port, data.replace(GOOD_TOKEN, self.good.encode()), half_close))
 
     async def fence(self, before: int) -> tuple[list[Completion], list[Mapping[str, Any]]]:
-        """Send a good request; the completions and the arrivals that are not its own, since there were `before`."""
+        """Send a good request; the completions since there were `before`, and the arrivals, that are no fence's own."""
         mark = str(next(self._fences))
         headers = {"authorization": f"Bearer {self.good}", "x-fence": mark}
         answer = await self.gateway.client.post(CHAT, json=prompt(), headers=headers)
         assert answer.status_code == 200, answer.text
-        own = await self.gateway.completion(answer)
-        completions = [one for one in self.gateway.recorder.completions[before:] if one is not own]
+        self._own.add((await self.gateway.completion(answer)).request_id)
+        completions = [one for one in self.gateway.recorder.completions[before:] if one.request_id not in self._own]
         arrived = await self.gateway.arrived()
         others = [one for one in arrived if dict(one["headers"]).get("x-fence") != mark]
         assert len(others) == len(arrived) - 1
