@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import socket
 from inspect import isawaitable
 from pathlib import Path
 from typing import Any, Final
@@ -160,8 +161,19 @@ class _Routes(grpc.GenericRpcHandler):
         return self._by_path.get(handler_call_details.method)
 
 
-def _clear(socket: Path) -> None:
-    """Make way for the socket: its directory, and no stale socket of a server that was killed."""
-    socket.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if socket.is_socket():
-        socket.unlink()
+def _clear(path: Path) -> None:
+    """Make way for the socket: its directory, and no stale socket of a server that was killed.
+
+    Raises:
+        OSError: a server listens there.
+    """
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not path.is_socket():
+        return
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(path))
+        except OSError:
+            path.unlink()
+        else:
+            raise OSError(f"cannot listen on unix:{path}: a server listens there already")

@@ -34,8 +34,6 @@ TESTED_ELSEWHERE: Final = {
     "extproc/identity.py": "extproc/test_travel.py",
     "extproc/protos.py": "extproc/test_conversation.py",
     "extproc/transport.py": "contract/test_data_path.py",
-    "extproc/grpc_transport.py": "contract/test_data_path.py",
-    "extproc/server.py": "contract/test_data_path.py",
     "extproc/cli/asked.py": "extproc/cli/test_explain.py",
     "extproc/cli/loading.py": "extproc/cli/test_check.py",
     "extproc/cli/progress.py": "extproc/cli/test_console.py",

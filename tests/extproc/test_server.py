@@ -1,0 +1,108 @@
+"""The policy server's own part: settling what the access log brings, and saying nothing that must not be said."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Awaitable
+from pathlib import Path
+
+import grpc
+import pytest
+
+from extproc.chain import Chain, Link
+from extproc.completion import Completion
+from extproc.policy import Policy
+from extproc.protos import ACCESS_LOGS, Message, StreamAccessLogsMessage
+from extproc.server import JsonFormatter, PolicyServer
+from extproc.settings import parse
+
+
+class Settles(Policy):
+    """Keeps what it is told; fails for one path."""
+
+    name = "settles"
+
+    def __init__(self) -> None:
+        self.paths: list[str] = []
+        self.started = self.stopped = False
+
+    async def start(self) -> None:
+        self.started = True
+
+    async def stop(self) -> None:
+        self.stopped = True
+
+    def on_settle(self, completion: Completion) -> Awaitable[None] | None:
+        self.paths.append(completion.path)
+        if completion.path == "/bad":
+            raise RuntimeError("cannot settle s3cret")
+        return asyncio.sleep(0)
+
+
+@pytest.fixture
+async def served() -> AsyncIterator[tuple[PolicyServer, str, Settles]]:
+    with tempfile.TemporaryDirectory(prefix="sg-", dir="/tmp") as folder:
+        address = f"unix:{Path(folder, 'policy.sock')}"
+        settings = parse({"server": {"listen": address, "grace": 1}, "policies": [{"policy": "settles"}]})
+        policy = Settles()
+        server = PolicyServer(settings, Chain([Link(policy)]))
+        assert await server.start() == address
+        assert policy.started
+        yield server, address, policy
+        await server.stop()
+        assert policy.stopped
+
+
+def entries(*paths: str) -> Message:
+    message = StreamAccessLogsMessage()
+    for path in paths:
+        message.http_logs.log_entry.add().request.path = path
+    return message
+
+
+async def test_every_entry_is_settled_in_order_and_one_that_fails_stops_nothing(
+    served: tuple[PolicyServer, str, Settles], capsys: pytest.CaptureFixture[str]
+) -> None:
+    server, address, policy = served
+    async with grpc.aio.insecure_channel(address) as channel:
+        call = channel.stream_unary(ACCESS_LOGS)()
+        await call.write(entries("/1", "/bad").SerializeToString())
+        await call.write(entries("/2?secret=1").SerializeToString())
+        await call.done_writing()
+        await call
+    await server.stop()
+    assert policy.paths == ["/1", "/bad", "/2"]
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["path"] for line in lines if line["event"] == "completion"] == ["/1", "/bad", "/2"]
+
+
+async def test_what_was_logged_is_settled_before_the_server_is_gone(
+    served: tuple[PolicyServer, str, Settles],
+) -> None:
+    server, address, policy = served
+    many = [f"/{number}" for number in range(2000)]
+    async with grpc.aio.insecure_channel(address) as channel:
+        call = channel.stream_unary(ACCESS_LOGS)()
+        await call.write(entries(*many).SerializeToString())
+        await call.done_writing()
+        await call
+        await server.stop()
+    assert policy.paths == many
+
+
+def test_a_logged_exception_does_not_quote_what_it_was_raised_with() -> None:
+    try:
+        int("Bearer s3cret")
+    except ValueError:
+        record = logging.getLogger("test").makeRecord(
+            "test", logging.ERROR, __file__, 1, "it %s", ("failed",), sys.exc_info()
+        )
+    line = JsonFormatter().format(record)
+    assert "s3cret" not in line
+    said = json.loads(line)
+    assert (said["message"], said["exception"], said["level"]) == ("it failed", "ValueError", "error")
+    assert "test_server.py" in said["at"][0]
