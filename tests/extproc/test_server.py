@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Awaitable
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -69,7 +70,7 @@ async def test_every_entry_is_settled_in_order_and_one_that_fails_stops_nothing(
 ) -> None:
     server, address, policy = served
     async with grpc.aio.insecure_channel(address) as channel:
-        call = channel.stream_unary(ACCESS_LOGS)()
+        call: Any = channel.stream_unary(ACCESS_LOGS)()
         await call.write(entries("/1", "/bad").SerializeToString())
         await call.write(entries("/2?secret=1").SerializeToString())
         await call.done_writing()
@@ -86,7 +87,7 @@ async def test_what_was_logged_is_settled_before_the_server_is_gone(
     server, address, policy = served
     many = [f"/{number}" for number in range(2000)]
     async with grpc.aio.insecure_channel(address) as channel:
-        call = channel.stream_unary(ACCESS_LOGS)()
+        call: Any = channel.stream_unary(ACCESS_LOGS)()
         await call.write(entries(*many).SerializeToString())
         await call.done_writing()
         await call
