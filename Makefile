@@ -1,7 +1,7 @@
 # What a person types. The environment is made once, in .venv, and again when pyproject.toml changes.
 
 .DEFAULT_GOAL := help
-.PHONY: help up demo test check clean
+.PHONY: help up demo test check bench clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -25,6 +25,9 @@ check: $(VENV)/.dev ## Lint, formatting, types.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+bench: $(VENV)/.embedded ## Measure it next to plain Envoy (BENCH="--quick" for a first look).
+	@$(BIN)/python -m loadtests.bench $(BENCH)
 
 clean: ## Remove the environment, caches and the state of `make up`.
 	rm -rf $(VENV) .sluicegate .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

@@ -1,0 +1,88 @@
+"""What is measured: the configurations of plain Envoy and of the gateway. Pure, but for the files that are written."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from extproc.embedded.stack import DEMO
+from extproc.envoy_profile import bootstrap
+from extproc.policy import Policy
+from extproc.settings import parse, read_tree, resolve_embedded
+
+CEILING: Final = "ceiling"
+"""The listener that answers by itself: what the generator reaches when nothing is in its way."""
+
+
+class Nothing(Policy):
+    """A chain must have a policy: this one has no hook."""
+
+    name = "bench_nothing"
+
+    @classmethod
+    def build(cls, settings: Any, surroundings: Any) -> Nothing:
+        return cls()
+
+
+def gateway_tree(
+    *, port: int, socket: Path, upstream: str, identity: str, policies: list[dict[str, Any]] | None = None
+) -> dict[str, Any]:
+    """The demo configuration with these addresses, and with other policies than its own if they are given."""
+    tree: dict[str, Any] = resolve_embedded(read_tree(DEMO), {"simulator": upstream, "identity": identity})
+    tree |= {"listen": {"address": "127.0.0.1", "port": port}, "server": {"listen": f"unix:{socket}", "grace": 2.0}}
+    return tree if policies is None else {**tree, "policies": policies}
+
+
+def gateway(tree: Mapping[str, Any], admin: Path) -> dict[str, Any]:
+    """Envoy's bootstrap for a gateway."""
+    return bootstrap(parse(tree), admin=f"unix:{admin}")
+
+
+def plain(tree: Mapping[str, Any], admin: Path, *, ceiling_port: int, ceiling_body: str) -> dict[str, Any]:
+    """The bootstrap of the same Envoy without the gateway: same listener, limits, first route and upstream.
+
+    Beside it stands the ceiling, a listener that answers by itself.
+    """
+    config = gateway(tree, admin)
+    resources = config["static_resources"]
+    listener = resources["listeners"][0]
+    manager = _manager(listener)
+    del manager["access_log"]
+    manager["http_filters"] = [entry for entry in manager["http_filters"] if entry["name"].endswith(".router")]
+    host = manager["route_config"]["virtual_hosts"][0]
+    # The gateway's routes are chosen by a header that its verdict sets.
+    host["routes"] = [{**host["routes"][0], "match": {"prefix": "/"}}]
+    used = host["routes"][0]["route"]["cluster"]
+    resources["clusters"] = [cluster for cluster in resources["clusters"] if cluster["name"] == used]
+    ceiling = copy.deepcopy(listener)
+    ceiling["name"] = CEILING
+    ceiling["address"]["socket_address"]["port_value"] = ceiling_port
+    _manager(ceiling)["stat_prefix"] = CEILING
+    # Its answer would be rewritten as a failure of Envoy's own.
+    del _manager(ceiling)["local_reply_config"]
+    answer = {"status": 200, "body": {"inline_string": ceiling_body}}
+    _manager(ceiling)["route_config"]["virtual_hosts"][0]["routes"] = [
+        {"match": {"prefix": "/"}, "direct_response": answer}
+    ]
+    resources["listeners"].append(ceiling)
+    return config
+
+
+def _manager(listener: dict[str, Any]) -> dict[str, Any]:
+    manager: dict[str, Any] = listener["filter_chains"][0]["filters"][0]["typed_config"]
+    return manager
+
+
+def install_nothing(site: Path) -> None:
+    """Make `bench_nothing` an installed policy for every Python that has `site` in its PYTHONPATH.
+
+    So the policy server that is measured is started like any other, and finds its policy like any other.
+    """
+    info = site / "sluicegate_bench-0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: sluicegate-bench\nVersion: 0\n")
+    (info / "entry_points.txt").write_text(
+        f"[sluicegate.policies]\n{Nothing.name} = {Nothing.__module__}:{Nothing.__qualname__}\n"
+    )
