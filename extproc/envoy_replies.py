@@ -50,9 +50,10 @@ def _cause_filters(cause: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
             pass
         case _:
             yield _verdict_filter({"exact": "allow"}, missing=True)
-    if "status" in cause:
-        comparison = {"op": "EQ", "value": {"default_value": cause["status"], "runtime_key": "sluicegate.unused"}}
-        yield {"status_code_filter": {"comparison": comparison}}
+    for name, operator in (("status", "EQ"), ("most", "LE")):
+        if name in cause:
+            value = {"default_value": cause[name], "runtime_key": "sluicegate.unused"}
+            yield {"status_code_filter": {"comparison": {"op": operator, "value": value}}}
     if "flags" in cause:
         yield {"response_flag_filter": {"flags": cause["flags"]}}
     if "details" in cause:
