@@ -83,6 +83,12 @@ ODD = {
     ),
     "a folded field": http(CHAT, None, ("x-canary", b"a\r\n b")),
     "a carriage return in a field": http(CHAT, None, ("x-canary", b"a\rtransfer-encoding: chunked")),
+    "line feeds without carriage returns": http().replace(b"\r\n", b"\n"),
+    "two hosts": http(CHAT, None, ("host", "gateway.example"), ("host", "canary.example")),
+    "an empty host": http(CHAT, None, ("host", "")),
+    "a host with a user": http(CHAT, None, ("host", "canary@gateway.example")),
+    "an extension of a chunk": http(CHAT, b"", ("transfer-encoding", "CHUNKED"), without=["content-length"])
+    + b"%x;canary=1\r\n%b\r\n0\r\n\r\n" % (len(body()), body()),
     "tabs in the request line": http().replace(b"POST /", b"POST\t/"),
     "a field that belongs to this connection": http(CHAT, None, ("connection", "close, x-canary"), ("x-canary", "c")),
     "an expectation": http(CHAT, None, ("expect", "100-continue")),
