@@ -13,6 +13,7 @@ from extproc.chain import Chain, Link, check_order
 from extproc.gate import HOST_PROVIDES
 from extproc.policy import FailureMode, Policy, PolicySettings, Surroundings
 from extproc.settings import ConfigurationError, PolicyEntry, Settings, describe
+from extproc.travel import shared_names
 
 GROUP: Final = "sluicegate.policies"
 
@@ -45,6 +46,10 @@ def assemble(settings: Settings, *, clock: Callable[[], float] = time.time) -> C
             mistakes.extend(error.mistakes)
     if not mistakes:
         mistakes.extend(f"policies: {mistake}" for mistake in check_order(links, HOST_PROVIDES))
+        shared = shared_names(kind for link in links for kind in link.policy.provides)
+        mistakes.extend(
+            f"policies: two kinds of fact are called {name}: one would be read as the other" for name in shared
+        )
     if mistakes:
         raise ConfigurationError(mistakes)
     return Chain(links, timeout=settings.server.decision_timeout)

@@ -8,6 +8,7 @@ the few scalars that Envoy itself or `usage.lua` reads.
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -55,6 +56,12 @@ _encoder: Final = msgspec.json.Encoder()
 _decoder: Final = msgspec.json.Decoder(_Wire)
 
 
+def shared_names(kinds: Iterable[type[Any]]) -> list[str]:
+    """Names that two of these kinds of fact have in common, or one of them with a kind of the host's own."""
+    counts = Counter(kind.__name__ for kind in dict.fromkeys((*_HOST_TRAVELLERS, *kinds)))
+    return [name for name, count in counts.items() if count > 1]
+
+
 class Travel:
     """Packs and unpacks the facts that travel: the host's own, and those that policies say they provide."""
 
@@ -64,14 +71,13 @@ class Travel:
         Raises:
             ValueError: two types have the same name.
         """
-        names: set[str] = set()
+        kinds = tuple(kinds)
+        if shared := shared_names(kinds):
+            raise ValueError(f"two kinds of fact are called {shared[0]}")
         self._decoders: dict[str, msgspec.json.Decoder[Any]] = {}
         self._names: dict[type[Any], str] = {}
         for kind in dict.fromkeys((*_HOST_TRAVELLERS, *kinds)):
             name = kind.__name__
-            if name in names:
-                raise ValueError(f"two kinds of fact are called {name}")
-            names.add(name)
             try:
                 self._decoders[name] = msgspec.json.Decoder(kind)
             except TypeError:

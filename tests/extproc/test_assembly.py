@@ -56,6 +56,13 @@ class Giving(Quiet):
     provides = (Identity,)
 
 
+class Impostor(Quiet):
+    """Its fact has the name of one of the host's."""
+
+    name = "impostor"
+    provides = (type("Identity", (), {}),)
+
+
 class Fails(Quiet):
     name = "fails"
 
@@ -79,6 +86,7 @@ CLASSES = {
     "strict": "Strict",
     "needy": "Needy",
     "giving": "Giving",
+    "impostor": "Impostor",
     "fails": "Fails",
     "unbuilt": "Unbuilt",
     "nameless": "Nameless",
@@ -182,6 +190,13 @@ def test_all_mistakes_at_once() -> None:
         "policies[1].settings.limit",
         "policies[1].settings.x",
     ]
+
+
+@pytest.mark.usefixtures("installed")
+@pytest.mark.parametrize("others", [(), ({"policy": "giving"},)])
+def test_two_kinds_of_fact_of_one_name_would_be_mistaken_for_each_other(others: tuple[dict[str, Any], ...]) -> None:
+    found = mistakes(*others, {"policy": "impostor"})
+    assert found == ["policies: two kinds of fact are called Identity: one would be read as the other"]
 
 
 @pytest.mark.usefixtures("installed")
