@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -39,7 +40,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         (sys.executable, "-m", "pip", "install", *options, "--target", target, DISTRIBUTION), timeout=60, check=True
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(target))
+        patch.setenv("PYTHONPATH", str(target), prepend=os.pathsep)
         yield target
 
 
