@@ -88,6 +88,9 @@ class Conversation:
     @property
     def is_over(self) -> bool:
         """Whether nothing more can come that needs an answer: the transport may end the stream."""
+        if self.state is State.ALLOWED:
+            # Envoy was told to send nothing of the response: to wait for its end of the stream would cost more than to end.
+            return not self._gate.chain.may_read_responses
         return self.state is State.ANSWERED
 
     def receive(self, message: Message) -> Reply:

@@ -348,6 +348,17 @@ def test_no_order_of_messages_ends_cleanly_without_a_verdict(kinds: list[str]) -
     assert talk.may_end == (verdict or bystander)
 
 
+@pytest.mark.parametrize(("policy", "mode", "over"), [(Says(), "", True), (Reads(), f" {NEXT_UP}", False)])
+async def test_the_stream_outlives_the_verdict_only_for_who_may_read_the_response(
+    policy: Policy, mode: str, over: bool
+) -> None:
+    with Play(conversation(policy)) as play:
+        (await play.envoy(headers("POST", CHAT, JSON))).server(f"request_headers: go on{mode}")
+        assert not play.conversation.is_over
+        (await play.envoy(body(PROMPT))).server("request_body: allow openai")
+        assert play.conversation.is_over is over
+
+
 async def test_the_verdict_leaves_with_what_later_steps_must_know() -> None:
     streamed = PROMPT | {"stream": True}
     with Play(conversation(Says())) as play:
