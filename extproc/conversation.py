@@ -89,7 +89,7 @@ class Conversation:
     def is_over(self) -> bool:
         """Whether nothing more can come that needs an answer: the transport may end the stream."""
         if self.state is State.ALLOWED:
-            # Envoy was told to send nothing of the response: to wait for its end of the stream would cost more than to end.
+            # Envoy sends nothing of the response. Left open, the stream would last as long as the answer.
             return not self._gate.chain.may_read_responses
         return self.state is State.ANSWERED
 
