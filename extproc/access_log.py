@@ -66,7 +66,7 @@ def read_entry(entry: Message, travel: Travel) -> Completion | None:
         id=luggage.exchange_id if luggage else common.stream_id or request.request_id,
         request_id=request.request_id or common.stream_id,
         method=_method(request.request_method),
-        path=(request.original_path or request.path).partition("?")[0][:512],
+        path=(luggage and luggage.path) or request.path.partition("?")[0][:512],
         status=response.response_code.value,
         verdict=verdict,
         ending=ending,

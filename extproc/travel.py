@@ -42,12 +42,14 @@ class Luggage:
     """What the metadata of one exchange told."""
 
     exchange_id: str
+    path: str
     decisions: tuple[Decision, ...]
     facts: dict[type[Any], Any]
 
 
 class _Wire(msgspec.Struct):
     id: str
+    path: str = ""
     decisions: tuple[Decision, ...] = ()
     facts: dict[str, msgspec.Raw] = msgspec.field(default_factory=dict)
 
@@ -92,7 +94,9 @@ class Travel:
             name = self._names.get(type(fact))
             if name is not None:
                 facts[name] = fact.travelling() if isinstance(fact, Identity) else fact
-        luggage = {"id": exchange.id, "decisions": tuple(decisions), "facts": facts}
+        # The access log's own path is the one that went up, and its record of the former one a header of the client's.
+        path = exchange.request.loggable_path.encode("utf-8", "backslashreplace").decode()
+        luggage = {"id": exchange.id, "path": path, "decisions": tuple(decisions), "facts": facts}
         try:
             return _encoder.encode(luggage).decode()
         except (TypeError, ValueError, msgspec.MsgspecError):
@@ -106,7 +110,7 @@ class Travel:
             facts = [self._decoders[name].decode(raw) for name, raw in wire.facts.items() if name in self._decoders]
         except (msgspec.MsgspecError, RecursionError):
             return None
-        return Luggage(wire.id, wire.decisions, {type(fact): fact for fact in facts})
+        return Luggage(wire.id, wire.path, wire.decisions, {type(fact): fact for fact in facts})
 
 
 def _fits(name: str, fact: object) -> bool:

@@ -26,7 +26,7 @@ from extproc.exchange import Dialect
 from extproc.identity import CallerKind, Identity
 from extproc.protos import HTTPAccessLogEntry, Message
 from extproc.travel import Travel
-from tests.extproc.world import exchange
+from tests.extproc.world import exchange, request
 
 RECORDED = [
     json.loads(text)
@@ -351,7 +351,7 @@ def test_numbers_of_a_later_envoy_or_of_none() -> None:
     ("request_part", "path"),
     [
         ({"path": "/v1/x?api-key=hunter2"}, "/v1/x"),
-        ({"path": "/set/by/us", "original_path": "/v1/x?key=hunter2"}, "/v1/x"),
+        ({"path": "/v1/x", "original_path": "/what/the/client/says"}, "/v1/x"),
         ({"path": "/" + "a" * 1000}, "/" + "a" * 511),
         ({"path": "?hunter2"}, ""),
     ],
@@ -360,6 +360,19 @@ def test_paths_hold_no_query(request_part: dict[str, str], path: str) -> None:
     read = read_entry(entry({"request": request_part}), Travel())
     assert read is not None
     assert read.path == path
+
+
+def test_the_path_is_the_one_that_was_judged() -> None:
+    asked = exchange(request("/openai/deployments/x/embeddings?api-version=2024-10-21"))
+    made = entry(
+        {
+            "request": {"path": "/v1/embeddings", "original_path": "/lie"},
+            "common_properties": {"metadata": {"filter_metadata": {"sluicegate": {"facts": Travel().pack(asked, ())}}}},
+        }
+    )
+    read = read_entry(made, Travel())
+    assert read is not None
+    assert read.path == "/openai/deployments/x/embeddings"
 
 
 ALLOW, REJECT, RESPOND, NONE = Verdict.ALLOW, Verdict.REJECT, Verdict.RESPOND, Verdict.NONE

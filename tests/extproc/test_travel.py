@@ -112,7 +112,7 @@ def with_facts(*facts: object) -> Exchange:
     ids=lambda fact: type(fact).__name__,
 )
 def test_facts_of_the_host(fact: object) -> None:
-    assert journey(Travel(), fact) == Luggage("ex-1", (), {type(fact): fact})
+    assert journey(Travel(), fact) == Luggage("ex-1", "/v1/chat/completions", (), {type(fact): fact})
 
 
 def test_all_at_once_with_the_decisions() -> None:
@@ -144,7 +144,7 @@ def test_prompts_and_endpoints_do_not_travel() -> None:
 
 def test_facts_of_unknown_types_are_left_out() -> None:
     packed = Travel([Price, Stranger]).pack(with_facts(CALL, PRICE, Stranger("x")), ())
-    assert Travel().unpack(packed) == Luggage("ex-1", (), {Call: CALL})
+    assert Travel().unpack(packed) == Luggage("ex-1", "/v1/chat/completions", (), {Call: CALL})
 
 
 def test_two_kinds_with_one_name_are_refused() -> None:
@@ -164,7 +164,7 @@ def test_one_kind_twice_is_no_clash() -> None:
 def test_a_fact_that_cannot_be_written_down_keeps_no_other_back(fact: object) -> None:
     travel = Travel([Handle, Opaque, Either, Stranger])
     luggage = journey(travel, CALL, fact, OutputCeiling(1), decisions=DECISIONS)
-    assert luggage == Luggage("ex-1", DECISIONS, {Call: CALL, OutputCeiling: OutputCeiling(1)})
+    assert luggage == Luggage("ex-1", "/v1/chat/completions", DECISIONS, {Call: CALL, OutputCeiling: OutputCeiling(1)})
 
 
 GARBAGE = [
@@ -206,7 +206,7 @@ def test_garbage_is_no_luggage(text: str) -> None:
 
 def test_what_a_later_version_adds_is_ignored() -> None:
     text = json.dumps({"id": "x", "new": 1, "facts": {"OutputCeiling": {"tokens": 1, "new": 2}, "New": {"a": 1}}})
-    assert Travel().unpack(text) == Luggage("x", (), {OutputCeiling: OutputCeiling(1)})
+    assert Travel().unpack(text) == Luggage("x", "", (), {OutputCeiling: OutputCeiling(1)})
 
 
 @given(st.text(max_size=60))
