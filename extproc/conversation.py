@@ -24,7 +24,7 @@ from typing import Final, TypeAlias
 from extproc.call import Call, Endpoint
 from extproc.chain import Course, VerdictOutcome
 from extproc.completion import Verdict
-from extproc.dialects import render
+from extproc.dialects import id_fields, render
 from extproc.edits import hides_usage
 from extproc.endpoints import dialect_of
 from extproc.exchange import Chunk, Exchange, Headers, Request, Response, ResponseBody
@@ -172,18 +172,16 @@ class Conversation:
         request_id = exchange.request.request_id
         response = ProcessingResponse()
         immediate = response.immediate_response
+        immediate.status.code = outcome.status
+        endpoint = exchange.get(Endpoint)
+        dialect = endpoint.dialect if endpoint else dialect_of(exchange.request)
         if isinstance(outcome, Reject):
-            endpoint = exchange.get(Endpoint)
-            dialect = endpoint.dialect if endpoint else dialect_of(exchange.request)
-            body, headers = render(outcome, dialect, request_id)
-            immediate.status.code = outcome.status
+            immediate.body, headers = render(outcome, dialect, request_id)
             immediate.details = f"sluicegate_{outcome.code}"
         else:
-            body = outcome.body
-            headers = [("content-type", outcome.content_type), ("x-request-id", request_id), *outcome.headers]
-            immediate.status.code = outcome.status
+            immediate.body = outcome.body
+            headers = [("content-type", outcome.content_type), *id_fields(dialect, request_id), *outcome.headers]
             immediate.details = "sluicegate_respond"
-        immediate.body = body
         for name, value in headers:
             _set(immediate.headers, name, value, append=name == "www-authenticate")
         self._put_metadata(response, verdict)

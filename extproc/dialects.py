@@ -70,14 +70,20 @@ def error_body(
             assert_never(never)
 
 
+def id_fields(dialect: Dialect, request_id: str) -> list[tuple[str, str]]:
+    """The fields in which an SDK of this dialect looks for the id of its request."""
+    fields = [("x-request-id", request_id)]
+    if dialect is Dialect.ANTHROPIC:
+        fields.append(("request-id", request_id))
+    return fields
+
+
 def render(reject: Reject, dialect: Dialect, request_id: str) -> tuple[bytes, list[tuple[str, str]]]:
     """The body and the header fields of a refusal. Every value is either ours or JSON-encoded: nothing is reflected."""
     body = orjson.dumps(
         error_body(dialect, reject.status, reject.code, reject.message, param=reject.param, request_id=request_id)
     )
-    headers = [("content-type", "application/json"), ("x-request-id", request_id)]
-    if dialect is Dialect.ANTHROPIC:
-        headers.append(("request-id", request_id))
+    headers = [("content-type", "application/json"), *id_fields(dialect, request_id)]
     if reject.retry_after is not None:
         headers.append(("retry-after", str(math.ceil(reject.retry_after))))
         headers.append(("retry-after-ms", str(math.ceil(reject.retry_after * 1000))))

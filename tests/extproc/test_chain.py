@@ -448,6 +448,7 @@ class Requires(Policy):
         ([Provides(), Requires()], []),
         ([Requires(), Provides()], ["access needs Identity, which no policy before it provides"]),
         ([Requires()], ["access needs Identity, which no policy before it provides"]),
+        ([Provides(), Provides()], ["identity provides Identity, which is provided already"]),
     ],
 )
 def test_order(policies: list[Policy], mistakes: list[str]) -> None:

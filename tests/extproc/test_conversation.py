@@ -413,6 +413,13 @@ async def test_refusals_speak_the_callers_dialect() -> None:
         assert set_fields(play.replies[-1])["x-request-id"] == "req-1"
 
 
+async def test_answers_carry_the_id_where_the_callers_sdk_looks_for_it() -> None:
+    for path, fields in (("/v1/models", {"x-request-id"}), ("/anthropic/v1/models", {"x-request-id", "request-id"})):
+        lines = [(headers("GET", path, end=True), "respond 200 respond")]
+        play = await tell(conversation(Says(on_body=RESPOND)), lines)
+        assert {name for name, value in set_fields(play.replies[-1]).items() if value == "req-1"} == fields
+
+
 async def test_cancelling_the_answer_cancels_the_policy() -> None:
     ended = asyncio.Event()
 
