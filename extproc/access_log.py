@@ -13,8 +13,10 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from extproc.call import Call
 from extproc.catalogue import Target
 from extproc.completion import Completion, EndedBy, Ending, Meter, Usage, Verdict
+from extproc.exchange import Dialect
 from extproc.protos import AccessLogType, HTTPAccessLogEntry, Message
 from extproc.travel import AI_GATEWAY_NAMESPACE, NAMESPACE, USAGE_NAMESPACE, Travel
 
@@ -62,6 +64,8 @@ def read_entry(entry: Message, travel: Travel) -> Completion | None:
     details = response.response_code_details
     ending, ended_by = classify(verdict, frozenset(flags), details, answered=bool(common.upstream_cluster))
     target = facts.get(Target)
+    call = facts.get(Call)
+    beside = call is not None and call.dialect is Dialect.ANTHROPIC
     return Completion(
         id=luggage.exchange_id if luggage else common.stream_id or request.request_id,
         request_id=request.request_id or common.stream_id,
@@ -78,7 +82,7 @@ def read_entry(entry: Message, travel: Travel) -> Completion | None:
         else None,
         bytes_in=request.request_body_bytes,
         bytes_out=response.response_body_bytes,
-        usage=_usage(gateway, _AI_GATEWAY_KEYS, Meter.AI_GATEWAY) or _usage(lua, _LUA_KEYS, Meter.LUA),
+        usage=_usage(gateway, _AI_GATEWAY_KEYS, Meter.AI_GATEWAY, beside) or _usage(lua, _LUA_KEYS, Meter.LUA, beside),
         output_floor=_count(lua.get("chunks")),
         upstream=target.upstream if target and verdict is Verdict.ALLOW else None,
         response_model=_text(gateway.get("response_model")) or _text(lua.get("model")),
@@ -138,13 +142,21 @@ _READERS: Final[Mapping[str, Callable[[Message], Any]]] = {
 }
 
 
-def _usage(values: Mapping[str, Any], keys: Mapping[str, str], meter: Meter) -> Usage | None:
-    """The counts under these keys, or None if neither input nor output was counted, or one of them is no count."""
+def _usage(values: Mapping[str, Any], keys: Mapping[str, str], meter: Meter, beside: bool) -> Usage | None:
+    """The counts under these keys, or None if neither input nor output was counted, or one of them is no count.
+
+    A provider that states no total has one all the same. `beside`: cached input and cache writes are counted beside the
+    input, not inside it.
+    """
     reported = [values[key] for key in (keys["input"], keys["output"]) if key in values]
     if not reported or not all(map(_is_count, reported)):
         # Settling an unreadable count as 0 would charge nothing; without usage the estimate stands.
         return None
     counts = {name: _count(values.get(key)) for name, key in keys.items()}
+    if keys["total"] not in values:
+        counts["total"] = counts["input"] + counts["output"]
+        if beside:
+            counts["total"] += counts["cached_input"] + counts["cache_write"]
     return Usage(**counts, meter=meter)
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from extproc.exchange import Dialect
 
@@ -22,6 +23,16 @@ class Operation(StrEnum):
     MODEL = "model"
     OPAQUE = "opaque"
     AGENT = "agent"
+
+
+METERS: Final[Mapping[Operation, str]] = {
+    Operation.CHAT: "openai_chat",
+    Operation.COMPLETIONS: "openai_completions",
+    Operation.RESPONSES: "openai_responses",
+    Operation.EMBEDDINGS: "openai_embeddings",
+    Operation.MESSAGES: "anthropic_messages",
+}
+"""The operations that use tokens, and the names by which `envoy/usage.lua` knows how their answers count them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, TypeVar
 
-from extproc.call import Call
+from extproc.call import METERS, Call
 from extproc.identity import Identity
 
 F = TypeVar("F")
@@ -65,7 +65,7 @@ class Usage:
     """Tokens as the provider reported them, in the provider's own meaning.
 
     OpenAI counts `cached_input` and `reasoning` inside `input` and `output`; Anthropic counts `cached_input` and
-    `cache_write` beside `input`.
+    `cache_write` beside `input`. Where the provider states no `total`, it is the sum of what it counts beside each other.
     """
 
     input: int = 0
@@ -140,6 +140,18 @@ class Completion:
     @property
     def call(self) -> Call | None:
         return self.get(Call)
+
+    @property
+    def unmetered(self) -> bool:
+        """Whether tokens must have been used that nobody counted: an answer of a model without usage."""
+        call = self.call
+        return (
+            call is not None
+            and call.operation in METERS
+            and self.ending is Ending.ANSWERED
+            and 200 <= self.status < 300
+            and self.usage is None
+        )
 
 
 def by_type(facts: Iterable[object]) -> dict[type[Any], Any]:

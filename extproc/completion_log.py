@@ -36,6 +36,7 @@ def record(completion: Completion) -> dict[str, Any]:
         "backend": completion.backend,
         "response_model": completion.response_model,
         "output_floor": completion.output_floor or None,
+        "unmetered": completion.unmetered or None,
         "flags": list(completion.flags) or None,
         "details": completion.details or None,
         "decisions": list(completion.decisions) or None,

@@ -137,10 +137,23 @@ def _configured(request: Request, catalogue: Catalogue) -> Endpoint | None:
     return None
 
 
+# What base URLs commonly get wrong, and what to say of it. No word of the request is repeated.
+_HINTS: Final = (
+    (re.compile(r"/v1/v1/.*"), "`/v1` stands twice: a base URL for Anthropic's SDKs ends without it."),
+    (
+        re.compile(r"/(chat/completions|completions|responses|embeddings|models)"),
+        "`/v1` is missing: a base URL for OpenAI's SDKs ends in it.",
+    ),
+    (re.compile(r"/agents/[^/]*"), "Agents are at `/agents/{name}/`, with a slash at the end."),
+    (re.compile(r"/agents/[^/]*/.*"), "There is no agent of this name, or its path is not in normal form."),
+)
+
+
 def _not_found(request: Request) -> Reject:
+    hint = next((words for pattern, words in _HINTS if pattern.fullmatch(request.path)), None)
     return Reject(
         404,
         "unknown_endpoint",
-        "This gateway has no such endpoint. Check the base URL, the path and the method.",
+        f"This gateway has no such endpoint. {hint or 'Check the base URL, the path and the method.'}",
         why=f"{request.method} {request.loggable_path}",
     )

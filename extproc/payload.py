@@ -78,8 +78,11 @@ def read_object(body: bytes) -> dict[str, Any]:
         raise PayloadError("too_deep", "The request body is nested too deeply.") from None
     except PayloadError:
         raise
+    except json.JSONDecodeError as error:
+        # Where, but not what: the body is not repeated.
+        where = f"line {error.lineno}, column {error.colno}"
+        raise PayloadError("invalid_json", f"The request body is not valid JSON: {where}.") from None
     except ValueError:
-        # The parser's own message may quote the body.
         raise PayloadError("invalid_json", "The request body is not valid JSON.") from None
     if not isinstance(value, dict):
         raise PayloadError("not_an_object", "The request body is not a JSON object.")

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
 
-from extproc.call import Call, Operation, OutputCeiling
+from extproc.call import METERS, Call, OutputCeiling
 from extproc.catalogue import Target
 from extproc.completion import Decision, Verdict
 from extproc.edits import hides_usage
@@ -27,13 +27,6 @@ USAGE_NAMESPACE: Final = "sluicegate.usage"
 AI_GATEWAY_NAMESPACE: Final = "io.envoy.ai_gateway"
 
 _log = logging.getLogger(__name__)
-_METERS: Final[Mapping[Operation, str]] = {
-    Operation.CHAT: "openai_chat",
-    Operation.COMPLETIONS: "openai_completions",
-    Operation.RESPONSES: "openai_responses",
-    Operation.EMBEDDINGS: "openai_embeddings",
-    Operation.MESSAGES: "anthropic_messages",
-}
 _HOST_TRAVELLERS: Final[tuple[type[Any], ...]] = (Identity, Call, Target, OutputCeiling)
 
 
@@ -134,7 +127,7 @@ def scalars(exchange: Exchange, verdict: Verdict) -> dict[str, str | bool]:
         values["operation"] = call.operation.value
         if call.model is not None:
             values["model"] = call.model
-        meter = _METERS.get(call.operation)
+        meter = METERS.get(call.operation)
         if meter is not None and verdict is Verdict.ALLOW:
             values["meter"] = meter
             values["stream"] = call.stream

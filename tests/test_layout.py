@@ -30,7 +30,6 @@ HOST_EDGES: Final = frozenset({"grpc_transport", "protos"})
 # Source modules without a test file of their name, and the file that tests them. The list may only shrink.
 TESTED_ELSEWHERE: Final = {
     "extproc/call.py": "extproc/test_calls.py",
-    "extproc/completion.py": "extproc/test_access_log.py",
     "extproc/identity.py": "extproc/test_travel.py",
     "extproc/protos.py": "extproc/test_conversation.py",
     "extproc/transport.py": "contract/test_data_path.py",

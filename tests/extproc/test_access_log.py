@@ -259,7 +259,7 @@ def test_numbers(value: Any, count: int | None) -> None:
     """What is no count leaves the usage unknown, so that settlement keeps to the estimate."""
     read = read_entry(hostile(value), Travel())
     assert read is not None
-    assert read.usage == (None if count is None else Usage(count))
+    assert read.usage == (None if count is None else Usage(count, total=count))
 
 
 @pytest.mark.parametrize("value", [-1.0, 1e300, "NaN", "12", True])
@@ -274,14 +274,31 @@ def test_details_that_are_no_counts_are_none(value: Any) -> None:
     lua = {"input": 5.0, "cached_input": value, "reasoning": value, "chunks": value, "model": 1.0}
     read = read_entry(with_metadata(sluicegate__usage=lua), Travel())
     assert read is not None
-    assert (read.usage, read.output_floor, read.response_model) == (Usage(5), 0, None)
+    assert (read.usage, read.output_floor, read.response_model) == (Usage(5, total=5), 0, None)
+
+
+@pytest.mark.parametrize(
+    ("dialect", "stated", "total"),
+    [(Dialect.OPENAI, {}, 30), (Dialect.ANTHROPIC, {}, 37), (Dialect.ANTHROPIC, {"total": 99.0}, 99)],
+)
+def test_a_total_that_is_not_stated_is_the_sum_of_what_stands_beside_each_other(
+    dialect: Dialect, stated: dict[str, float], total: int
+) -> None:
+    asked = exchange()
+    asked.put(Call(Operation.MESSAGES, dialect))
+    counts = {"input": 10.0, "output": 20.0, "cached_input": 4.0, "cache_write": 3.0, "reasoning": 2.0, **stated}
+    made = with_metadata(sluicegate={"facts": Travel().pack(asked, ())}, sluicegate__usage=counts)
+    read = read_entry(made, Travel())
+    assert read is not None
+    assert read.usage is not None
+    assert read.usage.total == total
 
 
 def test_garbage_of_one_meter_leaves_the_other() -> None:
     namespaces = {"sluicegate__usage": {"input": 5.0}, "io__envoy__ai_gateway": {"llm_input_token": -1.0}}
     read = read_entry(with_metadata(**namespaces), Travel())
     assert read is not None
-    assert read.usage == Usage(5)
+    assert read.usage == Usage(5, total=5)
 
 
 @pytest.mark.parametrize("facts", ["", "garbage", "{}", 1.0, True, None, ["x"], '{"id":"x","facts":{"Call":{}}}'])

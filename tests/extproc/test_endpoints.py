@@ -245,6 +245,23 @@ def test_not_found(line: str) -> None:
     assert "chat" not in refusal.message
 
 
+@pytest.mark.parametrize(
+    ("line", "hint"),
+    [
+        ("POST /v1/v1/messages", "stands twice"),
+        ("POST /chat/completions", "is missing"),
+        ("GET /models", "is missing"),
+        ("POST /agents/kb", "slash at the end"),
+        ("POST /agents/nobody/x", "no agent of this name"),
+        ("POST /v2/chat/completions", "Check the base URL"),
+    ],
+)
+def test_what_base_urls_commonly_get_wrong_is_said(line: str, hint: str) -> None:
+    refusal = ask(line)
+    assert isinstance(refusal, Reject)
+    assert hint in refusal.message
+
+
 @pytest.mark.parametrize("line", BAD)
 def test_bad(line: str) -> None:
     refusal = ask(line)
