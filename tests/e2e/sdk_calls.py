@@ -109,11 +109,13 @@ def embeddings_usage(reported: Any) -> Usage:
 
 
 def messages_usage(reported: Any) -> Usage:
-    """Usage as Anthropic's messages report it: without a total."""
+    """Usage as Anthropic's messages report it, with the total that they leave out: cached input is beside the input."""
+    read, written = reported.cache_read_input_tokens or 0, reported.cache_creation_input_tokens or 0
     return Usage(
         input=reported.input_tokens,
         output=reported.output_tokens,
-        cached_input=reported.cache_read_input_tokens or 0,
-        cache_write=reported.cache_creation_input_tokens or 0,
+        total=reported.input_tokens + reported.output_tokens + read + written,
+        cached_input=read,
+        cache_write=written,
         reasoning=reported.output_tokens_details.thinking_tokens,
     )

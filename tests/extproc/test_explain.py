@@ -74,7 +74,7 @@ async def test_allowed() -> None:
         (KNOWN, Step("may", "request_body", "mutate", "", ("asked",))),
         upstream="up",
         upstream_path="/v1/chat/completions",
-        set_headers=(("x-sluicegate-upstream", "up"), ("x-sluicegate-stream", "0"), ("x-a", "1")),
+        set_headers=(("x-a", "1"), ("x-sluicegate-upstream", "up"), ("x-sluicegate-stream", "0")),
         removed_headers=("authorization", "x-tenant-id"),
         body_changed=True,
     )
