@@ -183,6 +183,24 @@ async def test_killed_with_requests_in_flight(place: Place) -> None:
             assert await place.arrived() == 0
 
 
+async def test_answers_under_way_outlive_the_policy_server(place: Place) -> None:
+    """What was decided is decided: the stream has ended with the verdict, and nobody breaks the answer."""
+    with place.identity_provider():
+        async with place.envoy() as client:
+            with place.policy_server() as server:
+                await recovers(client)
+                wishes = {"x-sim-tokens": "60", "x-sim-chunk-delay-ms": "10"}
+                request = PROMPT | {"stream": True}
+                async with client.stream("POST", CHAT, json=request, headers=wishes) as answer:
+                    lines = answer.aiter_lines()
+                    assert (await anext(lines)).startswith("data: ")
+                    server.process.kill()
+                    server.process.wait()
+                    rest = [line async for line in lines]
+            assert answer.status_code == 200
+            assert rest[-2:] == ["data: [DONE]", ""]
+
+
 async def test_the_identity_provider_is_down_at_the_start(place: Place) -> None:
     with place.policy_server():
         async with place.envoy() as client:
