@@ -2,9 +2,6 @@
 
 Unknown keys are refused, secrets are references (an environment variable or a file), and every mistake is reported with
 its path and what was expected, all of them at once.
-
-The scheme `embedded://NAME` stands for a server that `sluicegate up` starts itself (`simulator`, `identity`): its
-address is not known before it runs.
 """
 
 from __future__ import annotations
@@ -25,7 +22,6 @@ from extproc.policy import FailureMode
 from extproc.secret import Secret
 from extproc.strict_yaml import YamlError, read
 
-EMBEDDED_SCHEME: Final = "embedded://"
 _NAME = r"^[a-z0-9][a-z0-9_-]{0,62}$"
 Name = Annotated[str, Field(pattern=_NAME)]
 Seconds = Annotated[float, Field(ge=0.001, le=86_400, strict=True)]
@@ -293,31 +289,6 @@ def read_tree(path: Path) -> dict[str, Any]:
     if not isinstance(tree, dict):
         raise ConfigurationError([f"{path}: expected a mapping of sections"])
     return tree
-
-
-def resolve_embedded(tree: Any, addresses: Mapping[str, str]) -> Any:
-    """The tree with `embedded://NAME…` replaced by the address of the server that was started under that name."""
-    if isinstance(tree, dict):
-        return {key: resolve_embedded(value, addresses) for key, value in tree.items()}
-    if isinstance(tree, list):
-        return [resolve_embedded(value, addresses) for value in tree]
-    if isinstance(tree, str) and tree.startswith(EMBEDDED_SCHEME):
-        name, slash, rest = tree.removeprefix(EMBEDDED_SCHEME).partition("/")
-        if name not in addresses:
-            raise ConfigurationError([f"{tree}: `sluicegate up` starts only {', '.join(sorted(addresses))}"])
-        return addresses[name] + slash + rest
-    return tree
-
-
-def embedded_names(tree: Any) -> set[str]:
-    """The servers that this configuration wants `sluicegate up` to start."""
-    if isinstance(tree, dict):
-        return set().union(*(embedded_names(value) for value in tree.values())) if tree else set()
-    if isinstance(tree, list):
-        return set().union(*(embedded_names(value) for value in tree)) if tree else set()
-    if isinstance(tree, str) and tree.startswith(EMBEDDED_SCHEME):
-        return {tree.removeprefix(EMBEDDED_SCHEME).partition("/")[0]}
-    return set()
 
 
 def parse(tree: Mapping[str, Any]) -> Settings:

@@ -16,7 +16,8 @@ from extproc.cli.asked import read_body, read_token, request_from
 from extproc.cli.check import validated
 from extproc.cli.console import harmless, say, show_table
 from extproc.cli.loading import DEFAULT_STATE, NOWHERE, Configuration, State, read_resolved
-from extproc.settings import embedded_names, read_tree
+from extproc.embedded.scheme import embedded_names
+from extproc.settings import read_tree
 
 if TYPE_CHECKING:
     from extproc.exchange import Request

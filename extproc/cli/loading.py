@@ -8,7 +8,8 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from extproc.settings import EMBEDDED_SCHEME, ConfigurationError, Settings, embedded_names, parse, read_tree
+from extproc.embedded.scheme import EMBEDDED_SCHEME, embedded_names, resolve_embedded
+from extproc.settings import ConfigurationError, Settings, parse, read_tree
 
 Configuration = Annotated[Path, typer.Argument(metavar="CONFIG", help="The configuration, a YAML file.")]
 OptionalConfiguration = Annotated[
@@ -30,8 +31,6 @@ def read_resolved(path: Path, addresses: Mapping[str, str] = NOWHERE) -> dict[st
     Raises:
         ConfigurationError: not readable, or it names a stand-in that there is not.
     """
-    from extproc.settings import resolve_embedded
-
     tree: dict[str, Any] = resolve_embedded(read_tree(path), addresses)
     return tree
 

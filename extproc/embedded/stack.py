@@ -19,9 +19,10 @@ from extproc.embedded.child import Plan
 from extproc.embedded.faults import StackError
 from extproc.embedded.ports import claim, free_port
 from extproc.embedded.probes import accepts, answers_ping, drained, envoy_is_live, says
+from extproc.embedded.scheme import embedded_names, resolve_embedded
 from extproc.embedded.state import write_private
 from extproc.envoy_profile import bootstrap
-from extproc.settings import Settings, embedded_names, parse, resolve_embedded
+from extproc.settings import Settings, parse
 
 DEMO: Final = Path(__file__).with_name("demo.yaml")
 """The configuration that runs when none is given."""

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from extproc.embedded.scheme import resolve_embedded
 from extproc.embedded.stack import DEMO
 from extproc.envoy_profile import bootstrap
 from extproc.policy import Policy
-from extproc.settings import parse, read_tree, resolve_embedded
+from extproc.settings import parse, read_tree
 
 CEILING: Final = "ceiling"
 """The listener that answers by itself: what the generator reaches when nothing is in its way."""

@@ -14,10 +14,8 @@ from extproc.settings import (
     ConfigurationError,
     Settings,
     describe,
-    embedded_names,
     parse,
     read_tree,
-    resolve_embedded,
 )
 
 LEAST: dict[str, Any] = {"policies": [{"policy": "p"}]}
@@ -273,39 +271,6 @@ def test_a_file(tmp_path: Path) -> None:
     section = "upstreams: [{name: az, provider: azure, url: 'https://az', api_version: 2024-10-21, models: [m]}]"
     path.write_text(f"{section}\npolicies: [{{policy: p}}]\n")
     assert parse(read_tree(path)).upstreams[0].api_version == "2024-10-21"
-
-
-ADDRESSES = {"simulator": "http://127.0.0.1:1", "identity": "http://127.0.0.1:2"}
-
-
-@pytest.mark.parametrize(
-    ("tree", "expected"),
-    [
-        ("embedded://simulator", "http://127.0.0.1:1"),
-        ("embedded://simulator/", "http://127.0.0.1:1/"),
-        ("embedded://identity/a/b", "http://127.0.0.1:2/a/b"),
-        ({"a": ["embedded://simulator/v1", 1, None]}, {"a": ["http://127.0.0.1:1/v1", 1, None]}),
-        ("x embedded://simulator", "x embedded://simulator"),
-        ("http://host", "http://host"),
-        ({"embedded://simulator": 1}, {"embedded://simulator": 1}),
-        ({}, {}),
-        (True, True),
-    ],
-)
-def test_embedded_addresses(tree: Any, expected: Any) -> None:
-    assert resolve_embedded(tree, ADDRESSES) == expected
-
-
-@pytest.mark.parametrize("tree", ["embedded://", "embedded://llama", "embedded://simulator:80", ["embedded://Simulator"]])
-def test_embedded_servers_that_there_are_not(tree: Any) -> None:
-    with pytest.raises(ConfigurationError, match="starts only identity, simulator"):
-        resolve_embedded(tree, ADDRESSES)
-
-
-def test_embedded_names() -> None:
-    tree = {"a": ["embedded://simulator/v1", {"b": "embedded://identity"}], "c": "http://host", "d": {}, "e": []}
-    assert embedded_names(tree) == {"simulator", "identity"}
-    assert embedded_names({}) == set()
 
 
 def test_settings_are_immutable() -> None:

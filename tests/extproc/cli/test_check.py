@@ -57,7 +57,7 @@ MISTAKES: dict[str, list[tuple[str, str]]] = {
     "secret_from_two_sources": [("upstreams[0].credential: ", "exactly one of `env` and `file`")],
     "secret_in_the_file": [("upstreams[0].credential: ", "")],
     "tenant_by_name": [("policies[0].settings.tenants[0].id: ", "expected a GUID")],
-    "unknown_embedded_server": [("embedded://llama/v1: ", "starts only identity, simulator, valkey")],
+    "unknown_embedded_server": [("upstreams[0].url: embedded://llama/v1: ", "starts only identity, simulator, valkey")],
     "unknown_provider": [("upstreams[0].provider: ", "'open-ai'")],
     "upstream_name_twice": [("configuration: upstreams: ", "'local' is used twice")],
     "url_with_password": [("upstreams[0].url: ", "use `credential`")],

@@ -1,0 +1,96 @@
+"""The scheme `embedded://NAME…`: servers that `sluicegate up` starts itself, whose addresses are not known before.
+
+`fetch_from: embedded://identity` says more than where keys are: the tokens of the demo identity provider state issuers of
+their own. They are filled in beside it, so that nobody has to know them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from extproc.embedded.demo_tokens import AUTHORITY
+from extproc.settings import ConfigurationError
+
+EMBEDDED_SCHEME: Final = "embedded://"
+_ISSUER_KEYS: Final = ("authority", "v1_issuer")
+
+
+def embedded_names(tree: Any) -> set[str]:
+    """The servers that this configuration wants `sluicegate up` to start."""
+    return {_name(value) for _, value in _mentions(tree)}
+
+
+def unknown_embedded(tree: Any, known: Mapping[str, str]) -> list[str]:
+    """A line for each mention of a server that there is not."""
+    return [
+        f"{path}: {value}: `sluicegate up` starts only {', '.join(sorted(known))}"
+        for path, value in _mentions(tree)
+        if _name(value) not in known
+    ]
+
+
+def resolve_embedded(tree: Any, addresses: Mapping[str, str]) -> Any:
+    """The tree with `embedded://NAME…` replaced by the address of the server that was started under that name.
+
+    Raises:
+        ConfigurationError: it names a server that there is not, or other issuers beside the demo identity provider.
+    """
+    mistakes = [*unknown_embedded(tree, addresses), *_foreign_issuers(tree)]
+    if mistakes:
+        raise ConfigurationError(mistakes)
+    return _resolved(tree, addresses)
+
+
+def _resolved(tree: Any, addresses: Mapping[str, str]) -> Any:
+    if isinstance(tree, dict):
+        issuers = dict.fromkeys(_ISSUER_KEYS, AUTHORITY) if _fetches_from_demo(tree) else {}
+        return issuers | {key: _resolved(value, addresses) for key, value in tree.items()}
+    if isinstance(tree, list):
+        return [_resolved(value, addresses) for value in tree]
+    if isinstance(tree, str) and tree.startswith(EMBEDDED_SCHEME):
+        name, slash, rest = tree.removeprefix(EMBEDDED_SCHEME).partition("/")
+        return addresses[name] + slash + rest
+    return tree
+
+
+def _fetches_from_demo(section: Mapping[str, Any]) -> bool:
+    value = section.get("fetch_from")
+    return isinstance(value, str) and value.rstrip("/") == f"{EMBEDDED_SCHEME}identity"
+
+
+def _foreign_issuers(tree: Any) -> list[str]:
+    return [
+        f"{path}.{key}: the tokens of embedded://identity are issued by {AUTHORITY}: leave out authority and v1_issuer"
+        for path, section in _sections(tree)
+        if _fetches_from_demo(section)
+        for key in _ISSUER_KEYS
+        if section.get(key, AUTHORITY) != AUTHORITY
+    ]
+
+
+def _mentions(tree: Any) -> Iterator[tuple[str, str]]:
+    """Path and value of each mention."""
+    for path, value in _walk(tree, ""):
+        if isinstance(value, str) and value.startswith(EMBEDDED_SCHEME):
+            yield path or "configuration", value
+
+
+def _sections(tree: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for path, value in _walk(tree, ""):
+        if isinstance(value, Mapping):
+            yield path, value
+
+
+def _walk(tree: Any, path: str) -> Iterator[tuple[str, Any]]:
+    yield path, tree
+    if isinstance(tree, Mapping):
+        for key, value in tree.items():
+            yield from _walk(value, f"{path}.{key}" if path else str(key))
+    elif isinstance(tree, list):
+        for index, value in enumerate(tree):
+            yield from _walk(value, f"{path}[{index}]")
+
+
+def _name(value: str) -> str:
+    return value.removeprefix(EMBEDDED_SCHEME).partition("/")[0]
