@@ -14,6 +14,9 @@ import msgspec
 import orjson
 
 MAX_DEPTH: Final = 64
+MAX_VALUES: Final = 500_000
+"""Objects, arrays and scalars in one body. Bytes alone bound neither time nor memory: 50 MiB of nested arrays are 26
+million objects, 18 s of an event loop that serves everybody, and 2.4 GB. See docs/decisions/0007."""
 _BOM: Final = b"\xef\xbb\xbf"
 _MAX_DIGITS: Final = 300
 
@@ -31,25 +34,25 @@ class PayloadError(ValueError):
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) != len(pairs):
-        raise PayloadError("duplicate_key", "The request body holds a JSON object in which a key stands twice.")
+        raise PayloadError("duplicate_key", "holds a JSON object in which a key stands twice")
     return members
 
 
 def _constant(_: str) -> NoReturn:
-    raise PayloadError("invalid_json", "The request body is not valid JSON: NaN and Infinity are no JSON numbers.")
+    raise PayloadError("invalid_json", "is not valid JSON: NaN and Infinity are no JSON numbers")
 
 
 def _number(text: str) -> float:
     value = float(text)
     if value in (float("inf"), float("-inf")):
-        raise PayloadError("invalid_json", "The request body holds a number out of range.")
+        raise PayloadError("invalid_json", "holds a number out of range")
     return value
 
 
 def _integer(text: str) -> int:
     """An integer that every parser can hold, if only as a double: beyond its range readers see Infinity, or nothing."""
     if len(text) > _MAX_DIGITS:
-        raise PayloadError("invalid_json", "The request body holds a number out of range.")
+        raise PayloadError("invalid_json", "holds a number out of range")
     return int(text)
 
 
@@ -62,34 +65,57 @@ def read_object(body: bytes) -> dict[str, Any]:
     """The body as one JSON object (RFC 8259, UTF-8 without a byte-order mark, no duplicate keys, bounded depth).
 
     Raises:
-        PayloadError: `empty_body`, `not_utf8`, `invalid_json`, `duplicate_key`, `too_deep` or `not_an_object`.
+        PayloadError: `empty_body`, `not_utf8`, `invalid_json`, `duplicate_key`, `too_deep`, `too_many_values` or
+            `not_an_object`.
     """
     if not body:
-        raise PayloadError("empty_body", "The request has no body; a JSON object was expected.")
+        raise PayloadError("empty_body", "is empty; a JSON object was expected")
     if body.startswith(_BOM):
-        raise PayloadError("not_utf8", "The request body begins with a byte-order mark; plain UTF-8 was expected.")
+        raise PayloadError("not_utf8", "begins with a byte-order mark; plain UTF-8 was expected")
+    if _has_too_many_values(body):
+        raise PayloadError("too_many_values", f"holds more than {MAX_VALUES} JSON values")
     try:
         text = body.decode("utf-8")
     except UnicodeDecodeError:
-        raise PayloadError("not_utf8", "The request body is not valid UTF-8.") from None
+        raise PayloadError("not_utf8", "is not valid UTF-8") from None
     try:
         value = _decoder.decode(text)
     except RecursionError:
-        raise PayloadError("too_deep", "The request body is nested too deeply.") from None
+        raise PayloadError("too_deep", "is nested too deeply") from None
     except PayloadError:
         raise
     except json.JSONDecodeError as error:
         # Where, but not what: the body is not repeated.
         where = f"line {error.lineno}, column {error.colno}"
-        raise PayloadError("invalid_json", f"The request body is not valid JSON: {where}.") from None
+        raise PayloadError("invalid_json", f"is not valid JSON: {where}") from None
     except ValueError:
-        raise PayloadError("invalid_json", "The request body is not valid JSON.") from None
+        raise PayloadError("invalid_json", "is not valid JSON") from None
     if not isinstance(value, dict):
-        raise PayloadError("not_an_object", "The request body is not a JSON object.")
+        raise PayloadError("not_an_object", "is not a JSON object")
     _check_depth(value, text)
     if "\\u" in text:
         _check_surrogates(body)
     return value
+
+
+def _has_too_many_values(body: bytes) -> bool:
+    """Whether the parser would make more than `MAX_VALUES` values of it, up to where it stops.
+
+    Told from the punctuation, before anything is made. Only where there is much of it are strings, which may be full of
+    commas, taken out; and only where there are not too many of those.
+    """
+    if len(body) <= MAX_VALUES or _values(body) <= MAX_VALUES:
+        return False
+    plain = body.replace(b"\\\\", b"").replace(b'\\"', b"")
+    # Four quotes are at most a key and its value.
+    if plain.count(b'"') > 4 * MAX_VALUES:
+        return True
+    return _values(b"".join(plain.split(b'"')[::2])) > MAX_VALUES
+
+
+def _values(punctuation: bytes) -> int:
+    """At least as many as there are values: each but the first follows a comma or an opening bracket, if with its key."""
+    return punctuation.count(b",") + punctuation.count(b"[") + punctuation.count(b"{") + 1
 
 
 def _check_depth(value: dict[str, Any], text: str) -> None:
@@ -106,7 +132,7 @@ def _check_depth(value: dict[str, Any], text: str) -> None:
         ]
         if not level:
             return
-    raise PayloadError("too_deep", f"The request body is nested more than {MAX_DEPTH} levels deep.")
+    raise PayloadError("too_deep", f"is nested more than {MAX_DEPTH} levels deep")
 
 
 def _check_surrogates(body: bytes) -> None:
@@ -114,7 +140,7 @@ def _check_surrogates(body: bytes) -> None:
     try:
         orjson.loads(body)
     except ValueError:
-        raise PayloadError("not_utf8", "The request body holds an escaped half of a surrogate pair.") from None
+        raise PayloadError("not_utf8", "holds an escaped half of a surrogate pair") from None
 
 
 def with_members(body: bytes, changes: dict[str, Any]) -> bytes:
