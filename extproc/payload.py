@@ -61,13 +61,23 @@ _decoder: Final = json.JSONDecoder(
 )
 
 
-def read_object(body: bytes) -> dict[str, Any]:
-    """The body as one JSON object (RFC 8259, UTF-8 without a byte-order mark, no duplicate keys, bounded depth).
+def read_object(body: bytes, *, what: str = "The request body") -> dict[str, Any]:
+    """`body` as one JSON object (RFC 8259, UTF-8 without a byte-order mark, no duplicate keys, bounded depth).
+
+    `what` is what messages call it: policies read other JSON that comes from outside.
 
     Raises:
         PayloadError: `empty_body`, `not_utf8`, `invalid_json`, `duplicate_key`, `too_deep`, `too_many_values` or
             `not_an_object`.
     """
+    try:
+        return _read(body)
+    except PayloadError as error:
+        raise PayloadError(error.code, f"{what} {error.message}.") from None
+
+
+def _read(body: bytes) -> dict[str, Any]:
+    """Raises PayloadError with half a sentence: what is wrong, said of the thing that was read."""
     if not body:
         raise PayloadError("empty_body", "is empty; a JSON object was expected")
     if body.startswith(_BOM):

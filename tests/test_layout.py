@@ -13,7 +13,7 @@ import pytest
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 VOCABULARY: Final = frozenset(
-    {"exchange", "outcome", "policy", "call", "identity", "completion", "catalogue", "secret", "tasks"}
+    {"exchange", "outcome", "policy", "call", "identity", "completion", "catalogue", "payload", "secret", "tasks"}
 )
 """The modules of the host that a policy may import."""
 EDGE: Final = re.compile(r"(?:http|redis|langfuse|prometheus|otlp|syslog|sql|grpc|mcp)_\w+")
@@ -52,7 +52,6 @@ TESTED_ELSEWHERE: Final = {
     "policies/entra/http_fetch.py": "policies/entra/test_http_keys.py",
     "policies/entra/mapped.py": "policies/entra/test_claims.py",
     "policies/entra/refusal.py": "policies/entra/test_claims.py",
-    "policies/entra/strict_json.py": "policies/entra/test_token.py",
     "policies/entra/verify.py": "policies/entra/test_policy.py",
 }
 

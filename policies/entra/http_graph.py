@@ -14,12 +14,12 @@ from urllib.parse import urlsplit
 import httpx
 
 from extproc.identity import CallerKind
+from extproc.payload import PayloadError, read_object
 from extproc.secret import SecretError, read_secret
 from policies.entra.groups import Caller, GroupsUnavailableError
 from policies.entra.http_fetch import FetchError, client, fetch
 from policies.entra.issuer import GUID
 from policies.entra.settings import Graph, is_loopback
-from policies.entra.strict_json import parse_object
 
 MAX_ANSWER_BYTES: Final = 1 << 20
 _PAUSE: Final = 10.0
@@ -104,9 +104,9 @@ class HttpGraph:
             self._client = client(loopback=all(is_loopback(urlsplit(base).hostname or "") for base in bases))
         data = await fetch(self._client, self._client.build_request("POST", url, **request), max_bytes=MAX_ANSWER_BYTES)
         try:
-            return parse_object(data)
-        except ValueError as error:
-            raise FetchError(f"{url}: {error}") from None
+            return read_object(data, what=url)
+        except PayloadError as error:
+            raise FetchError(str(error)) from None
 
 
 def _pause(error: FetchError) -> float | None:

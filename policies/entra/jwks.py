@@ -11,7 +11,7 @@ from typing import Any, Final, TypeAlias
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey, RSAPublicNumbers
 
-from policies.entra.strict_json import parse_object
+from extproc.payload import read_object
 
 MAX_KEYS: Final = 1_000
 _KEY_BITS: Final = range(2_048, 8_193)
@@ -51,7 +51,7 @@ def read_metadata(data: bytes) -> Metadata:
     Raises:
         ValueError: not what the specification says.
     """
-    members = parse_object(data)
+    members = read_object(data, what="the metadata")
     issuer, jwks_uri, cloud = members.get("issuer"), members.get("jwks_uri"), members.get("cloud_instance_name")
     if not isinstance(issuer, str) or not isinstance(jwks_uri, str):
         raise ValueError("`issuer` and `jwks_uri` are missing")  # noqa: TRY004
@@ -69,7 +69,7 @@ def read_keys(data: bytes, cloud: str | None) -> Keys:
     Raises:
         ValueError: not a key set, or not one usable key in it.
     """
-    entries = parse_object(data).get("keys")
+    entries = read_object(data, what="the key set").get("keys")
     if not isinstance(entries, list):
         raise ValueError("`keys` is missing")  # noqa: TRY004
     if len(entries) > MAX_KEYS:

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from extproc.exchange import Headers
+from extproc.payload import PayloadError, read_object
 from policies.entra.refusal import Reason, Refusal, RefusedError, shown
-from policies.entra.strict_json import parse_object
 
 CREDENTIAL_FIELDS: Final = frozenset({"authorization", "api-key", "x-api-key"})
 """SDKs that know only API keys send the token in the second (Azure OpenAI) or third (Anthropic) field."""
@@ -120,10 +120,9 @@ def _check_header(header: dict[str, Any]) -> str:
 def _object(segment: str, name: str) -> dict[str, Any]:
     data = _decode(segment, name)
     try:
-        return parse_object(data)
-    except ValueError as error:
-        # The text of JSONDecodeError and UnicodeDecodeError names positions and single bytes, no content.
-        raise RefusedError(Reason.BAD_JSON, f"{name}: {error}") from None
+        return read_object(data, what=name)
+    except PayloadError as error:
+        raise RefusedError(Reason.BAD_JSON, str(error)) from None
 
 
 def _decode(segment: str, name: str) -> bytes:
