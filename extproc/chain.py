@@ -2,6 +2,10 @@
 
 The first verdict ends the chain here, in the pipeline: no policy has to remember to look whether another has spoken.
 A policy that answers at once is called at once; only one that must wait makes the rest of the chain wait with it.
+
+Whatever a hook raises is a failure of its policy, and of nothing else: also what is no `Exception`. A panic in a native
+extension, `sys.exit()` in a library or the cancellation of a task that several waited for would otherwise leave the
+exchange without an answer, end the settlement of all others, or end the process.
 """
 
 from __future__ import annotations
@@ -19,6 +23,7 @@ from extproc.exchange import Chunk, Exchange
 from extproc.outcome import Continue, Mutate, Reject, RequestOutcome, Respond, ResponseOutcome
 from extproc.payload import read_object
 from extproc.policy import FailureMode, Policy
+from extproc.tasks import ends_us
 
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -97,7 +102,7 @@ class Chain:
         """The chunk as the policies leave it. A policy that fails closed takes the rest of the answer away.
 
         Raises:
-            Exception: what a policy that is closed raised.
+            BaseException: what a policy that is closed raised.
         """
         data = chunk.data
         course.deadline = None
@@ -107,7 +112,9 @@ class Chain:
                 if isawaitable(outcome):
                     outcome = await self._limited(outcome, course)
                 data = self._after(link, outcome, data)
-            except Exception as error:
+            except BaseException as error:
+                if ends_us(error):
+                    raise
                 self._record_failure(link, error, course)
                 if link.failure is FailureMode.CLOSED and not link.shadow:
                     raise
@@ -127,7 +134,9 @@ class Chain:
                 if pending is not None:
                     async with asyncio.timeout(_SETTLE_SECONDS):
                         await pending
-            except Exception:
+            except BaseException as error:
+                if ends_us(error):
+                    raise
                 _log.exception("policy %s failed to settle exchange %s", link.policy.name, completion.id)
 
     async def start(self) -> None:
@@ -135,14 +144,18 @@ class Chain:
             await link.policy.start()
 
     async def stop(self) -> None:
+        """Stop every policy. One that fails does not keep the others from writing down what they hold."""
         for link in reversed(self.links):
-            await link.policy.stop()
+            try:
+                await link.policy.stop()
+            except BaseException as error:
+                if ends_us(error):
+                    raise
+                _log.exception("policy %s failed to stop", link.policy.name)
 
     def readiness(self) -> list[str]:
         """What is missing, by policy; empty when all are ready."""
-        return [
-            f"{link.policy.name}: {missing}" for link in self.links if (missing := link.policy.readiness()) is not None
-        ]
+        return [f"{link.policy.name}: {missing}" for link in self.links if (missing := _lacking(link.policy)) is not None]
 
     def _ask(self, links: Iterator[Link], course: Course, hook: Hook) -> Asked:
         for link in links:
@@ -151,7 +164,7 @@ class Chain:
                 if isawaitable(outcome):
                     return self._wait(outcome, link, links, course, hook)
                 self._apply(link, outcome, course)
-            except Exception as error:
+            except BaseException as error:
                 outcome = self._failed(link, error, course)
             verdict = self._weigh(link, outcome, course, hook)
             if verdict is not None:
@@ -164,7 +177,9 @@ class Chain:
         try:
             outcome = await self._limited(pending, course)
             self._apply(link, outcome, course)
-        except Exception as error:
+        except BaseException as error:
+            if ends_us(error):
+                raise
             outcome = self._failed(link, error, course)
         verdict = self._weigh(link, outcome, course, hook)
         if verdict is not None:
@@ -225,7 +240,7 @@ class Chain:
         for name, value in outcome.set_headers:
             course.set_headers[name.lower()] = value
 
-    def _failed(self, link: Link, error: Exception, course: Course) -> RequestOutcome:
+    def _failed(self, link: Link, error: BaseException, course: Course) -> RequestOutcome:
         """What the failure of a policy means. Its exception may quote the request: only its type goes further."""
         self._record_failure(link, error, course)
         if link.failure is FailureMode.OPEN or link.shadow:
@@ -239,7 +254,7 @@ class Chain:
         )
 
     @staticmethod
-    def _record_failure(link: Link, error: Exception, course: Course) -> None:
+    def _record_failure(link: Link, error: BaseException, course: Course) -> None:
         _log.error(
             "policy %s failed on exchange %s: %s",
             link.policy.name,
@@ -256,6 +271,13 @@ class Chain:
                 enforced=link.failure is FailureMode.CLOSED and not link.shadow,
             )
         )
+
+
+def _lacking(policy: Policy) -> str | None:
+    try:
+        return policy.readiness()
+    except BaseException as error:
+        return f"cannot say whether it is ready: {type(error).__name__}"
 
 
 def presentable(why: str) -> str:

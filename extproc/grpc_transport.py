@@ -30,6 +30,7 @@ from extproc.protos import (
     StreamAccessLogsMessage,
     StreamAccessLogsResponse,
 )
+from extproc.tasks import ends_us
 from extproc.transport import MAX_MESSAGE_BYTES, Services
 
 _log = logging.getLogger(__name__)
@@ -112,7 +113,10 @@ class GrpcTransport:
             except ProtocolError as error:
                 _log.error("ext_proc: %s", error)
                 await context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
-            except Exception:
+            except BaseException as error:
+                # grpc.aio would leave the stream open, log what was raised in full, or let it end the process.
+                if ends_us(error):
+                    raise
                 _log.exception("ext_proc: a conversation failed")
                 await context.abort(grpc.StatusCode.INTERNAL, "the conversation failed")
             await context.write(reply)

@@ -21,7 +21,7 @@ from extproc.gate import Gate
 from extproc.grpc_transport import GrpcTransport
 from extproc.protos import Message
 from extproc.settings import Settings
-from extproc.tasks import drain, spawn
+from extproc.tasks import drain, ends_us, spawn
 from extproc.transport import Services, Transport
 from extproc.travel import Travel
 
@@ -82,7 +82,9 @@ class PolicyServer:
                 if completion is not None:
                     emit(completion_log.line(completion))
                     await self._chain.settle(completion)
-            except Exception:
+            except BaseException as error:
+                if ends_us(error):
+                    raise
                 _log.exception("an access log entry could not be settled")
             finally:
                 self._entries.task_done()

@@ -27,6 +27,18 @@ def _ended(task: asyncio.Task[Any]) -> None:
         _log.error("task %s failed: %s", task.get_name(), type(error).__name__, exc_info=error)
 
 
+def ends_us(error: BaseException) -> bool:
+    """Whether `error` ends the task that runs from outside: it was cancelled, or its coroutine is being closed.
+
+    Whatever else is raised in what it awaits is a failure of that: also `SystemExit`, a panic of a native extension, or
+    the `CancelledError` of another task that was waited for.
+    """
+    if isinstance(error, asyncio.CancelledError):
+        task = asyncio.current_task()
+        return task is not None and task.cancelling() > 0
+    return isinstance(error, GeneratorExit)
+
+
 async def drain(seconds: float) -> None:
     """Wait for the tasks in flight, at most `seconds`, then cancel the rest."""
     tasks = [task for task in _running if task is not asyncio.current_task()]

@@ -257,10 +257,21 @@ async def test_cancellation_passes_through(how: dict[str, Any]) -> None:
     assert (log, on.decisions) == ([], [])
 
 
+class PanicError(BaseException):
+    """What native extensions raise when they panic is no `Exception`."""
+
+
+EXTREMES = [PanicError, asyncio.CancelledError, SystemExit, KeyboardInterrupt]
+
+
+@pytest.mark.parametrize("kind", EXTREMES)
 @pytest.mark.parametrize("later", [False, True])
-async def test_a_policy_may_not_swallow_the_end_of_the_process(later: bool) -> None:
-    with pytest.raises(SystemExit):
-        await verdict_of(Chain([policy(SystemExit(), failure=OPEN, later=later)]), course())
+async def test_what_is_no_exception_is_a_failure_too(kind: type[BaseException], later: bool) -> None:
+    on = course()
+    answer = await verdict_of(Chain([policy(kind("s3cret"), later=later), policy(YES)]), on)
+    assert isinstance(answer, Reject)
+    assert (answer.status, answer.code, answer.why) == (503, "policy_failed", f"asking: {kind.__name__}")
+    assert await verdict_of(Chain([policy(kind(), failure=OPEN, later=later), policy(YES)]), course()) is YES
 
 
 # Changes
@@ -343,6 +354,14 @@ async def test_responses_fail_closed(outcome: Any) -> None:
         await response(policy((lambda _: outcome) if not isinstance(outcome, Exception) else outcome))
 
 
+@pytest.mark.parametrize("kind", EXTREMES)
+@pytest.mark.parametrize("later", [False, True])
+async def test_responses_fail_closed_whatever_is_raised(kind: type[BaseException], later: bool) -> None:
+    with pytest.raises(kind):
+        await response(policy(kind(), later=later))
+    assert await response(policy(kind(), later=later, failure=OPEN)) == b"data"
+
+
 @pytest.mark.parametrize("how", [{"failure": OPEN}, {"shadow": True}])
 async def test_responses_that_may_pass_a_failure(how: dict[str, Any]) -> None:
     assert await response(policy(RuntimeError("x"), **how), policy(Mutate(body=b"y"))) == b"y"
@@ -362,11 +381,20 @@ COMPLETION = Completion(
 class Living(Policy):
     """Writes down what happens to it; fails where it is told to."""
 
-    def __init__(self, name: str, log: list[str], *, fails: bool = False, later: bool = False) -> None:
+    def __init__(
+        self,
+        name: str,
+        log: list[str],
+        *,
+        fails: bool = False,
+        later: bool = False,
+        kind: type[BaseException] = RuntimeError,
+    ) -> None:
         self.name = name  # type: ignore[misc]
         self.log = log
         self.fails = fails
         self.later = later
+        self.kind = kind
 
     async def start(self) -> None:
         self.log.append(f"start {self.name}")
@@ -382,14 +410,14 @@ class Living(Policy):
             return self._settle(completion)
         self.log.append(f"settle {self.name} {completion.id}")
         if self.fails:
-            raise RuntimeError(self.name)
+            raise self.kind(self.name)
         return None
 
     async def _settle(self, completion: Completion) -> None:
         await asyncio.sleep(0)
         self.log.append(f"settle {self.name} {completion.id}")
         if self.fails:
-            raise RuntimeError(self.name)
+            raise self.kind(self.name)
 
 
 async def test_everybody_settles_once_whoever_fails(caplog: pytest.LogCaptureFixture) -> None:
@@ -402,6 +430,61 @@ async def test_everybody_settles_once_whoever_fails(caplog: pytest.LogCaptureFix
         "policy a failed to settle exchange ex-1",
         "policy c failed to settle exchange ex-1",
     ]
+
+
+@pytest.mark.parametrize("kind", EXTREMES)
+@pytest.mark.parametrize("later", [False, True])
+async def test_everybody_settles_whatever_is_raised(kind: type[BaseException], later: bool) -> None:
+    log: list[str] = []
+    await Chain([Link(Living("a", log, fails=True, later=later, kind=kind)), Link(Living("b", log))]).settle(COMPLETION)
+    assert log == ["settle a ex-1", "settle b ex-1"]
+
+
+async def test_who_settles_can_be_cancelled() -> None:
+    log: list[str] = []
+
+    class Slow(Policy):
+        name = "slow"
+
+        def on_settle(self, completion: Completion) -> Awaitable[None]:
+            return asyncio.sleep(60)
+
+    task = asyncio.get_running_loop().create_task(Chain([Link(Slow()), Link(Living("b", log))]).settle(COMPLETION))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert log == []
+
+
+class Unruly(Policy):
+    """Fails where nobody expects it."""
+
+    name = "unruly"
+
+    def __init__(self, kind: type[BaseException]) -> None:
+        self.kind = kind
+
+    async def stop(self) -> None:
+        raise self.kind("s3cret")
+
+    def readiness(self) -> str | None:
+        raise self.kind("s3cret")
+
+
+@pytest.mark.parametrize("kind", [RuntimeError, *EXTREMES])
+async def test_one_that_fails_to_stop_keeps_nobody_from_stopping(
+    kind: type[BaseException], caplog: pytest.LogCaptureFixture
+) -> None:
+    log: list[str] = []
+    await Chain([Link(Living("a", log)), Link(Unruly(kind)), Link(Living("b", log))]).stop()
+    assert log == ["stop b", "stop a"]
+    assert [record.getMessage() for record in caplog.records] == ["policy unruly failed to stop"]
+
+
+@pytest.mark.parametrize("kind", [RuntimeError, *EXTREMES])
+def test_one_that_cannot_say_whether_it_is_ready_is_not(kind: type[BaseException]) -> None:
+    assert Chain([Link(Unruly(kind))]).readiness() == [f"unruly: cannot say whether it is ready: {kind.__name__}"]
 
 
 async def test_starting_stopping_and_readiness() -> None:

@@ -169,6 +169,29 @@ async def test_what_no_conversation_holds_is_an_error(world: World, message: Mes
     assert await call.code() is grpc.StatusCode.FAILED_PRECONDITION
 
 
+class PanicError(BaseException):
+    """What native extensions raise when they panic is no `Exception`."""
+
+
+@pytest.mark.parametrize("kind", [PanicError, asyncio.CancelledError, SystemExit, KeyboardInterrupt, RuntimeError])
+async def test_whatever_a_conversation_raises_ends_the_stream_with_an_error(
+    kind: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        raise kind("s3cret")
+
+    with tempfile.TemporaryDirectory(prefix="sg-", dir="/tmp") as folder:
+        async with serving(f"unix:{folder}/policy.sock") as world:
+            monkeypatch.setattr(Conversation, "receive", fails)
+            call = world.process()
+            await call.write(headers("POST", CHAT))
+            async with asyncio.timeout(5):
+                code = await call.code()
+            assert code is grpc.StatusCode.INTERNAL
+            assert "s3cret" not in await call.details()
+            assert (await world.check()).status == health_pb2.HealthCheckResponse.SERVING
+
+
 async def test_bytes_that_are_no_message_are_an_error(world: World) -> None:
     call = world.channel.stream_stream(PROCESS)()
     await call.write(b"\xff\xff\xff")

@@ -41,6 +41,10 @@ class Settles(Policy):
         self.paths.append(completion.path)
         if completion.path == "/bad":
             raise RuntimeError("cannot settle s3cret")
+        if completion.path == "/cancelled":
+            raise asyncio.CancelledError
+        if completion.path == "/exit":
+            raise SystemExit
         return asyncio.sleep(0)
 
 
@@ -79,6 +83,20 @@ async def test_every_entry_is_settled_in_order_and_one_that_fails_stops_nothing(
     assert policy.paths == ["/1", "/bad", "/2"]
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [line["path"] for line in lines if line["event"] == "completion"] == ["/1", "/bad", "/2"]
+
+
+@pytest.mark.parametrize("path", ["/cancelled", "/exit"])
+async def test_nothing_that_a_policy_raises_ends_the_settlement_of_others(
+    served: tuple[PolicyServer, str, Settles], path: str
+) -> None:
+    server, address, policy = served
+    async with grpc.aio.insecure_channel(address) as channel:
+        call: Any = channel.stream_unary(ACCESS_LOGS)()
+        await call.write(entries(path, "/after").SerializeToString())
+        await call.done_writing()
+        await call
+    await server.stop()
+    assert policy.paths == [path, "/after"]
 
 
 async def test_what_was_logged_is_settled_before_the_server_is_gone(
