@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from pydantic import ValidationError
 
+from extproc.catalogue import Catalogue
 from extproc.chain import Chain, Link, check_order
 from extproc.gate import HOST_PROVIDES
+from extproc.mistakes import ConfigurationError, describe, hint
 from extproc.policy import FailureMode, Policy, PolicySettings, Surroundings
-from extproc.settings import ConfigurationError, PolicyEntry, Settings, describe
+from extproc.settings import PolicyEntry, Settings, parse
 from extproc.travel import shared_names
 
 GROUP: Final = "sluicegate.policies"
@@ -29,57 +33,153 @@ def _contested(name: str) -> list[str]:
     return sorted(point.dist.name if point.dist else point.value for point in points.values()) if len(points) > 1 else []
 
 
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """A configuration that is right."""
+
+    settings: Settings
+    chain: Chain
+
+
+def examine(tree: Any, *, clock: Callable[[], float] = time.time) -> Examined:
+    """The settings and the chain of a tree.
+
+    Raises:
+        ConfigurationError: with every mistake that can be known. What depends on a part that is wrong is not looked at:
+            the error says then that there may be more.
+    """
+    settings, mistakes = None, []
+    try:
+        settings = parse(tree)
+    except ConfigurationError as error:
+        mistakes = error.mistakes
+    catalogue = settings.catalogue() if settings is not None else _catalogue(tree)
+    if not isinstance(tree, Mapping) or not isinstance(tree.get("policies"), list | tuple):
+        raise ConfigurationError(mistakes, more=True)
+    build = _Build(Surroundings(catalogue or Catalogue(), clock), may_build=catalogue is not None, mistakes=mistakes)
+    for index, entry in enumerate(tree["policies"]):
+        try:
+            build.add(PolicyEntry.model_validate(entry), f"policies[{index}]")
+        except ValidationError:
+            # Reported with the structure: it is the same entry.
+            build.strangers = build.more = True
+    build.check()
+    if mistakes or settings is None:
+        raise ConfigurationError(mistakes, more=build.more)
+    return Examined(settings, Chain(build.links, timeout=settings.server.decision_timeout))
+
+
 def assemble(settings: Settings, *, clock: Callable[[], float] = time.time) -> Chain:
     """The chain that these settings describe.
 
     Raises:
         ConfigurationError: with every mistake of every policy.
     """
-    surroundings = Surroundings(settings.catalogue(), clock)
-    installed = installed_policies()
-    links: list[Link] = []
-    mistakes: list[str] = []
+    build = _Build(Surroundings(settings.catalogue(), clock), may_build=True, mistakes=[])
     for index, entry in enumerate(settings.policies):
+        build.add(entry, f"policies[{index}]")
+    build.check()
+    if build.mistakes:
+        raise ConfigurationError(build.mistakes, more=build.more)
+    return Chain(build.links, timeout=settings.server.decision_timeout)
+
+
+def _catalogue(tree: Mapping[str, Any]) -> Catalogue | None:
+    """The catalogue of a tree in which something else may be wrong; None if it is wrong itself."""
+    sections = ("upstreams", "agents", "opaque")
+    try:
+        return parse(
+            {**{name: tree[name] for name in sections if name in tree}, "policies": [{"policy": "p"}]}
+        ).catalogue()
+    except (ConfigurationError, TypeError):
+        return None
+
+
+@dataclass(slots=True)
+class _Build:
+    """A chain in the making, and what is wrong with it.
+
+    Attributes:
+        may_build: whether the catalogue is known, without which no policy is built.
+        strangers: whether there are policies of which not even the class is known.
+        more: whether something could not be looked at.
+    """
+
+    surroundings: Surroundings
+    may_build: bool
+    mistakes: list[str]
+    links: list[Link] = field(default_factory=list)
+    classes: list[type[Policy]] = field(default_factory=list)
+    strangers: bool = False
+    more: bool = False
+
+    def add(self, entry: PolicyEntry, path: str) -> None:
+        """Put a policy at the end of the chain, or say why not."""
         try:
-            links.append(_link(entry, f"policies[{index}]", installed, surroundings))
+            policy_class = _load(entry.policy, path, installed_policies())
         except ConfigurationError as error:
-            mistakes.extend(error.mistakes)
-    if not mistakes:
-        mistakes.extend(f"policies: {mistake}" for mistake in check_order(links, HOST_PROVIDES))
-        shared = shared_names(kind for link in links for kind in link.policy.provides)
-        mistakes.extend(
-            f"policies: two kinds of fact are called {name}: one would be read as the other" for name in shared
+            self.mistakes.extend(error.mistakes)
+            self.strangers = self.more = True
+            return
+        if policy_class not in self.classes:
+            self.classes.append(policy_class)
+        if not policy_class.may_fail_open and (entry.failure is FailureMode.OPEN or entry.shadow):
+            self.mistakes.append(f"{path}: {entry.policy} cannot be `failure: open` or `shadow: true`")
+        try:
+            settings = policy_class.Settings.model_validate(entry.settings)
+        except ValidationError as error:
+            self.mistakes.extend(describe(error, policy_class.Settings, f"{path}.settings"))
+            self.more = True
+            return
+        if not self.may_build:
+            self.more = True
+            return
+        try:
+            self.links.append(
+                Link(_built(policy_class, entry, settings, self.surroundings, path), entry.failure, entry.shadow)
+            )
+        except ConfigurationError as error:
+            self.mistakes.extend(error.mistakes)
+
+    def check(self) -> None:
+        """The order, once every class is known: what a policy needs and provides depends on nothing else."""
+        if self.strangers:
+            return
+        order = check_order([Link(cast("Policy", policy_class)) for policy_class in self.classes], HOST_PROVIDES)
+        self.mistakes.extend(f"policies: {mistake}" for mistake in order)
+        self.mistakes.extend(
+            f"policies: two kinds of fact are called {name}: one would be read as the other"
+            for name in shared_names(kind for policy_class in self.classes for kind in policy_class.provides)
         )
-    if mistakes:
-        raise ConfigurationError(mistakes)
-    return Chain(links, timeout=settings.server.decision_timeout)
 
 
-def _link(entry: PolicyEntry, path: str, installed: dict[str, EntryPoint], surroundings: Surroundings) -> Link:
-    policy_class = _load(entry.policy, path, installed)
-    if not policy_class.may_fail_open and (entry.failure is FailureMode.OPEN or entry.shadow):
-        raise ConfigurationError([f"{path}: {entry.policy} cannot be `failure: open` or `shadow: true`"])
+def _built(
+    policy_class: type[Policy], entry: PolicyEntry, settings: PolicySettings, surroundings: Surroundings, path: str
+) -> Policy:
     try:
-        settings = policy_class.Settings.model_validate(entry.settings)
+        return policy_class.build(settings, surroundings)
     except ValidationError as error:
-        raise ConfigurationError(describe(error, f"{path}.settings")) from error
-    try:
-        policy = policy_class.build(settings, surroundings)
-    except ValidationError as error:
-        raise ConfigurationError(describe(error, f"{path}.settings")) from error
+        raise ConfigurationError(describe(error, policy_class.Settings, f"{path}.settings")) from error
     except ValueError as error:
+        keys = policy_class.Settings.model_fields
         lines = str(error).splitlines() or ["cannot be used"]
-        raise ConfigurationError([f"{path}.settings: {line}" for line in lines]) from error
+        raise ConfigurationError([f"{path}.settings{_beside(line, keys)}{line}" for line in lines]) from error
     except Exception as error:
         raise ConfigurationError([f"{path}: {entry.policy} cannot be built: {type(error).__name__}: {error}"]) from error
-    return Link(policy, entry.failure, entry.shadow)
+
+
+def _beside(line: str, keys: Iterable[str]) -> str:
+    """What stands between the path of the settings and a line: a line may begin with a path of its own."""
+    first = re.match(r"([a-z0-9_]+)[.\[:]", line)
+    return "." if first and first[1] in keys else ": "
 
 
 def _load(name: str, path: str, installed: dict[str, EntryPoint]) -> type[Policy]:
     point = installed.get(name)
     if point is None:
         known = ", ".join(sorted(installed)) or "none"
-        raise ConfigurationError([f"{path}.policy: no policy {name!r} is installed (installed: {known})"])
+        meant = hint(name, installed)
+        raise ConfigurationError([f"{path}.policy: no policy {name!r} is installed{meant or f' (installed: {known})'}"])
     if rivals := _contested(name):
         raise ConfigurationError([f"{path}.policy: {name} is provided more than once: {', '.join(rivals)}"])
     try:

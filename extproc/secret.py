@@ -16,12 +16,17 @@ class SecretError(Exception):
 class Secret(BaseModel):
     """Where a secret is read from, never the secret itself. Exactly one of the two."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        json_schema_extra={"x-expected": "{env: NAME} or {file: PATH}, never the secret itself"},
+    )
 
     env: (
-        Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", description="Name of an environment variable")] | None
+        Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", description="the name of an environment variable")]
+        | None
     ) = None
-    file: Annotated[str, Field(min_length=1, description="Path of a file")] | None = None
+    file: Annotated[str, Field(min_length=1, description="the path of a file")] | None = None
 
     @model_validator(mode="after")
     def _one_source(self) -> Secret:

@@ -16,18 +16,24 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from extproc.addresses import listening_ip, socket_address, upstream_url
 from extproc.catalogue import Agent, Catalogue, Model, Opaque, Provider, Upstream
+from extproc.consistency import inconsistencies
 from extproc.endpoints import covered_calls
+from extproc.mistakes import ConfigurationError, describe
 from extproc.paths import is_normal
 from extproc.policy import FailureMode
 from extproc.secret import Secret
 from extproc.strict_yaml import YamlError, read
 
 _NAME = r"^[a-z0-9][a-z0-9_-]{0,62}$"
-Name = Annotated[str, Field(pattern=_NAME)]
+Name = Annotated[
+    str,
+    Field(
+        pattern=_NAME,
+        json_schema_extra={"x-expected": "1 to 63 lower-case letters, digits, - and _, a letter or digit first"},
+    ),
+]
 Seconds = Annotated[float, Field(ge=0.001, le=86_400, strict=True)]
 Port = Annotated[int, Field(ge=0, le=65_535, strict=True)]
-_SECRET_PATH: Final = re.compile(r"credential|secret|password|token|(?:^|[._])key", re.IGNORECASE)
-_USER_INFO: Final = re.compile(r"//[^/]*@")
 Url = Annotated[str, AfterValidator(upstream_url)]
 
 
@@ -92,8 +98,19 @@ class Timeouts(Section):
 class ModelEntry(Section):
     """A model that clients may name; `target` is the upstream's own name for it, where that differs."""
 
+    model_config = ConfigDict(json_schema_extra={"x-expected": "a name, or {name: …, target: …}"})
+
     name: Annotated[str, Field(min_length=1, max_length=256)]
-    target: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@-]{0,255}$")] | None = None
+    target: (
+        Annotated[
+            str,
+            Field(
+                pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@-]{0,255}$",
+                json_schema_extra={"x-expected": "the upstream's name of the model: letters, digits and . _ : / @ -"},
+            ),
+        ]
+        | None
+    ) = None
 
 
 def _spell_out_models(value: Any) -> Any:
@@ -113,7 +130,14 @@ class UpstreamEntry(Section):
     provider: Provider
     url: Url
     api_version: (
-        Annotated[str, Field(pattern=r"^[A-Za-z0-9.-]{1,32}$", description="Azure's; deployments go into the path then")]
+        Annotated[
+            str,
+            Field(
+                pattern=r"^[A-Za-z0-9.-]{1,32}$",
+                description="Azure's; deployments go into the path then",
+                json_schema_extra={"x-expected": "a version such as 2024-10-21"},
+            ),
+        ]
         | None
     ) = None
     credential: Secret | None = None
@@ -154,7 +178,14 @@ class OpaqueEntry(Section):
     """A route whose bodies pass unread (files, batches, audio): counted as requests, not as tokens."""
 
     name: Name
-    path: Annotated[str, Field(pattern=r"^/[A-Za-z0-9._~/-]*(/\*)?$", max_length=256)]
+    path: Annotated[
+        str,
+        Field(
+            pattern=r"^/[A-Za-z0-9._~/-]*(/\*)?$",
+            max_length=256,
+            json_schema_extra={"x-expected": "a path such as /v1/files, or /v1/files/* for all below it"},
+        ),
+    ]
     upstream: Name
     methods: Annotated[tuple[Literal["GET", "POST", "PUT", "PATCH", "DELETE"], ...], Field(min_length=1)] = (
         "GET",
@@ -175,7 +206,13 @@ class OpaqueEntry(Section):
 class PolicyEntry(Section):
     """A policy, found by its entry-point name. The list of policies is their order."""
 
-    policy: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+    policy: Annotated[
+        str,
+        Field(
+            pattern=r"^[a-z][a-z0-9_]*$",
+            json_schema_extra={"x-expected": "the name of an installed policy: lower-case letters, digits and _"},
+        ),
+    ]
     failure: FailureMode = FailureMode.CLOSED
     shadow: Annotated[bool, Field(description="Record the verdict, do not enforce it")] = False
     settings: dict[str, Any] = Field(default_factory=dict)
@@ -221,25 +258,6 @@ class Settings(Section):
     opaque: tuple[OpaqueEntry, ...] = ()
     policies: Annotated[tuple[PolicyEntry, ...], Field(min_length=1)]
 
-    @model_validator(mode="after")
-    def _names_fit(self) -> Settings:
-        for kind, entries in (("upstreams", self.upstreams), ("agents", self.agents), ("opaque", self.opaque)):
-            names = [entry.name for entry in entries]
-            doubles = sorted({name for name in names if names.count(name) > 1})
-            if doubles:
-                raise ValueError(f"{kind}: the name {doubles[0]!r} is used twice")
-        known = {upstream.name for upstream in self.upstreams}
-        if shared := sorted(known & {agent.name for agent in self.agents}):
-            # Envoy chooses the route by this name alone.
-            raise ValueError(f"agents: the name {shared[0]!r} is an upstream's already")
-        for route in self.opaque:
-            if route.upstream not in known:
-                raise ValueError(f"opaque route {route.name!r}: there is no upstream {route.upstream!r}")
-        policies = [entry.policy for entry in self.policies]
-        if len(set(policies)) != len(policies):
-            raise ValueError("policies: each policy stands in the list once")
-        return self
-
     def catalogue(self) -> Catalogue:
         """What there is to call, in the vocabulary of policies."""
         return Catalogue(
@@ -264,14 +282,6 @@ class Settings(Section):
         )
 
 
-class ConfigurationError(ValueError):
-    """The configuration is not usable. `mistakes` are lines of `path: what is wrong`, for people."""
-
-    def __init__(self, mistakes: list[str]) -> None:
-        super().__init__("\n".join(mistakes))
-        self.mistakes = mistakes
-
-
 def read_tree(path: Path) -> dict[str, Any]:
     """The YAML file as a tree, not yet validated.
 
@@ -291,39 +301,17 @@ def read_tree(path: Path) -> dict[str, Any]:
     return tree
 
 
-def parse(tree: Mapping[str, Any]) -> Settings:
+def parse(tree: Any) -> Settings:
     """The settings of a tree.
 
     Raises:
         ConfigurationError: with every mistake in it.
     """
+    mistakes = inconsistencies(tree) if isinstance(tree, Mapping) else []
     try:
-        return Settings.model_validate(tree)
+        settings = Settings.model_validate(tree)
     except ValidationError as error:
-        raise ConfigurationError(describe(error)) from error
-
-
-def describe(error: ValidationError, prefix: str = "") -> list[str]:
-    """One line for each mistake: its path, what was expected, and what stood there (shortened).
-
-    What stands where a secret or a reference to one belongs is not repeated: it may be the secret itself.
-    """
-    lines = []
-    details = error.errors()
-    for detail in details:
-        if detail["type"] == "too_short" and any(_below(other["loc"], detail["loc"]) for other in details):
-            # Pydantic counts what is right, so it says that a list is too short where an item of it is wrong.
-            continue
-        path = prefix + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in detail["loc"])
-        message = detail["msg"].removeprefix("Value error, ")
-        if detail["type"] == "extra_forbidden":
-            message = "unknown key"
-        elif detail["type"] != "missing" and isinstance(detail["input"], str | int | float | bool):
-            found = _USER_INFO.sub("//…@", str(detail["input"]))[:60]
-            message += "" if _SECRET_PATH.search(path) else f" (found {found!r})"
-        lines.append(f"{path.lstrip('.') or 'configuration'}: {message}")
-    return lines
-
-
-def _below(path: tuple[int | str, ...], section: tuple[int | str, ...]) -> bool:
-    return len(path) > len(section) and path[: len(section)] == section
+        raise ConfigurationError([*describe(error, Settings), *mistakes]) from error
+    if mistakes:
+        raise ConfigurationError(mistakes)
+    return settings

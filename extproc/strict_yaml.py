@@ -79,6 +79,28 @@ def read(text: str) -> Any:
         raise YamlError("holds a number that cannot be read") from None
 
 
+def lines(text: str) -> dict[str, int]:
+    """The line (from 1) of every key and list item, by its path (`policies[1].settings`); nothing if it is no YAML."""
+    try:
+        node = yaml.compose(text, Loader=_Loader)
+    except (yaml.YAMLError, RecursionError, ValueError):
+        return {}
+    found: dict[str, int] = {}
+    waiting = [("", node)]
+    while waiting:
+        path, node = waiting.pop()
+        if isinstance(node, yaml.MappingNode):
+            for key, value in node.value:
+                here = f"{path}.{key.value}" if path else str(key.value)
+                found[here] = key.start_mark.line + 1
+                waiting.append((here, value))
+        elif isinstance(node, yaml.SequenceNode):
+            for index, value in enumerate(node.value):
+                found[f"{path}[{index}]"] = value.start_mark.line + 1
+                waiting.append((f"{path}[{index}]", value))
+    return found
+
+
 def _located(error: yaml.MarkedYAMLError) -> str:
     mark = error.problem_mark or error.context_mark
     where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""

@@ -15,7 +15,7 @@ import typer
 from extproc.cli import check, demo, explain, render, schema, serve, token, up
 from extproc.cli.console import complain
 from extproc.embedded.faults import StackError
-from extproc.settings import ConfigurationError
+from extproc.mistakes import ConfigurationError
 
 GROUP: Final = "sluicegate.commands"
 
@@ -62,6 +62,8 @@ def run(arguments: Sequence[str], *, plugins: Sequence[EntryPoint] | None = None
     except ConfigurationError as error:
         for mistake in error.mistakes:
             complain(mistake)
+        if error.more:
+            complain("more may follow when these are mended")
         return 2
     except StackError as error:
         complain(str(error))

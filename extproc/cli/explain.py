@@ -13,16 +13,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from extproc.cli.asked import read_body, read_token, request_from
-from extproc.cli.check import validated
 from extproc.cli.console import harmless, say, show_table
-from extproc.cli.loading import DEFAULT_STATE, NOWHERE, Configuration, State, read_resolved
+from extproc.cli.loading import DEFAULT_STATE, NOWHERE, Configuration, State, examined
 from extproc.embedded.scheme import embedded_names
 from extproc.settings import read_tree
 
 if TYPE_CHECKING:
+    from extproc.assembly import Examined
     from extproc.exchange import Request
     from extproc.explain import Explanation
-    from extproc.settings import Settings
 
 
 def command(
@@ -44,8 +43,8 @@ def command(
     """
     content = read_body(body)
     request = request_from(method=method, path=path, fields=header or (), token=read_token(token), body=content)
-    with _settings(configuration, state) as settings:
-        explanation = asyncio.run(_explain(settings, request, content))
+    with _settings(configuration, state) as found:
+        explanation = asyncio.run(_explain(found, request, content))
     if as_json:
         say(json.dumps(dataclasses.asdict(explanation), indent=2, ensure_ascii=False))
     else:
@@ -53,24 +52,23 @@ def command(
 
 
 @contextlib.contextmanager
-def _settings(configuration: Path, state: Path) -> Iterator[Settings]:
+def _settings(configuration: Path, state: Path) -> Iterator[Examined]:
     with contextlib.ExitStack() as running:
         addresses = dict(NOWHERE)
         if "identity" in embedded_names(read_tree(configuration)):
             from extproc.embedded.in_process import identity_provider
 
             addresses["identity"] = running.enter_context(identity_provider(state))
-        yield validated(read_resolved(configuration, addresses))
+        yield examined(configuration, addresses)[1]
 
 
-async def _explain(settings: Settings, request: Request, body: bytes | None) -> Explanation:
-    from extproc.assembly import assemble
+async def _explain(found: Examined, request: Request, body: bytes | None) -> Explanation:
     from extproc.explain import explain
 
-    chain = assemble(settings)
+    chain = found.chain
     await chain.start()
     try:
-        return await explain(settings, chain, request, body)
+        return await explain(found.settings, chain, request, body)
     finally:
         await chain.stop()
 

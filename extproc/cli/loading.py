@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from extproc.embedded.scheme import EMBEDDED_SCHEME, embedded_names, resolve_embedded
-from extproc.settings import ConfigurationError, Settings, parse, read_tree
+from extproc.embedded.scheme import embedded_mistakes, fill_in, mentions, resolve_embedded
+from extproc.mistakes import ConfigurationError
+from extproc.settings import read_tree
+from extproc.strict_yaml import lines
+
+if TYPE_CHECKING:
+    from extproc.assembly import Examined
 
 Configuration = Annotated[Path, typer.Argument(metavar="CONFIG", help="The configuration, a YAML file.")]
 OptionalConfiguration = Annotated[
@@ -25,24 +31,69 @@ NOWHERE: Final = {
 }
 
 
+@contextlib.contextmanager
+def located(path: Path) -> Iterator[None]:
+    """Says of every mistake that is found meanwhile in which line of this file it is."""
+    try:
+        yield
+    except ConfigurationError as error:
+        try:
+            known = lines(path.read_text("utf-8"))
+        except (OSError, UnicodeDecodeError):
+            known = {}
+        raise ConfigurationError([place(mistake, path, known) for mistake in error.mistakes], more=error.more) from error
+
+
+def place(mistake: str, path: Path, known: Mapping[str, int]) -> str:
+    """`gateway.yaml:12: upstreams[0].url: …`: the line of what the mistake names, or of the nearest thing around it."""
+    if mistake.startswith(f"{path}:"):
+        return mistake
+    where = mistake.partition(": ")[0]
+    while where and where not in known:
+        where = where[: max(where.rfind("."), where.rfind("["), 0)]
+    return f"{path}:{known[where]}: {mistake}" if where else f"{path}: {mistake}"
+
+
+def examined(path: Path, addresses: Mapping[str, str] = NOWHERE) -> tuple[dict[str, Any], Examined]:
+    """The tree of a file, with an address for everything that `sluicegate up` would start, and what it describes.
+
+    Raises:
+        ConfigurationError: with every mistake that can be known, and its line.
+    """
+    from extproc.assembly import examine
+
+    with located(path):
+        tree = read_tree(path)
+        mistakes = embedded_mistakes(tree, addresses)
+        resolved: dict[str, Any] = fill_in(tree, addresses)
+        try:
+            found = examine(resolved)
+        except ConfigurationError as error:
+            raise ConfigurationError([*mistakes, *error.mistakes], more=error.more) from error
+        if mistakes:
+            raise ConfigurationError(mistakes)
+    return resolved, found
+
+
 def read_resolved(path: Path, addresses: Mapping[str, str] = NOWHERE) -> dict[str, Any]:
     """The tree of a file, with an address for everything that `sluicegate up` would start.
 
     Raises:
         ConfigurationError: not readable, or it names a stand-in that there is not.
     """
-    tree: dict[str, Any] = resolve_embedded(read_tree(path), addresses)
+    with located(path):
+        tree: dict[str, Any] = resolve_embedded(read_tree(path), addresses)
     return tree
 
 
-def read_for_serving(path: Path) -> Settings:
-    """The settings of a file that has to stand on its own.
+def read_for_serving(path: Path) -> Examined:
+    """A configuration that has to stand on its own.
 
     Raises:
         ConfigurationError: it does not, or it is wrong.
     """
-    tree = read_tree(path)
-    names = sorted(embedded_names(tree))
-    if names:
-        raise ConfigurationError([f"{EMBEDDED_SCHEME}{name}: only `sluicegate up` starts this" for name in names])
-    return parse(tree)
+    with located(path):
+        mistakes = [f"{where}: {value}: only `sluicegate up` starts this" for where, value in mentions(read_tree(path))]
+        if mistakes:
+            raise ConfigurationError(mistakes)
+    return examined(path)[1]

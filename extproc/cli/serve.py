@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 
+from extproc.cli.check import warn
 from extproc.cli.loading import Configuration, read_for_serving
 
 
@@ -12,9 +13,10 @@ def command(configuration: Configuration) -> None:
     """Run the policy server alone, for an Envoy that is there already. Logs JSON lines on stdout."""
     from extproc.server import serve
 
-    settings = read_for_serving(configuration)
+    found = read_for_serving(configuration)
+    warn(found)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(serve(settings))
+        runner.run(serve(found.settings))
 
 
 def _loop_factory() -> type[asyncio.AbstractEventLoop] | None:

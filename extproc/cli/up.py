@@ -8,9 +8,10 @@ from typing import Annotated
 
 import typer
 
+from extproc.cli.check import warn
 from extproc.cli.console import say
 from extproc.cli.introduction import introduce
-from extproc.cli.loading import DEFAULT_STATE, OptionalConfiguration, State
+from extproc.cli.loading import DEFAULT_STATE, OptionalConfiguration, State, examined
 from extproc.cli.progress import Progress
 from extproc.settings import read_tree
 
@@ -38,6 +39,8 @@ async def _up(configuration: Path | None, port: int | None, state: Path) -> int:
     from extproc.embedded.running import interruptible, run_stack
     from extproc.embedded.stack import DEMO, Stack
 
+    path = configuration or DEMO
+    warn(examined(path)[1])
     served = False
 
     async def stay(stack: Stack) -> None:
@@ -49,7 +52,7 @@ async def _up(configuration: Path | None, port: int | None, state: Path) -> int:
 
     with Progress() as progress, interruptible() as interruption:
         try:
-            await run_stack(read_tree(configuration or DEMO), state=state, port=port, report=progress.report, work=stay)
+            await run_stack(read_tree(path), state=state, port=port, report=progress.report, work=stay)
         except asyncio.CancelledError:
             progress.pause()
             say("stopped")

@@ -10,24 +10,16 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from extproc.embedded.demo_tokens import AUTHORITY
-from extproc.settings import ConfigurationError
+from extproc.mistakes import ConfigurationError
 
 EMBEDDED_SCHEME: Final = "embedded://"
+_NOWHERE: Final = "http://127.0.0.1:9"
 _ISSUER_KEYS: Final = ("authority", "v1_issuer")
 
 
 def embedded_names(tree: Any) -> set[str]:
     """The servers that this configuration wants `sluicegate up` to start."""
-    return {_name(value) for _, value in _mentions(tree)}
-
-
-def unknown_embedded(tree: Any, known: Mapping[str, str]) -> list[str]:
-    """A line for each mention of a server that there is not."""
-    return [
-        f"{path}: {value}: `sluicegate up` starts only {', '.join(sorted(known))}"
-        for path, value in _mentions(tree)
-        if _name(value) not in known
-    ]
+    return {_name(value) for _, value in mentions(tree)}
 
 
 def resolve_embedded(tree: Any, addresses: Mapping[str, str]) -> Any:
@@ -36,21 +28,32 @@ def resolve_embedded(tree: Any, addresses: Mapping[str, str]) -> Any:
     Raises:
         ConfigurationError: it names a server that there is not, or other issuers beside the demo identity provider.
     """
-    mistakes = [*unknown_embedded(tree, addresses), *_foreign_issuers(tree)]
+    mistakes = embedded_mistakes(tree, addresses)
     if mistakes:
         raise ConfigurationError(mistakes)
-    return _resolved(tree, addresses)
+    return fill_in(tree, addresses)
 
 
-def _resolved(tree: Any, addresses: Mapping[str, str]) -> Any:
+def embedded_mistakes(tree: Any, addresses: Mapping[str, str]) -> list[str]:
+    """A line for each mention of a server that there is not, and for issuers that the demo identity provider is not."""
+    unknown = [
+        f"{path}: {value}: `sluicegate up` starts only {', '.join(sorted(addresses))}"
+        for path, value in mentions(tree)
+        if _name(value) not in addresses
+    ]
+    return [*unknown, *_foreign_issuers(tree)]
+
+
+def fill_in(tree: Any, addresses: Mapping[str, str]) -> Any:
+    """The tree with addresses in it, so that the rest can be judged: also for servers that there are not."""
     if isinstance(tree, dict):
         issuers = dict.fromkeys(_ISSUER_KEYS, AUTHORITY) if _fetches_from_demo(tree) else {}
-        return issuers | {key: _resolved(value, addresses) for key, value in tree.items()}
+        return issuers | {key: fill_in(value, addresses) for key, value in tree.items()}
     if isinstance(tree, list):
-        return [_resolved(value, addresses) for value in tree]
+        return [fill_in(value, addresses) for value in tree]
     if isinstance(tree, str) and tree.startswith(EMBEDDED_SCHEME):
         name, slash, rest = tree.removeprefix(EMBEDDED_SCHEME).partition("/")
-        return addresses[name] + slash + rest
+        return addresses.get(name, _NOWHERE) + slash + rest
     return tree
 
 
@@ -69,7 +72,7 @@ def _foreign_issuers(tree: Any) -> list[str]:
     ]
 
 
-def _mentions(tree: Any) -> Iterator[tuple[str, str]]:
+def mentions(tree: Any) -> Iterator[tuple[str, str]]:
     """Path and value of each mention."""
     for path, value in _walk(tree, ""):
         if isinstance(value, str) and value.startswith(EMBEDDED_SCHEME):

@@ -19,10 +19,16 @@ from policies.access.globs import check_name_glob, check_path_glob, is_plain_nam
 EVERY_PERMISSION: Final = "*"
 _GUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
+_PERMISSION: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.:-]{0,63}")
+
 NameGlob = Annotated[str, AfterValidator(check_name_glob)]
 PathGlob = Annotated[str, AfterValidator(check_path_glob)]
-PermissionName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_.:-]{0,63}$")]
-Scope = Annotated[str, Field(pattern=r"^[\x21\x23-\x5b\x5d-\x7e]{1,256}$", description="A scope token of RFC 6749")]
+Scope = Annotated[
+    str,
+    Field(
+        pattern=r"^[\x21\x23-\x5b\x5d-\x7e]{1,256}$", description="a scope token of RFC 6749: printable ASCII, no spaces"
+    ),
+]
 ModelOperation = Literal["chat", "completions", "responses", "embeddings", "messages", "count_tokens", "models"]
 Method = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
@@ -38,6 +44,13 @@ def _group_id(value: str) -> str:
     return value.lower() if _GUID.fullmatch(value) else _shown_name(value)
 
 
+def _permission_name(value: str) -> str:
+    if not _PERMISSION.fullmatch(value):
+        raise ValueError("expected a name of up to 64 letters, digits and _ . : -, beginning with a letter")
+    return value
+
+
+PermissionName = Annotated[str, AfterValidator(_permission_name)]
 RoleName = Annotated[str, AfterValidator(_shown_name)]
 GroupId = Annotated[str, AfterValidator(_group_id)]
 
@@ -105,6 +118,8 @@ class Permission(_Section):
 
 class Assignment(_Section):
     """The permissions of a role or group; `*` is every permission. A bare list means just these, for all callers."""
+
+    model_config = ConfigDict(json_schema_extra={"x-expected": "a list of permissions"})
 
     permissions: tuple[str, ...]
     callers: Annotated[

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from extproc.policy import PolicySettings
 from extproc.secret import Secret
@@ -78,8 +78,17 @@ FieldText = Annotated[str, Field(max_length=512), AfterValidator(_field_text)]
 class Tenant(PolicySettings):
     """A tenant whose tokens are accepted."""
 
+    model_config = ConfigDict(json_schema_extra={"x-expected": "{id: GUID, name: …}"})
+
     id: Guid
-    name: Annotated[str, Field(pattern=r"^([a-z0-9][a-z0-9_-]{0,62})?$", description="For people and metrics")] = ""
+    name: Annotated[
+        str,
+        Field(
+            pattern=r"^([a-z0-9][a-z0-9_-]{0,62})?$",
+            description="For people and metrics",
+            json_schema_extra={"x-expected": "1 to 63 lower-case letters, digits, - and _, a letter or digit first"},
+        ),
+    ] = ""
 
 
 class ClaimNames(PolicySettings):
@@ -119,7 +128,7 @@ class EntraSettings(PolicySettings):
     authority: BaseUrl = "https://login.microsoftonline.com"
     v1_issuer: BaseUrl = "https://sts.windows.net"
     fetch_from: Annotated[BaseUrl | None, Field(description="Where metadata and keys are; default: the authority")] = None
-    keys: Annotated[str, Field(pattern="^(tenant|common)$")] = "tenant"
+    keys: Literal["tenant", "common"] = "tenant"
     app_keys: Annotated[Guid | None, Field(description="Client id of an API with signing keys of its own")] = None
     refresh: Annotated[float, Field(ge=1, le=86_400, description="Seconds between refreshes of keys")] = 3_600.0
     max_age: Annotated[float, Field(ge=60, le=604_800, description="Seconds that keys are trusted without refresh")] = (
@@ -133,7 +142,7 @@ class EntraSettings(PolicySettings):
     token_cache_size: Annotated[int, Field(ge=0, le=1_000_000, description="Verified tokens; 0: none")] = 10_000
     claims: ClaimNames = ClaimNames()
     required_acrs: Annotated[
-        tuple[Annotated[str, Field(pattern="^c[0-9]{1,2}$")], ...],
+        tuple[Annotated[str, Field(pattern="^c[0-9]{1,2}$", description="an authentication context such as c1")], ...],
         Field(description="Authentication contexts that every token must have"),
     ] = ()
     graph: Graph | None = None

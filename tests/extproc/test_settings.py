@@ -6,17 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from extproc.catalogue import Agent, Catalogue, Model, Opaque, Provider, Upstream
+from extproc.mistakes import ConfigurationError
 from extproc.policy import FailureMode
-from extproc.settings import (
-    ConfigurationError,
-    Settings,
-    describe,
-    parse,
-    read_tree,
-)
+from extproc.settings import Settings, parse, read_tree
 
 LEAST: dict[str, Any] = {"policies": [{"policy": "p"}]}
 UPSTREAM: dict[str, Any] = {"name": "up", "provider": "openai", "url": "http://host/v1", "models": ["m"]}
@@ -66,32 +61,32 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"policy": []}, "policy", "unknown key"),
     ({"listen": {"prot": 1}}, "listen.prot", "unknown key"),
     ({"listen": None}, "listen", ""),
-    ({"listen": {"port": "8080"}}, "listen.port", "integer"),
-    ({"listen": {"port": True}}, "listen.port", "integer"),
-    ({"listen": {"port": 80.0}}, "listen.port", "integer"),
-    ({"listen": {"port": -1}}, "listen.port", "greater than or equal to 0 (found '-1')"),
+    ({"listen": {"port": "8080"}}, "listen.port", "whole number"),
+    ({"listen": {"port": True}}, "listen.port", "whole number"),
+    ({"listen": {"port": 80.0}}, "listen.port", "whole number"),
+    ({"listen": {"port": -1}}, "listen.port", "expected at least 0 (found '-1')"),
     ({"listen": {"port": 65_536}}, "listen.port", "65535"),
     ({"listen": {"address": "localhost"}}, "listen.address", "an IP address"),
-    ({"listen": {"tls": {"certificate": "c"}}}, "listen.tls.key", "required"),
-    ({"listen": {"tls": {"certificate": "c", "key": 1}}}, "listen.tls.key", "string"),
-    ({"listen": {"cors": {}}}, "listen.cors.allow_origins", "required"),
+    ({"listen": {"tls": {"certificate": "c"}}}, "listen.tls.key", "missing"),
+    ({"listen": {"tls": {"certificate": "c", "key": 1}}}, "listen.tls.key", "expected text"),
+    ({"listen": {"cors": {}}}, "listen.cors.allow_origins", "missing"),
     ({"listen": {"cors": {"allow_origins": []}}}, "listen.cors.allow_origins", "at least 1"),
     ({"listen": {"cors": {"allow_origins": ["*"]}}}, "listen.cors", "not a wildcard"),
     ({"listen": {"cors": {"allow_origins": ["https://*.example"]}}}, "listen.cors", "not a wildcard"),
-    ({"server": {"transport": "wire"}}, "server.transport", "'grpcio'"),
-    ({"server": {"listen": "/run/x"}}, "server.listen", "pattern"),
-    ({"server": {"listen": "unix:x"}}, "server.listen", "pattern"),
-    ({"server": {"listen": "host"}}, "server.listen", "pattern"),
+    ({"server": {"transport": "wire"}}, "server.transport", "expected grpcio"),
+    ({"server": {"listen": "/run/x"}}, "server.listen", "expected unix:/path or host:port"),
+    ({"server": {"listen": "unix:x"}}, "server.listen", "expected unix:/path or host:port"),
+    ({"server": {"listen": "host"}}, "server.listen", "expected unix:/path or host:port"),
     ({"server": {"listen": "host:70000"}}, "server.listen", "65535"),
-    ({"server": {"decision_timeout": 0}}, "server.decision_timeout", "greater"),
+    ({"server": {"decision_timeout": 0}}, "server.decision_timeout", "at least 0.001"),
     ({"server": {"decision_timeout": float("nan")}}, "server.decision_timeout", ""),
-    ({"timeouts": {"total": float("inf")}}, "timeouts.total", "less"),
+    ({"timeouts": {"total": float("inf")}}, "timeouts.total", "at most 86400"),
     ({"timeouts": {"total": "60s"}}, "timeouts.total", "number"),
     ({"timeouts": {"total": True}}, "timeouts.total", "number"),
-    ({"timeouts": {"idle": 0.0001}}, "timeouts.idle", "greater"),
+    ({"timeouts": {"idle": 0.0001}}, "timeouts.idle", "at least 0.001"),
     ({"max_body_bytes": 1}, "max_body_bytes", "1024"),
-    ({"max_body_bytes": 1e6}, "max_body_bytes", "integer"),
-    ({"max_body_bytes": "50MiB"}, "max_body_bytes", "integer"),
+    ({"max_body_bytes": 1e6}, "max_body_bytes", "whole number"),
+    ({"max_body_bytes": "50MiB"}, "max_body_bytes", "whole number"),
     ({"identity_headers": {"tenant": "tenant"}}, "identity_headers", "begins with x-"),
     ({"identity_headers": {"tenant": "X-Tenant"}}, "identity_headers", "lower-case"),
     ({"identity_headers": {"tenant": "x-a\r\nx-b"}}, "identity_headers", "lower-case"),
@@ -99,50 +94,62 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"identity_headers": {"tenant": "x-sluicegate-upstream"}}, "identity_headers", "another meaning"),
     ({"identity_headers": {"tenant": "x-api-key"}}, "identity_headers", "another meaning"),
     ({"identity_headers": {"tenant": "x-request-id"}}, "identity_headers", "another meaning"),
-    (upstream(name="Up"), "upstreams[0].name", "pattern"),
-    (upstream(name="a/b"), "upstreams[0].name", "pattern"),
-    (upstream(name="a" * 64), "upstreams[0].name", "pattern"),
-    (upstream(name="up\n"), "upstreams[0].name", "pattern"),
-    (upstream(provider="open-ai"), "upstreams[0].provider", "'openai'"),
+    (upstream(name="Up"), "upstreams[0].name", "lower-case letters, digits"),
+    (upstream(name="a/b"), "upstreams[0].name", "lower-case letters, digits"),
+    (upstream(name="a" * 64), "upstreams[0].name", "lower-case letters, digits"),
+    (upstream(name="up\n"), "upstreams[0].name", "lower-case letters, digits"),
+    (upstream(provider="open-ai"), "upstreams[0].provider", "expected openai, azure or anthropic"),
     (upstream(url="host"), "upstreams[0].url", "https://"),
-    (upstream(url=1), "upstreams[0].url", "string"),
+    (upstream(url=1), "upstreams[0].url", "expected text"),
     (upstream(models=[]), "upstreams[0].models", "at least 1"),
-    (upstream(models="m"), "upstreams[0].models", ""),
+    (upstream(models="m"), "upstreams[0].models", "expected a list (found 'm')"),
     (upstream(models=[""]), "upstreams[0].models[0].name", "at least 1"),
-    (upstream(models=[1]), "upstreams[0].models[0]", ""),
+    (upstream(models=[1]), "upstreams[0].models[0]", "expected a name, or {name: …, target: …} (found '1')"),
     (upstream(models=[{"name": "m", "taget": "x"}]), "upstreams[0].models[0].taget", "unknown key"),
-    (upstream(models=[{"name": "m", "target": "../x"}]), "upstreams[0].models[0].target", "pattern"),
-    (upstream(models=[{"name": "m", "target": "a b"}]), "upstreams[0].models[0].target", "pattern"),
+    (
+        upstream(models=[{"name": "m", "target": "../x"}]),
+        "upstreams[0].models[0].target",
+        "the upstream's name of the model",
+    ),
+    (
+        upstream(models=[{"name": "m", "target": "a b"}]),
+        "upstreams[0].models[0].target",
+        "the upstream's name of the model",
+    ),
     (upstream(api_version="2024-10-21"), "upstreams[0]", "belongs to `provider: azure`"),
-    (upstream(provider="azure", api_version="a&b"), "upstreams[0].api_version", "pattern"),
+    (upstream(provider="azure", api_version="a&b"), "upstreams[0].api_version", "a version such as 2024-10-21"),
+    (upstream(credential="x"), "upstreams[0].credential", "{env: NAME} or {file: PATH}, never the secret itself"),
+    (upstream(models=[{"name": "m", "deployment": "x"}]), "upstreams[0].models[0].deployment", "did you mean 'target'?"),
+    (upstream(base_url="x"), "upstreams[0].base_url", "did you mean 'url'?"),
+    (upstream(modles=["x"]), "upstreams[0].modles", "unknown key (did you mean 'models'?)"),
     (upstream(credential={}), "upstreams[0].credential", "exactly one"),
     (upstream(credential={"env": "A", "file": "/b"}), "upstreams[0].credential", "exactly one"),
     (upstream(credential={"value": "x"}), "upstreams[0].credential.value", "unknown key"),
-    (upstream(credential={"env": "A-B"}), "upstreams[0].credential.env", "pattern"),
+    (upstream(credential={"env": "A-B"}), "upstreams[0].credential.env", "the name of an environment variable"),
     (upstream(credential={"file": ""}), "upstreams[0].credential.file", "at least 1"),
-    ({"upstreams": [UPSTREAM, UPSTREAM]}, "configuration", "upstreams: the name 'up' is used twice"),
-    ({**upstream(), **agent(name="up")}, "configuration", "agents: the name 'up' is an upstream's already"),
+    ({"upstreams": [UPSTREAM, UPSTREAM]}, "upstreams[1].name", "'up' stands at upstreams[0] already"),
+    ({**upstream(), **agent(name="up")}, "agents[0].name", "the name 'up' is an upstream's already"),
     (agent(forward_token=True, credential={"env": "A"}), "agents[0]", "choose one"),
     (agent(models=["m"]), "agents[0].models", "unknown key"),
-    ({"agents": [AGENT, AGENT]}, "configuration", "agents: the name 'kb' is used twice"),
-    (opaque(upstream="down"), "configuration", "there is no upstream 'down'"),
-    (opaque(path="v1/files"), "opaque[0].path", "pattern"),
-    (opaque(path="/*"), "opaque[0].path", "pattern"),
-    (opaque(path="/v1/*/x"), "opaque[0].path", "pattern"),
-    (opaque(path="/v1/files?x"), "opaque[0].path", "pattern"),
+    ({"agents": [AGENT, AGENT]}, "agents[1].name", "'kb' stands at agents[0] already"),
+    (opaque(upstream="down"), "opaque[0].upstream", "there is no upstream 'down'"),
+    (opaque(path="v1/files"), "opaque[0].path", "a path such as /v1/files"),
+    (opaque(path="/*"), "opaque[0].path", "a path such as /v1/files"),
+    (opaque(path="/v1/*/x"), "opaque[0].path", "a path such as /v1/files"),
+    (opaque(path="/v1/files?x"), "opaque[0].path", "a path such as /v1/files"),
     (opaque(path="/v1//files"), "opaque[0]", "no other is ever matched"),
     (opaque(path="/v1/../files"), "opaque[0]", "no other is ever matched"),
     (opaque(path="/v1/*"), "opaque[0]", "covers /v1/chat/completions"),
     (opaque(path="/openai/deployments/*"), "opaque[0]", "covers /openai/deployments/"),
     (opaque(path="/v1/embeddings"), "opaque[0]", "covers /v1/embeddings"),
     (opaque(methods=[]), "opaque[0].methods", "at least 1"),
-    (opaque(methods=["get"]), "opaque[0].methods[0]", "'GET'"),
-    (opaque(methods=["CONNECT"]), "opaque[0].methods[0]", "'GET'"),
-    ({"policies": [{"policy": "p"}, {"policy": "p"}]}, "configuration", "each policy stands in the list once"),
-    (policy(policy="P"), "policies[0].policy", "pattern"),
-    (policy(failure="ignore"), "policies[0].failure", "'closed' or 'open'"),
-    (policy(shadow="perhaps"), "policies[0].shadow", "boolean"),
-    (policy(settings=[]), "policies[0].settings", "dictionary"),
+    (opaque(methods=["get"]), "opaque[0].methods[0]", "expected GET, POST, PUT, PATCH or DELETE"),
+    (opaque(methods=["CONNECT"]), "opaque[0].methods[0]", "expected GET, POST, PUT, PATCH or DELETE"),
+    ({"policies": [{"policy": "p"}, {"policy": "p"}]}, "policies[1].policy", "'p' stands at policies[0] already"),
+    (policy(policy="P"), "policies[0].policy", "the name of an installed policy"),
+    (policy(failure="ignore"), "policies[0].failure", "expected closed or open"),
+    (policy(shadow="perhaps"), "policies[0].shadow", "true or false"),
+    (policy(settings=[]), "policies[0].settings", "expected a mapping"),
     (policy(setings={}), "policies[0].setings", "unknown key"),
 ]
 
@@ -183,31 +190,6 @@ SECRETS: list[dict[str, Any]] = [
 @pytest.mark.parametrize("tree", SECRETS, ids=str)
 def test_no_secret_is_repeated(tree: dict[str, Any]) -> None:
     assert "hunter2" not in "\n".join(mistakes({**LEAST, **tree}))
-
-
-class Example(BaseModel):
-    """Settings of a policy."""
-
-    count: int = 0
-    client_secret: int = 0
-    names: list[int] = []
-
-
-@pytest.mark.parametrize(
-    ("given", "line"),
-    [
-        ({"count": "x" * 100}, "x.settings.count: Input should be a valid integer, unable to parse string as an integer"),
-        ({"names": [1, "b"]}, "x.settings.names[1]: Input should be a valid integer"),
-        ({"client_secret": "hunter2"}, "x.settings.client_secret: Input should be a valid integer"),
-    ],
-)
-def test_describe(given: dict[str, Any], line: str) -> None:
-    with pytest.raises(ValidationError) as caught:
-        Example.model_validate(given)
-    (described,) = describe(caught.value, "x.settings")
-    assert described.startswith(line)
-    assert "hunter2" not in described
-    assert len(described) < 200
 
 
 def test_the_catalogue() -> None:

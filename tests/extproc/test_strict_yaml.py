@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from extproc.strict_yaml import YamlError, read
+from extproc.strict_yaml import YamlError, lines, read
 
 READ: dict[str, Any] = {
     "a: 1": {"a": 1},
@@ -109,3 +109,13 @@ def test_any_text_is_read_or_refused(text: str) -> None:
         read(text)
     except YamlError as error:
         assert str(error)  # noqa: PT017
+
+
+def test_lines_by_path() -> None:
+    text = "a: 1\nb:\n  - c: {d: 2}\n  -\n    e: 3\n"
+    assert lines(text) == {"a": 1, "b": 2, "b[0]": 3, "b[0].c": 3, "b[0].c.d": 3, "b[1]": 5, "b[1].e": 5}
+
+
+@pytest.mark.parametrize("text", ["", "[", "a: *b", "x", "[" * 5000])
+def test_what_is_no_mapping_has_no_lines(text: str) -> None:
+    assert lines(text) == {}

@@ -15,7 +15,7 @@ from extproc.cli.app import GROUP, run
 from extproc.embedded.demo_tokens import GATEWAY
 from extproc.embedded.faults import StackError
 from extproc.embedded.stack import DEMO
-from extproc.settings import ConfigurationError
+from extproc.mistakes import ConfigurationError
 
 CONTOSO = "16223b5e-7f36-5850-bda3-09553ced0b0e"
 
@@ -149,10 +149,12 @@ def test_every_command_is_listed_with_what_it_does(capsys: pytest.CaptureFixture
 
 def test_serve_says_what_only_up_can_start(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["serve", str(DEMO)], plugins=()) == 2
-    assert capsys.readouterr().err.splitlines() == [
-        "sluicegate: embedded://identity: only `sluicegate up` starts this",
-        "sluicegate: embedded://simulator: only `sluicegate up` starts this",
-    ]
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 4
+    assert all(
+        line.startswith(f"sluicegate: {DEMO}:") and line.endswith("only `sluicegate up` starts this") for line in lines
+    )
+    assert ": upstreams[0].url: embedded://simulator/v1: " in lines[0]
 
 
 def test_render_prints_envoys_bootstrap(capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,66 +4,85 @@ from pathlib import Path
 
 import pytest
 
+from extproc.assembly import examine
 from extproc.cli.app import run
-from extproc.cli.check import summary, validated
+from extproc.cli.check import summary
 from extproc.cli.references import missing, references
 from extproc.embedded.stack import DEMO
-from extproc.settings import ConfigurationError, parse
+from extproc.mistakes import ConfigurationError
+from extproc.settings import parse
 
 DEFECTS = Path(__file__).parents[2] / "fixtures" / "config"
 
-# The name of the file is the defect. For each mistake: how its line begins, and a word that helps.
+MORE = ("more", "may follow when these are mended")
+# The name of the file is the defect. For each mistake: how its line goes on after the file's name, and a word that helps.
 MISTAKES: dict[str, list[tuple[str, str]]] = {
-    "control_characters": [("listen.address: ", "an IP address"), ("up\\x1b[31mstreams: ", "unknown key")],
-    "duplicate_key": [("", "'policies' stands twice")],
-    "empty": [("", "expected a mapping")],
-    "empty_list_of_policies": [("policies: ", "at least 1")],
+    "control_characters": [("1: listen.address: ", "an IP address"), ("2: up\\x1b[31mstreams: ", "mean 'upstreams'?")],
+    "duplicate_key": [(" line 6, column 1: ", "'policies' stands twice")],
+    "empty": [(" ", "expected a mapping")],
+    "empty_list_of_policies": [("1: policies: ", "at least 1")],
     "four_mistakes": [
-        ("listen.port: ", "'-1'"),
-        ("upstreams[0].provider: ", "'anthropic'"),
-        ("upstreams[0].models: ", "at least 1"),
-        ("limits: ", "unknown key"),
+        ("3: listen.port: ", "'-1'"),
+        ("2: upstreams[0].provider: ", "openai, azure or anthropic (found 'open-ai')"),
+        ("2: upstreams[0].models: ", "at least 1"),
+        ("4: limits: ", "unknown key"),
+        MORE,
     ],
-    "graph_as_audience": [("policies[0].settings.audiences[0]: ", "Graph")],
-    "identity_fails_open": [("policies[0]: ", "cannot be `failure: open`")],
-    "key_that_is_no_string": [("", "text as a key")],
+    "graph_as_audience": [("4: policies[0].settings.audiences[0]: ", "Graph"), MORE],
+    "identity_fails_open": [("2: policies[0]: ", "cannot be `failure: open`")],
+    "key_that_is_no_string": [(" ", "text as a key")],
+    "mistakes_in_every_phase": [
+        ("2: listen.prot: ", "did you mean 'port'?"),
+        ("5: upstreams[1].name: ", "'local' stands at upstreams[0] already"),
+        ("7: opaque[0].upstream: ", "no upstream 'locla' (did you mean 'local'?)"),
+        ("12: policies[0].settings.permissions: ", "expected a mapping"),
+        ("13: policies[0].settings.roles.User: ", "expected a list of permissions"),
+        ("17: policies[1].settings.tenants[0]: ", "expected {id: GUID, name: …}"),
+        ("9: policies: ", "access needs Identity"),
+        MORE,
+    ],
     "mistakes_in_two_policies": [
-        ("policies[0].settings.audiences: ", "required"),
-        ("policies[0].settings.audience: ", "unknown key"),
-        ("policies[1].settings.role: ", "unknown key"),
+        ("3: policies[0].settings.audiences: ", "missing"),
+        ("4: policies[0].settings.audience: ", "unknown key (did you mean 'audiences'?)"),
+        ("7: policies[1].settings.role: ", "unknown key (did you mean 'roles'?)"),
+        MORE,
     ],
     "mistakes_inside_and_outside_of_a_policy": [
-        ("listen.port: ", "'-1'"),
-        ("limits: ", "unknown key"),
-        ("policies[0].settings.audiences: ", "required"),
-        ("policies[0].settings.audience: ", "unknown key"),
+        ("1: listen.port: ", "'-1'"),
+        ("2: limits: ", "unknown key"),
+        ("5: policies[0].settings.audiences: ", "missing"),
+        ("6: policies[0].settings.audience: ", "unknown key"),
+        MORE,
     ],
-    "misspelt_policy": [("policies[0].policy: ", "installed: access, entra")],
-    "misspelt_section": [("upstream: ", "unknown key")],
+    "misspelt_policy": [("2: policies[0].policy: ", "did you mean 'entra'?"), MORE],
+    "misspelt_section": [("1: upstream: ", "unknown key (did you mean 'upstreams'?)")],
     "misspelt_setting_of_a_policy": [
-        ("policies[0].settings.audiences: ", "required"),
-        ("policies[0].settings.audience: ", "unknown key"),
+        ("3: policies[0].settings.audiences: ", "missing"),
+        ("4: policies[0].settings.audience: ", "unknown key"),
+        MORE,
     ],
-    "no_policies": [("policies: ", "required")],
-    "not_a_mapping": [("", "expected a mapping")],
-    "not_utf8": [("", "not UTF-8")],
-    "not_yaml": [("", "line 2, column 1")],
-    "opaque_route_to_nowhere": [("configuration: opaque route 'files': ", "no upstream 'remote'")],
-    "permission_that_there_is_not": [("policies[1].settings: roles.User: ", "did you mean 'query_kb'?")],
-    "policies_in_the_wrong_order": [("policies: access ", "needs Identity")],
-    "policy_twice": [("configuration: policies: ", "once")],
-    "port_is_a_word": [("listen.port: ", "'http'")],
-    "port_out_of_range": [("listen.port: ", "65535")],
-    "secret_from_two_sources": [("upstreams[0].credential: ", "exactly one of `env` and `file`")],
-    "secret_in_the_file": [("upstreams[0].credential: ", "")],
-    "tenant_by_name": [("policies[0].settings.tenants[0].id: ", "expected a GUID")],
-    "unknown_embedded_server": [("upstreams[0].url: embedded://llama/v1: ", "starts only identity, simulator, valkey")],
-    "unknown_provider": [("upstreams[0].provider: ", "'open-ai'")],
-    "upstream_name_twice": [("configuration: upstreams: ", "'local' is used twice")],
-    "url_with_password": [("upstreams[0].url: ", "use `credential`")],
-    "url_without_scheme": [("upstreams[0].url: ", "https://")],
-    "wildcard_origin": [("listen.cors: ", "not a wildcard")],
-    "yaml_that_runs_code": [("", "python/object/apply")],
+    "no_policies": [(" policies: ", "missing"), MORE],
+    "not_a_mapping": [(" ", "expected a mapping")],
+    "not_utf8": [(" ", "not UTF-8")],
+    "not_yaml": [(" ", "line 2, column 1")],
+    "opaque_route_to_nowhere": [("4: opaque[0].upstream: ", "no upstream 'remote'"), MORE],
+    "permission_that_there_is_not": [("11: policies[1].settings.roles.User: ", "did you mean 'query_kb'?")],
+    "policies_in_the_wrong_order": [("1: policies: access ", "needs Identity")],
+    "policy_twice": [("6: policies[1].policy: ", "'entra' stands at policies[0] already")],
+    "port_is_a_word": [("1: listen.port: ", "whole number (found 'http')")],
+    "port_out_of_range": [("1: listen.port: ", "at most 65535")],
+    "secret_from_two_sources": [("2: upstreams[0].credential: ", "exactly one of `env` and `file`"), MORE],
+    "secret_in_the_file": [("2: upstreams[0].credential: ", "expected {env: NAME} or {file: PATH}, never"), MORE],
+    "tenant_by_name": [("5: policies[0].settings.tenants[0].id: ", "expected a GUID"), MORE],
+    "unknown_embedded_server": [
+        ("2: upstreams[0].url: embedded://llama/v1: ", "starts only identity, simulator, valkey")
+    ],
+    "unknown_provider": [("2: upstreams[0].provider: ", "'open-ai'"), MORE],
+    "upstream_name_twice": [("3: upstreams[1].name: ", "'local' stands at upstreams[0] already"), MORE],
+    "url_with_password": [("2: upstreams[0].url: ", "use `credential`"), MORE],
+    "url_without_scheme": [("2: upstreams[0].url: ", "https://"), MORE],
+    "wildcard_origin": [("1: listen.cors: ", "not a wildcard")],
+    "yaml_that_runs_code": [(" ", "python/object/apply")],
 }
 
 
@@ -79,7 +98,8 @@ def test_every_mistake_is_a_line_with_its_path(defect: str, capsys: pytest.Captu
     lines = written.err.splitlines()
     assert len(lines) == len(MISTAKES[defect]), lines
     for line, (beginning, word) in zip(lines, MISTAKES[defect], strict=True):
-        assert line.startswith(f"sluicegate: {beginning}")
+        place = "" if beginning == "more" else f"{DEFECTS / defect}.yaml:"
+        assert line.startswith(f"sluicegate: {place}{beginning}")
         assert word in line
         assert line.isprintable()
 
@@ -117,8 +137,10 @@ policies:
     )
     assert run(["check", str(path)], plugins=()) == 0
     written = capsys.readouterr()
-    warning = "warning: upstreams[0].credential.env: the environment variable SURELY_NOT_SET is not set\n"
-    assert written.err == warning
+    assert written.err.splitlines() == [
+        "warning: upstreams[0].credential.env: the environment variable SURELY_NOT_SET is not set",
+        "warning: policies: nothing limits who may use what: the policy `access` is not in the list",
+    ]
     assert written.out == f"{path}: right (1 policy, 1 upstream)\n"
 
 
@@ -146,8 +168,9 @@ def test_what_follows_from_another_mistake_is_not_reported() -> None:
         "policies": [{"policy": "access", "settings": {"permissions": {"p": {"agents": ["kb"]}}, "roles": {}}}],
     }
     with pytest.raises(ConfigurationError) as caught:
-        validated(tree)
-    assert [mistake.partition(":")[0] for mistake in caught.value.mistakes] == ["agents[0].url"]
+        examine(tree)
+    assert [mistake.partition(":")[0] for mistake in caught.value.mistakes] == ["agents[0].url", "policies"]
+    assert caught.value.more
 
 
 def test_summary_counts_in_words() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from extproc.embedded.demo_tokens import AUTHORITY
 from extproc.embedded.scheme import embedded_names, resolve_embedded
-from extproc.settings import ConfigurationError
+from extproc.mistakes import ConfigurationError
 
 ADDRESSES = {"simulator": "http://127.0.0.1:1", "identity": "http://127.0.0.1:2"}
 

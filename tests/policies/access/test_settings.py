@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from extproc.identity import CallerKind
-from extproc.settings import describe
+from extproc.mistakes import describe
 from policies.access.settings import AccessSettings
 from tests.policies.access.world import GROUP, SETTINGS, grants
 
@@ -14,7 +14,7 @@ from tests.policies.access.world import GROUP, SETTINGS, grants
 def mistakes(settings: dict[str, Any]) -> str:
     with pytest.raises(ValidationError) as raised:
         AccessSettings.model_validate(settings)
-    return "\n".join(describe(raised.value))
+    return "\n".join(describe(raised.value, AccessSettings))
 
 
 def test_short_forms_mean_what_the_long_ones_say() -> None:
@@ -58,20 +58,21 @@ def permission(**members: Any) -> dict[str, Any]:
         (permission(models=["*"], operations=["chat"], max_output_tokens=0), "permissions.p.max_output_tokens", "1"),
         (permission(upstreams=["cloud"]), "permissions.p", "`upstreams`"),
         (permission(models=["*"], operations=["chat"], upstreams=[]), "permissions.p.upstreams", "at least 1"),
-        (permission(models=["*"], operations=["agent"]), "permissions.p.operations[0]", "'chat'"),
+        (permission(models=["*"], operations=["agent"]), "permissions.p.operations[0]", "expected chat, "),
         (permission(modles=["*"]), "permissions.p.modles", "unknown key"),
         (permission(agents=[{"name": "kb", "paths": ["docs"]}]), "permissions.p.agents[0].paths[0]", "slash"),
         (permission(agents=[{"name": "kb", "paths": []}]), "permissions.p.agents[0].paths", "at least 1"),
-        (permission(agents=[{"name": "kb", "methods": ["get"]}]), "permissions.p.agents[0].methods[0]", "'GET'"),
-        (permission(agents="kb"), "permissions.p.agents", "tuple"),
-        ({"permissions": {"a name": {}}}, "permissions.a name", "pattern"),
+        (permission(agents=[{"name": "kb", "methods": ["get"]}]), "permissions.p.agents[0].methods[0]", "expected GET, "),
+        (permission(agents="kb"), "permissions.p.agents", "expected a list"),
+        ({"permissions": {"a name": {}}}, "permissions.a name", "beginning with a letter"),
         ({"roles": {"R": {"permissions": [], "callers": []}}}, "roles.R.callers", "at least 1"),
-        ({"roles": {"R": {"permissions": [], "callers": ["robot"]}}}, "roles.R.callers", "'user' or 'app'"),
+        ({"roles": {"R": {"permissions": [], "callers": ["robot"]}}}, "roles.R.callers", "expected user or app"),
         ({"roles": {" R": []}}, "roles. R", "outer spaces"),
         ({"roles": {"R\n": []}}, "roles.R\n", "printable"),
-        ({"scopes": ['a"b']}, "scopes[0]", "pattern"),
-        ({"scopes": ["two words"]}, "scopes[0]", "pattern"),
-        ({"rolls": {}}, "rolls", "unknown key"),
+        ({"scopes": ['a"b']}, "scopes[0]", "a scope token"),
+        ({"scopes": ["two words"]}, "scopes[0]", "a scope token"),
+        ({"rolls": {}}, "rolls", "unknown key (did you mean 'roles'?)"),
+        ({"roles": {"R": "p"}}, "roles.R", "expected a list of permissions"),
     ],
 )
 def test_mistakes_are_told_with_their_path(settings: dict[str, Any], path: str, said: str) -> None:

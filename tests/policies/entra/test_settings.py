@@ -62,7 +62,7 @@ def test_accepted(changes: dict[str, Any]) -> None:
         ({"fetch_from": "http://127.0.0.1.evil.example"}, "loopback"),
         ({"fetch_from": "http://localhost.evil.example"}, "loopback"),
         ({"fetch_from": "ftp://127.0.0.1"}, "https"),
-        ({"keys": "organizations"}, "pattern"),
+        ({"keys": "organizations"}, "tenant.*common"),
         ({"leeway": 301}, "300"),
         ({"leeway": -1}, "0"),
         ({"max_token_bytes": 10_000_000}, "65536"),
