@@ -70,6 +70,10 @@ class Course:
     """Until when the policies may be waited for on the present message, on the event loop's clock. None: nobody waits."""
 
 
+class PolicyStartError(Exception):
+    """A policy cannot start. Names it and the kind of failure: the exception itself may quote a password."""
+
+
 class Chain:
     """The policies of a gateway, in order. Immutable."""
 
@@ -140,8 +144,19 @@ class Chain:
                 _log.exception("policy %s failed to settle exchange %s", link.policy.name, completion.id)
 
     async def start(self) -> None:
+        """Start every policy, in order.
+
+        Raises:
+            PolicyStartError: one cannot start. What it raised is logged, and does not go further.
+        """
         for link in self.links:
-            await link.policy.start()
+            try:
+                await link.policy.start()
+            except BaseException as error:
+                if ends_us(error):
+                    raise
+                _log.exception("policy %s failed to start", link.policy.name)
+                raise PolicyStartError(f"policy {link.policy.name} failed to start: {type(error).__name__}") from None
 
     async def stop(self) -> None:
         """Stop every policy. One that fails does not keep the others from writing down what they hold."""

@@ -43,7 +43,12 @@ class PolicyServer:
         self._settling: asyncio.Task[None] | None = None
 
     async def start(self) -> str:
-        """Start policies, then listen. The address bound."""
+        """Start policies, then listen. The address bound.
+
+        Raises:
+            PolicyStartError: a policy cannot start.
+            OSError: the address cannot be bound.
+        """
         await self._chain.start()
         self._settling = spawn(self._settle(), name="settlement")
         return await self._transport.start(self._settings.server.listen)
@@ -126,20 +131,34 @@ def log_to_stdout() -> None:
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    logging.captureWarnings(True)
+    logging.captureWarnings(True)
     # httpx logs every URL it fetches at INFO.
     logging.getLogger("httpx").setLevel(logging.WARNING)
 
 
+def _unhandled(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """What nobody awaited has failed. asyncio would write down the exception, and what it was called with, in full."""
+    error = context.get("exception")
+    if error is None:
+        _log.error("event loop: %s", str(context.get("message"))[:100])
+    else:
+        _log.error("event loop: a failure that nobody handled: %s", type(error).__name__, exc_info=error)
+
+
 async def serve(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT, then drain.
+    """Serve until SIGTERM or SIGINT, then drain. Takes over the process's logging.
 
     Raises:
         ConfigurationError: a policy's settings are wrong.
+        PolicyStartError: a policy cannot start.
         OSError: the address cannot be bound.
     """
+    log_to_stdout()
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(_unhandled)
     server = PolicyServer(settings, assemble(settings))
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     address = await server.start()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from inspect import isawaitable
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from extproc.call import Payload
-from extproc.chain import Chain, Course, Link, Step, VerdictOutcome, check_order, presentable
+from extproc.chain import Chain, Course, Link, PolicyStartError, Step, VerdictOutcome, check_order, presentable
 from extproc.completion import Completion, Decision, EndedBy, Ending, Verdict
 from extproc.exchange import Chunk, Exchange
 from extproc.identity import Identity
@@ -465,11 +466,23 @@ class Unruly(Policy):
     def __init__(self, kind: type[BaseException]) -> None:
         self.kind = kind
 
+    async def start(self) -> None:
+        raise self.kind("s3cret")
+
     async def stop(self) -> None:
         raise self.kind("s3cret")
 
     def readiness(self) -> str | None:
         raise self.kind("s3cret")
+
+
+@pytest.mark.parametrize("kind", [RuntimeError, *EXTREMES])
+async def test_one_that_fails_to_start_is_named_and_not_quoted(kind: type[BaseException]) -> None:
+    log: list[str] = []
+    with pytest.raises(PolicyStartError, match=f"^policy unruly failed to start: {kind.__name__}$") as caught:
+        await Chain([Link(Unruly(kind)), Link(Living("b", log))]).start()
+    assert "s3cret" not in "".join(traceback.format_exception(caught.value))
+    assert log == []
 
 
 @pytest.mark.parametrize("kind", [RuntimeError, *EXTREMES])

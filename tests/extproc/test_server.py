@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Awaitable
@@ -20,6 +21,7 @@ from extproc.policy import Policy
 from extproc.protos import ACCESS_LOGS, Message, StreamAccessLogsMessage
 from extproc.server import JsonFormatter, PolicyServer
 from extproc.settings import parse
+from tests.servers import REPOSITORY
 
 
 class Settles(Policy):
@@ -125,3 +127,47 @@ def test_a_logged_exception_does_not_quote_what_it_was_raised_with() -> None:
     said = json.loads(line)
     assert (said["message"], said["exception"], said["level"]) == ("it failed", "ValueError", "error")
     assert "test_server.py" in said["at"][0]
+
+
+SCRIPT = """
+import asyncio, gc, logging, signal, os, warnings
+from extproc import server
+from extproc.chain import Chain, Link
+from extproc.policy import Policy
+from extproc.settings import parse
+
+class Careless(Policy):
+    name = "careless"
+
+    async def start(self):
+        logging.getLogger("library").error("it failed", exc_info=ValueError("s3cret"))
+        warnings.warn("beware")
+        async def fails(): raise ValueError("s3cret")
+        asyncio.get_running_loop().create_task(fails())
+        asyncio.get_running_loop().call_soon(int, "s3cret")
+        asyncio.get_running_loop().call_later(0.1, gc.collect)
+        asyncio.get_running_loop().call_later(0.2, os.kill, os.getpid(), signal.SIGTERM)
+        if FAILS: raise ValueError("s3cret")
+
+server.assemble = lambda settings: Chain([Link(Careless())])
+asyncio.run(server.serve(parse({"server": {"listen": "127.0.0.1:0"}, "policies": [{"policy": "careless"}]})))
+"""
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_the_serving_process_writes_lines_of_json_and_quotes_no_exception(fails: bool) -> None:
+    """In a process of its own: it is about what stands on its standard output and error."""
+    done = subprocess.run(
+        [sys.executable, "-c", f"FAILS = {fails}\n{SCRIPT}"], capture_output=True, timeout=60, check=False, cwd=REPOSITORY
+    )
+    assert "s3cret" not in done.stdout.decode() + done.stderr.decode().replace('ValueError("s3cret")', "")
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    logged = [line.get("exception") for line in lines if line["event"] == "log"]
+    if fails:
+        assert done.returncode == 1
+        assert b"policy careless failed to start: ValueError" in done.stderr
+    else:
+        assert (done.returncode, done.stderr) == (0, b"")
+        assert [line["event"] for line in lines if line["event"] != "log"] == ["listening", "draining", "stopped"]
+        assert sorted(filter(None, logged)) == ["ValueError"] * 3
+        assert len(logged) == 4
