@@ -66,9 +66,10 @@ def run(arguments: Sequence[str], *, plugins: Sequence[EntryPoint] | None = None
             complain("more may follow when these are mended")
         return 2
     except StackError as error:
-        complain(str(error))
         for line in error.lines:
             complain(f"  {line}", prefix="")
+        # Last, where it is seen: the lines above it may be many.
+        complain(str(error))
         return 1
     except OSError as error:
         complain(f"{error.filename}: {error.strerror}" if error.filename else str(error))

@@ -71,7 +71,7 @@ class Supervisor:
         while True:
             for child in self._children:
                 if child.ended():
-                    message = f"{child.plan.name} {child.fate()}; its last lines (all of them: {child.log}):"
+                    message = f"{child.plan.name} {child.fate()}; its last lines stand above, all of them in {child.log}"
                     raise StackError(message, child.last_lines())
             await asyncio.sleep(GLANCE)
 
@@ -94,8 +94,8 @@ class Supervisor:
             async with asyncio.timeout(child.plan.patience):
                 await until(lambda: child.plan.ready(child.log))
         except TimeoutError:
-            message = f"{child.plan.name} was not ready within {child.plan.patience:g} s; "
-            raise StackError(f"{message}its last lines (all of them: {child.log}):", child.last_lines()) from None
+            message = f"{child.plan.name} was not ready within {child.plan.patience:g} s; its last lines stand above, "
+            raise StackError(f"{message}all of them in {child.log}", child.last_lines()) from None
         self._report(child.plan.name, "ready")
 
     async def _stop(self, *, orderly: bool) -> None:
