@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from extproc.cli.console import say
+from extproc.cli.console import complain, say
 from extproc.cli.loading import DEFAULT_STATE, State
 from extproc.embedded.demo_tokens import GATEWAY, TENANTS, Caller, parse_lifetime
 
@@ -24,11 +24,16 @@ def command(
     state: State = DEFAULT_STATE,
 ) -> None:
     """Print a token of the demo identity provider. Nothing needs to run; the signing key is made at first use."""
-    from extproc.embedded.demo_keys import make_token
+    from extproc.embedded.demo_keys import key_path, make_token
 
     try:
         lifetime = parse_lifetime(ttl)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--ttl") from error
     caller = Caller(tenant, user, tuple(role or ()), tuple(group or ()), app_only=app, department=department)
-    say(make_token(state, caller, lifetime=lifetime, audience=audience))
+    new = not key_path(state).exists()
+    token = make_token(state, caller, lifetime=lifetime, audience=audience)
+    if new:
+        warning = f"made a new key in {state}; a gateway that is running with another --state will not accept it"
+        complain(warning, prefix="warning: ")
+    say(token)

@@ -20,7 +20,7 @@ import jwt
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from extproc.embedded.demo_tokens import GATEWAY, Caller, claims
+from extproc.embedded.demo_tokens import AUTHORITY, GATEWAY, Caller, claims
 from extproc.embedded.faults import StackError
 from extproc.embedded.state import make_private
 
@@ -37,13 +37,18 @@ class SigningKey:
         return {"kty": "RSA", "use": "sig", "kid": self.kid, **_numbers(self.private), "issuer": issuer}
 
 
+def key_path(state: Path) -> Path:
+    """Where the key of this state directory is, or will be."""
+    return state / "identity" / "signing-key.pem"
+
+
 def signing_key(state: Path) -> SigningKey:
     """The key of this state directory, made if there is none.
 
     Raises:
         StackError: the directory cannot be written, or the file is not a key.
     """
-    path = state / "identity" / "signing-key.pem"
+    path = key_path(state)
     try:
         if not path.exists():
             _make(path)
@@ -68,6 +73,20 @@ def make_token(state: Path, caller: Caller, *, lifetime: int = 3600, audience: s
         caller, now=int(time.time()), lifetime=lifetime, token_id=secrets.token_urlsafe(16), audience=audience
     )
     return jwt.encode(members, key.private, algorithm="RS256", headers={"kid": key.kid, "typ": "JWT"})
+
+
+def is_foreign(token: str, state: Path) -> bool:
+    """Whether this is a token of a demo identity provider, signed by a key that is not the one of this state directory.
+
+    Raises:
+        StackError: the key cannot be read or made.
+    """
+    try:
+        issued = str(jwt.decode(token, options={"verify_signature": False}).get("iss", ""))
+        kid = jwt.get_unverified_header(token).get("kid")
+    except jwt.PyJWTError:
+        return False
+    return issued.startswith(f"{AUTHORITY}/") and kid != signing_key(state).kid
 
 
 def _make(path: Path) -> None:

@@ -44,7 +44,7 @@ def _faults() -> None:
 def fail(kind: str) -> None:
     raise {
         "configuration": ConfigurationError(["a.b: wrong", "c: wrong too"]),
-        "stack": StackError("valkey ended with status 1:", ("line one", "line \x1b[2J two")),
+        "stack": StackError("valkey ended with status 1", ("line one", "line \x1b[2J two")),
         "file": FileNotFoundError(2, "No such file or directory", "/nowhere"),
         "os": OSError("out of luck"),
         "interrupt": KeyboardInterrupt(),
@@ -87,7 +87,7 @@ def test_one_that_cannot_be_had_is_reported_and_the_others_work(
     ("kind", "status", "lines"),
     [
         ("configuration", 2, ["sluicegate: a.b: wrong", "sluicegate: c: wrong too"]),
-        ("stack", 1, ["sluicegate: valkey ended with status 1:", "  line one", "  line \\x1b[2J two"]),
+        ("stack", 1, ["  line one", "  line \\x1b[2J two", "sluicegate: valkey ended with status 1"]),
         ("file", 1, ["sluicegate: /nowhere: No such file or directory"]),
         ("os", 1, ["sluicegate: out of luck"]),
         ("interrupt", 130, []),
@@ -176,8 +176,12 @@ def test_token_prints_a_token_and_nothing_else(capsys: pytest.CaptureFixture[str
     arguments += ["--department", "research", "--group", "staff", "--state", str(tmp_path)]
     assert run(["token", *arguments], plugins=()) == 0
     written = capsys.readouterr()
-    assert written.err == ""
+    assert written.err == (
+        f"warning: made a new key in {tmp_path}; a gateway that is running with another --state will not accept it\n"
+    )
     assert written.out.count("\n") == 1
+    assert run(["token", *arguments], plugins=()) == 0
+    assert capsys.readouterr().err == "", "the key is there now"
     claims = jwt.decode(written.out.strip(), options={"verify_signature": False})
     assert claims["tid"] == CONTOSO
     assert claims["aud"] == GATEWAY

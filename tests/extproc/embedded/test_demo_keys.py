@@ -9,7 +9,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from extproc.embedded.demo_keys import make_token, signing_key
+from extproc.embedded.demo_keys import is_foreign, make_token, signing_key
 from extproc.embedded.demo_tokens import GATEWAY, Caller
 from extproc.embedded.faults import StackError
 
@@ -73,3 +73,13 @@ def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StackError, match=r"the state directory .*file/state.*: Not a directory"):
         signing_key(tmp_path / "file" / "state")
+
+
+def test_tokens_of_another_state_directory(tmp_path: Path) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    token = make_token(there, Caller("contoso", "alice"))
+    assert is_foreign(token, here)
+    assert not is_foreign(make_token(here, Caller("contoso", "alice")), here)
+    assert not is_foreign("nonsense", here)
+    somebodys = jwt.encode({"iss": "https://login.microsoftonline.com/x/v2.0"}, "k" * 32, "HS256", headers={"kid": "k"})
+    assert not is_foreign(somebodys, here)
