@@ -39,7 +39,6 @@ TESTED_ELSEWHERE: Final = {
     "extproc/cli/references.py": "extproc/cli/test_check.py",
     "extproc/cli/render.py": "extproc/cli/test_app.py",
     "extproc/cli/schema.py": "extproc/cli/test_app.py",
-    "extproc/cli/serve.py": "extproc/cli/test_app.py",
     "extproc/embedded/child.py": "extproc/embedded/test_supervisor.py",
     "extproc/embedded/faults.py": "extproc/embedded/test_supervisor.py",
     "extproc/embedded/in_process.py": "extproc/embedded/test_stack.py",

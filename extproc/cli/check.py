@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from extproc.cli.console import complain, say
@@ -22,15 +21,14 @@ def command(configuration: Configuration) -> None:
     they may be there where it will run.
     """
     tree, found = examined(configuration)
-    warn(found, missing(tree))
+    for warning in [*missing(tree), *warnings(found)]:
+        complain(warning, prefix="warning: ")
     say(f"{configuration}: right ({summary(found.settings)})")
 
 
-def warn(found: Examined, further: Iterable[str] = ()) -> None:
-    """Print what is doubtful about a configuration that is right."""
-    provided = {kind for link in found.chain.links for kind in link.policy.provides}
-    for doubt in [*further, *doubts(found.settings, provided)]:
-        complain(doubt, prefix="warning: ")
+def warnings(found: Examined) -> list[str]:
+    """What is doubtful about a configuration that is right."""
+    return doubts(found.settings, {kind for link in found.chain.links for kind in link.policy.provides})
 
 
 def summary(settings: Settings) -> str:

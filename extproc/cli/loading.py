@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from extproc.cli.references import missing
 from extproc.embedded.scheme import embedded_mistakes, fill_in, mentions, resolve_embedded
 from extproc.mistakes import ConfigurationError
 from extproc.settings import read_tree
@@ -96,4 +97,19 @@ def read_for_serving(path: Path) -> Examined:
         mistakes = [f"{where}: {value}: only `sluicegate up` starts this" for where, value in mentions(read_tree(path))]
         if mistakes:
             raise ConfigurationError(mistakes)
-    return examined(path)[1]
+    found = examined(path)[1]
+    # Upstreams' credentials and TLS files are Envoy's: it may run elsewhere.
+    must_be_there(path, of="policies")
+    return found
+
+
+def must_be_there(path: Path, *, of: str = "") -> None:
+    """Look for the environment variables and files that a configuration, or one section `of` it, refers to.
+
+    Raises:
+        ConfigurationError: names those that are not there.
+    """
+    with located(path):
+        absent = [line for line in missing(read_tree(path)) if line.startswith(of)]
+        if absent:
+            raise ConfigurationError(absent)

@@ -8,10 +8,10 @@ from typing import Annotated
 
 import typer
 
-from extproc.cli.check import warn
-from extproc.cli.console import say
+from extproc.cli.check import warnings
+from extproc.cli.console import complain, say
 from extproc.cli.introduction import introduce
-from extproc.cli.loading import DEFAULT_STATE, OptionalConfiguration, State, examined
+from extproc.cli.loading import DEFAULT_STATE, OptionalConfiguration, State, examined, must_be_there
 from extproc.cli.progress import Progress
 from extproc.settings import read_tree
 
@@ -40,7 +40,10 @@ async def _up(configuration: Path | None, port: int | None, state: Path) -> int:
     from extproc.embedded.stack import DEMO, Stack
 
     path = configuration or DEMO
-    warn(examined(path)[1])
+    found = examined(path)[1]
+    must_be_there(path)
+    for warning in warnings(found):
+        complain(warning, prefix="warning: ")
     served = False
 
     async def stay(stack: Stack) -> None:
