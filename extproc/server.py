@@ -132,7 +132,6 @@ def log_to_stdout() -> None:
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     logging.captureWarnings(True)
-    logging.captureWarnings(True)
     # httpx logs every URL it fetches at INFO.
     logging.getLogger("httpx").setLevel(logging.WARNING)
 
