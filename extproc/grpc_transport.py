@@ -12,6 +12,7 @@ import contextlib
 import logging
 import os
 import socket
+import stat
 from inspect import isawaitable
 from pathlib import Path
 from typing import Any, Final
@@ -59,14 +60,15 @@ class GrpcTransport:
         if address.startswith("unix:"):
             self._socket = Path(address.removeprefix("unix:"))
             _clear(self._socket)
+        # Whoever can connect can ask for verdicts and write completions. The mode must be right from the first moment.
+        before = os.umask(0o177)
         try:
             port = server.add_insecure_port(address)
         except RuntimeError as error:
             raise OSError(f"cannot listen on {address}") from error
+        finally:
+            os.umask(before)
         await server.start()
-        if self._socket is not None:
-            # Whoever can connect can ask for verdicts and write completions.
-            os.chmod(self._socket, 0o600)
         self._server = server
         return address if self._socket else f"{address.rpartition(':')[0]}:{port}"
 
@@ -169,9 +171,11 @@ def _clear(path: Path) -> None:
     """Make way for the socket: its directory, and no stale socket of a server that was killed.
 
     Raises:
-        OSError: a server listens there.
+        OSError: a server listens there, or others could put a socket of their own in the place of ours: Envoy would ask
+            them for verdicts.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _check_directory(path.parent)
     if not path.is_socket():
         return
     with socket.socket(socket.AF_UNIX) as probe:
@@ -181,3 +185,11 @@ def _clear(path: Path) -> None:
             path.unlink()
         else:
             raise OSError(f"cannot listen on unix:{path}: a server listens there already")
+
+
+def _check_directory(directory: Path) -> None:
+    facts = directory.stat()
+    if facts.st_uid not in (0, os.geteuid()):
+        raise OSError(f"cannot listen in {directory}: the directory belongs to another user")
+    if facts.st_mode & stat.S_IWOTH and not facts.st_mode & stat.S_ISVTX:
+        raise OSError(f"cannot listen in {directory}: everybody may write there; name a directory below it, to be made")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
+import os
 import stat
 import tempfile
 from collections.abc import AsyncIterator
@@ -298,6 +300,50 @@ async def test_the_socket_is_private_and_goes_with_the_server(tmp_path: Path) ->
         async with serving(f"unix:{path}"):
             assert stat.S_IMODE(path.stat().st_mode) == 0o600
         assert not path.exists()
+
+
+async def test_the_socket_is_private_before_anybody_can_connect(monkeypatch: pytest.MonkeyPatch) -> None:
+    modes: list[int] = []
+    with tempfile.TemporaryDirectory(prefix="sg-", dir="/tmp") as folder:
+        path = Path(folder, "policy.sock")
+        umask = os.umask(0)
+        try:
+            kind: Any = importlib.import_module("grpc.aio._server").Server
+            start = kind.start
+
+            async def watched(server: Any) -> None:
+                modes.append(stat.S_IMODE(path.stat().st_mode))
+                await start(server)
+
+            monkeypatch.setattr(kind, "start", watched)
+            async with serving(f"unix:{path}"):
+                assert modes == [0o600]
+            assert os.umask(0) == 0
+        finally:
+            os.umask(umask)
+
+
+async def test_no_socket_where_another_user_could_replace_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The default is a name in /tmp, which anybody can make first."""
+    with tempfile.TemporaryDirectory(prefix="sg-", dir="/tmp") as folder:
+        if os.geteuid() == 0:
+            os.chown(folder, 4242, -1)
+        monkeypatch.setattr(os, "geteuid", lambda: 4343)
+        with pytest.raises(OSError, match="belongs to another user"):
+            async with serving(f"unix:{folder}/policy.sock"):
+                pass
+        assert not Path(folder, "policy.sock").exists()
+
+
+@pytest.mark.parametrize(("mode", "refused"), [(0o777, True), (0o1777, False), (0o775, False), (0o700, False)])
+async def test_no_socket_where_everybody_writes(mode: int, refused: bool) -> None:
+    with tempfile.TemporaryDirectory(prefix="sg-", dir="/tmp") as folder:
+        os.chmod(folder, mode)
+        with pytest.raises(OSError, match="everybody may write") if refused else contextlib.nullcontext():
+            async with serving(f"unix:{folder}/policy.sock"):
+                pass
+        async with serving(f"unix:{folder}/below/policy.sock"):
+            assert stat.S_IMODE(Path(folder, "below").stat().st_mode) == 0o700
 
 
 async def test_a_socket_left_by_a_killed_server_is_in_nobodys_way() -> None:
