@@ -82,7 +82,7 @@ class AccessPolicy(Policy):
 
 
 def _reject(exchange: Exchange, refused: Refused) -> Reject:
-    exchange.note("%s: %s", refused.code, refused.why)
+    exchange.note("%s", refused.why)
     headers: tuple[tuple[str, str], ...] = ()
     if refused.status == 403:
         # RFC 6750 section 3.1. Scopes are the operator's own words, checked when they were configured.

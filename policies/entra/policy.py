@@ -119,6 +119,7 @@ class EntraPolicy(Policy):
             exchange.note(note)
         identity = verified.identity
         if identity.groups_known or self._groups is None:
+            exchange.note("%s", _Who(identity))
             exchange.put(identity)
             return CONTINUE
         caller = Caller(identity.tenant, identity.user, identity.kind)
@@ -146,8 +147,24 @@ def _without_key(located: Located, found: Found) -> Refusal:
 def _with_groups(exchange: Exchange, identity: Identity, groups: Groups, error: str) -> RequestOutcome:
     if groups is None:
         exchange.note("the groups could not be learnt: %s", error)
-        exchange.put(identity)
     else:
         exchange.note("%d groups from Microsoft Graph", len(groups))
-        exchange.put(replace(identity, groups=groups, groups_known=True))
+        identity = replace(identity, groups=groups, groups_known=True)
+    exchange.note("%s", _Who(identity))
+    exchange.put(identity)
     return CONTINUE
+
+
+class _Who:
+    """The caller in a line. Put together only if somebody reads it: `explain` does, the gateway does not."""
+
+    __slots__ = ("_identity",)
+
+    def __init__(self, identity: Identity) -> None:
+        self._identity = identity
+
+    def __str__(self) -> str:
+        who = self._identity
+        groups = f"{len(who.groups)} groups" if who.groups_known else "groups unknown"
+        roles = f"roles {', '.join(sorted(who.roles))}" if who.roles else "no roles"
+        return f"{who.kind} {who.user} of tenant {who.tenant_name or who.tenant}, {roles}, {groups}"

@@ -112,3 +112,48 @@ def test_a_wrong_configuration(tmp_path: Path, capsys: pytest.CaptureFixture[str
     config = tmp_path / "c.yaml"
     config.write_text("policies: [{policy: none_of_that_name}]\n")
     assert explained([], tmp_path, capsys, config)[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("who", "verdict"),
+    [
+        (["--as-tenant", "contoso", "--as-role", "User"], "allow"),
+        (["--as-role", "User", "--as-app"], "allow"),
+        (["--as-role", "ReadOnly"], "reject"),
+        (["--as-group", "nobody"], "reject"),
+    ],
+)
+def test_asked_as_somebody_whom_nothing_proves(
+    who: list[str], verdict: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for expected, status in ((verdict, 0), ("respond", 1)):
+        arguments = ["explain", str(DEMO), "--state", str(tmp_path), *who, "--body", CHAT, "--expect", expected]
+        assert run(arguments, plugins=()) == status
+        written = capsys.readouterr()
+        lines = written.err.splitlines()
+        assert lines[0] == "warning: NO TOKEN WAS LOOKED AT: a stand-in says who is calling, instead of entra"
+        assert lines[1:] == ([f"sluicegate: expected respond, and it is {verdict}"] if status else [])
+        assert "stand-in" in written.out
+        assert "nobody proved this: " in written.out
+        assert "\nentra " not in written.out
+
+
+def test_either_a_token_or_a_stand_in(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert explained(["--token", "x", "--as-role", "User"], tmp_path, capsys)[0] == 2
+    assert explained(["--as-tenant", "nowhere"], tmp_path, capsys)[0] == 2
+
+
+def test_a_token_of_another_state_directory(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    token = make_token(tmp_path / "there", Caller("contoso", "alice", ("User",)))
+    assert run(["explain", str(DEMO), "--state", str(tmp_path / "here"), "--token", token], plugins=()) == 0
+    hint = f"warning: the token's key is not in the state directory {tmp_path / 'here'}: give --state\n"
+    assert capsys.readouterr().err == hint
+
+
+def test_each_step_says_why_and_no_code_twice(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    token = make_token(tmp_path, Caller("contoso", "alice", ("ReadOnly",), ("staff",)))
+    out = explained(["--token", token, "--body", CHAT], tmp_path, capsys)[1]
+    first = next(line for line in out.splitlines() if line.startswith("entra "))
+    assert "of tenant contoso, roles ReadOnly, 1 groups" in first
+    last = next(line for line in out.splitlines() if "reject model_not_allowed" in line)
+    assert last.count("model_not_allowed") == 1

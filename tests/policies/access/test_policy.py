@@ -47,7 +47,7 @@ def test_an_operation_that_is_not_granted_is_refused_before_the_body_is_read() -
     outcome = rejected(POLICY.on_request_headers(made))
     assert (outcome.status, outcome.code) == (403, "operation_not_allowed")
     assert outcome.headers == (("www-authenticate", 'Bearer error="insufficient_scope"'),)
-    assert made.take_notes() == [f"operation_not_allowed: {outcome.why}"]
+    assert made.take_notes() == [outcome.why]
     assert outcome.why == "role Embedder: no permission with the operation chat"
 
 

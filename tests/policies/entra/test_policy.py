@@ -444,6 +444,14 @@ async def test_dropped_facts_are_noted_also_for_a_remembered_token() -> None:
         assert any("department is dropped" in note for note in exchange.take_notes())
 
 
+async def test_who_it_is_is_noted() -> None:
+    world = await _ready()
+    _, exchange = await world.bear(world.token(roles=["User", "Admin"], groups=[MSA, CONTOSO]))
+    identity = exchange.need(Identity)
+    tenant = identity.tenant_name or identity.tenant
+    assert f"user {identity.user} of tenant {tenant}, roles Admin, User, 2 groups" in exchange.take_notes()
+
+
 def test_the_contract_of_the_policy() -> None:
     hooks = ("on_request_headers", "on_request_body", "on_response_body", "on_settle")
     assert [hook for hook in hooks if EntraPolicy.overrides(hook)] == ["on_request_headers"]
