@@ -1,0 +1,77 @@
+"""The documents point at what is there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from extproc.assembly import assemble, configuration_schema
+from extproc.cli.app import build
+from extproc.completion_log import record
+from extproc.settings import parse
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
+PLACE = re.compile(r"`((?:tests|docs|extproc|policies|envoy|examples|loadtests|k8s)/[\w./-]+)`")
+FENCE = re.compile(r"```(\w+)\n(.*?)```", re.DOTALL)
+
+
+def ids(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=ids)
+def test_links_and_paths_lead_somewhere(page: Path) -> None:
+    text = page.read_text("utf-8")
+    links = [target for target in LINK.findall(text) if "://" not in target]
+    assert [target for target in links if not (page.parent / target).exists()] == []
+    assert [place for place in PLACE.findall(text) if not (ROOT / place).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=ids)
+def test_commands_are_commands(page: Path) -> None:
+    text = page.read_text("utf-8")
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
+    assert set(re.findall(r"(?:^|`)\s*make ([a-z]+)", text, re.MULTILINE)) <= targets
+    # The last one is the example's own, of the page on policies.
+    known = {command.name for command in build([]).registered_commands} | {"quiet-hours"}
+    said = set(re.findall(r"(?:^\s*|`|\$\()(?:\.venv/bin/)?sluicegate ([a-z-]+)", text, re.MULTILINE))
+    assert said <= known
+
+
+def configurations() -> Iterator[Any]:
+    for page in PAGES:
+        for language, block in FENCE.findall(page.read_text("utf-8")):
+            if language == "yaml":
+                tree = yaml.safe_load(block)
+                if isinstance(tree, dict) and {"upstreams", "policies"} <= set(tree):
+                    yield pytest.param(tree, id=ids(page))
+
+
+@pytest.mark.parametrize("tree", list(configurations()))
+def test_whole_configurations_are_right(tree: dict[str, Any]) -> None:
+    assert assemble(parse(tree)).links
+
+
+def test_every_key_of_the_configuration_is_on_its_page() -> None:
+    page = (ROOT / "docs/reference/configuration.md").read_text("utf-8")
+    schema = configuration_schema()
+    own = [schema, *(value for name, value in schema["$defs"].items() if "." not in name)]
+    keys = {key for section in own for key in section.get("properties", {})}
+    assert len(keys) > 30
+    assert {key for key in keys if not re.search(rf"\b{key}\b", page)} == set()
+
+
+def test_every_member_of_a_completion_is_on_its_page() -> None:
+    page = (ROOT / "docs/reference/log.md").read_text("utf-8")
+    source = (ROOT / "extproc/completion_log.py").read_text("utf-8")
+    members = set(re.findall(r'"([a-z_]+)": ', source)) | {"usage"}
+    assert len(members) > 30
+    assert record.__doc__
+    assert {member for member in members if f"`{member}`" not in page and member != "event"} == set()
