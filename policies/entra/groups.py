@@ -12,6 +12,9 @@ from extproc.identity import CallerKind
 from extproc.tasks import spawn
 
 _RETRY_AFTER: Final = 30.0
+_LONGEST_PAUSE: Final = 600.0
+_SET_BACK: Final = 5.0
+"""Seconds by which the clock may be corrected backwards without forgetting answers."""
 
 
 class Caller(NamedTuple):
@@ -75,10 +78,10 @@ class GroupCache:
     def known(self, caller: Caller, now: float) -> tuple[bool, Groups]:
         """Whether there is an answer without asking, and the answer."""
         answer = self._answers.get(caller)
-        if answer is not None and now < answer.good_until:
+        if answer is not None and self._is_good(answer, now):
             self._answers.move_to_end(caller)
             return True, answer.groups
-        return now < self._paused_until, None
+        return now < self._paused_until <= now + _LONGEST_PAUSE, None
 
     async def learn(self, caller: Caller) -> Groups:
         """The groups of the caller, asked for now; None if they cannot be learnt."""
@@ -87,7 +90,11 @@ class GroupCache:
             flight = self._flights[caller] = spawn(self._ask(caller), name=f"entra-groups-{caller.user}")
         await asyncio.wait({flight})
         answer = self._answers.get(caller)
-        return answer.groups if answer is not None and self._clock() < answer.good_until else None
+        return answer.groups if answer is not None and self._is_good(answer, self._clock()) else None
+
+    def _is_good(self, answer: _Answer, now: float) -> bool:
+        """Not where the clock was set back: a membership that was taken away would be remembered until it catches up."""
+        return now < answer.good_until <= now + max(self._remember, _RETRY_AFTER) + _SET_BACK
 
     async def close(self) -> None:
         flights = list(self._flights.values())

@@ -6,6 +6,10 @@ the provider fails.
 
 A lookup never waits: it answers with a key, with a refusal, or with `Due` when a fetch could still bring the key. Only
 the caller that is told `Due` waits, and all of them wait for one and the same fetch.
+
+Times are of the wall clock, so that they go on while a machine sleeps. A wall clock can also be set back (it was wrong
+when the machine started): then every time kept here lies too far ahead, so no wait is longer than it was meant to be, and
+with the next fetch all of them are set anew.
 """
 
 from __future__ import annotations
@@ -181,6 +185,7 @@ class KeyCache:
         state.trusted_until = now + self._times.max_age
         state.next_fetch = now + self._times.refresh * (0.9 + 0.2 * self._jitter())
         state.failures, state.error, state.retry_at = 0, "", now
+        state.asked_until = min(state.asked_until, now + self._times.cooldown)
 
     def _back_off(self, place: KeyPlace, state: _Place, error: str) -> None:
         now = self._clock()
@@ -209,7 +214,8 @@ class KeyCache:
 
     async def _keep_fresh(self, place: KeyPlace, state: _Place) -> None:
         while True:
-            delay = state.next_fetch - self._clock()
+            longest = _RETRY_LONGEST if state.failures else self._times.refresh * 1.1
+            delay = min(state.next_fetch - self._clock(), longest)
             if delay <= 0:
                 async with self._gate:
                     await self.refresh(place)
@@ -219,7 +225,8 @@ class KeyCache:
                 async with asyncio.timeout(delay):
                     await state.changed.wait()
             except TimeoutError:
-                continue
+                # The time is up by a clock that nobody sets, whatever the other one says.
+                state.next_fetch = min(state.next_fetch, self._clock())
 
     def lacking(self, now: float) -> str | None:
         """None if the keys of at least one place are known; else why not."""

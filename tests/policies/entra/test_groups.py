@@ -10,7 +10,7 @@ from extproc.identity import CallerKind, Identity
 from extproc.outcome import CONTINUE
 from policies.entra.groups import Caller, GroupCache, GroupsUnavailableError
 from policies.entra.policy import EntraPolicy
-from tests.entra_tokens import ABSENT, ALICE, CONTOSO, ROBOT, guid
+from tests.entra_tokens import ABSENT, ALICE, CONTOSO, FABRIKAM, ROBOT, guid
 from tests.policies.entra.world import NOW, Clock, World, bearing, until
 
 ALICE_AT_CONTOSO = Caller(CONTOSO, ALICE, CallerKind.USER)
@@ -55,6 +55,17 @@ async def test_an_answer_is_remembered_for_its_time() -> None:
     assert cache.known(ALICE_AT_CONTOSO, NOW + 299) == (True, GROUPS)
     assert cache.known(ALICE_AT_CONTOSO, NOW + 300) == (False, None)
     assert cache.known(ROBOT_AT_CONTOSO, NOW) == (False, None)
+
+
+async def test_a_clock_that_is_set_back_keeps_no_lost_membership_alive() -> None:
+    cache = Cache()
+    assert await cache.learn(ALICE_AT_CONTOSO) == GROUPS
+    assert cache.known(ALICE_AT_CONTOSO, NOW - 2) == (True, GROUPS), "a small correction"
+    assert cache.known(ALICE_AT_CONTOSO, NOW - 86_400) == (False, None)
+    cache.resolver.failure = GroupsUnavailableError("down", pause=300)
+    assert await cache.learn(ROBOT_AT_CONTOSO) is None
+    assert cache.known(Caller(FABRIKAM, ALICE, CallerKind.USER), NOW + 299) == (True, None)
+    assert cache.known(Caller(FABRIKAM, ALICE, CallerKind.USER), NOW - 86_400) == (False, None), "no pause for a day"
 
 
 async def test_concurrent_callers_ask_once() -> None:

@@ -218,6 +218,21 @@ async def test_the_keepers_fetch_at_start_and_refresh_when_due() -> None:
     assert cache.source.closed
 
 
+async def test_a_clock_that_is_set_back_keeps_no_withdrawn_key_alive() -> None:
+    cache = Cache(KeyTimes(refresh=0.05))
+    assert cache.find(HOME, "key-9", NOW) is DUE
+    cache.start()
+    await until(lambda: isinstance(cache.find_now(HOME, "key-1", cache.clock.now), Key))
+    assert cache.find(HOME, "key-9", NOW) is DUE
+    cache.clock.now -= 31_536_000
+    cache.issuer.keys = ["key-2"]
+    await until(lambda: isinstance(cache.find_now(HOME, "key-2", cache.clock.now), Key))
+    assert cache.find_now(HOME, "key-1", cache.clock.now) is UNKNOWN
+    assert isinstance(cache.find_now(HOME, "key-2", cache.clock.now + 86_500), Unavailable), "trusted no longer than ever"
+    assert cache.find(HOME, "key-9", cache.clock.now + 301) is DUE, "unknown keys are looked for as ever"
+    await cache.stop()
+
+
 async def test_the_keepers_recover_by_themselves() -> None:
     clock_now = asyncio.get_running_loop().time
     issuer = Issuer()
