@@ -6,67 +6,94 @@ import json
 import shlex
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
 from extproc.catalogue import Catalogue
 from extproc.cli.console import say, show_table
+from extproc.cli.known import audiences, roles, tenants
 from extproc.cli.progress import TITLES
-from extproc.embedded.demo_keys import make_token
-from extproc.embedded.demo_tokens import Caller
+from extproc.embedded.demo_tokens import GATEWAY
 from extproc.embedded.stack import Stack
 from extproc.exchange import Dialect
+from extproc.settings import Settings
 
-_ALICE = Caller("contoso", "alice", ("User",))
+_MESSAGES: Final = [{"role": "user", "content": "Hello!"}]
 
 
 def introduce(stack: Stack, state: Path) -> None:
     """Print it."""
     say()
     plans = sorted(stack.plans, key=lambda plan: list(TITLES).index(plan.name))
-    logs = state / "logs"
-    rows = [(TITLES[plan.name], plan.where, str(logs / f"{plan.name}.log")) for plan in plans]
-    show_table(("what", "where", "log"), rows)
+    show_table(("what", "where"), [(TITLES[plan.name], plan.where) for plan in plans])
+    say(f"logs in {state / 'logs'}")
     say()
-    if "identity" in stack.embedded:
-        # Pasted into another shell, in another directory: full paths.
-        maker = (_self(), "token", "--state", str(state.resolve()))
-        lines = invitation(stack.url, stack.settings.catalogue(), maker=maker, token=make_token(state, _ALICE))
-    else:
-        lines = invitation(stack.url, stack.settings.catalogue())
-    for line in lines:
+    # Pasted into another shell, in another directory: full paths.
+    maker = (_self(), "token", "--state", str(state.resolve())) if "identity" in stack.embedded else ()
+    for line in invitation(stack.url, stack.settings, maker=maker):
         say(line)
     say()
     say("Ctrl-C ends it.")
 
 
-def invitation(url: str, catalogue: Catalogue, *, maker: Sequence[str] = (), token: str | None = None) -> list[str]:
-    """Lines to paste: a request by curl, and openai-python.
+def invitation(url: str, settings: Settings, *, maker: Sequence[str] = ()) -> list[str]:
+    """Lines to paste: where and who, then a request by curl, one to an agent, and one by openai-python.
 
-    `maker` is the command that makes tokens of the demo identity provider, `token` one of them; without them, the lines
-    say where a token must be put.
+    `maker` is the command that makes tokens of the demo identity provider; without it, a token must be put in.
     """
-    make = f"{shlex.join(maker)} --tenant contoso --user alice --role User" if maker else None
-    bearer = f"$({make})" if make else "$TOKEN"
-    intro = "Try it, from another shell" + (", as alice of contoso:" if make else ":")
-    header = f'-H "authorization: Bearer {bearer}"'
+    tenant = next((name for name, _ in tenants(settings)), "contoso")
+    role = _role(settings)
+    if maker:
+        intro = f"Try it, from another shell, as alice of {tenant}" + (f" with the role {role}:" if role else ":")
+        key = ['export OPENAI_API_KEY="$(' + shlex.join(maker) + " \\", f'  {_caller(settings, tenant, role)})"']
+    else:
+        intro = "Try it, from another shell:"
+        key = [f"export OPENAI_API_KEY=...   # an access token of {tenant} for this gateway"]
+    return [intro, "", f"export OPENAI_BASE_URL={url}/v1", *key, *_requests(url, settings.catalogue())]
+
+
+def _requests(url: str, catalogue: Catalogue) -> list[str]:
+    header = '-H "authorization: Bearer $OPENAI_API_KEY"'
     model = next((name for name, _ in catalogue.named_models(Dialect.OPENAI)), None)
     if model is None:
-        return [intro, "", f"curl {url}/v1/models {header}"]
-    messages = [{"role": "user", "content": "Hello!"}]
-    body = shlex.quote(json.dumps({"model": model, "messages": messages}))
-    lines = [
-        intro,
-        "",
-        f'curl {url}/v1/chat/completions {header} -H "content-type: application/json" -d {body}',
-        "",
-        f'from openai import OpenAI; client = OpenAI(base_url="{url}/v1", api_key="{token or "TOKEN"}")',
-        f"print(client.chat.completions.create(model={json.dumps(model)}, messages={json.dumps(messages)})"
-        ".choices[0].message.content)",
+        lines = ["", f"curl $OPENAI_BASE_URL/models {header}"]
+    else:
+        body = json.dumps({"model": model, "messages": _MESSAGES})
+        lines = [
+            "",
+            f"curl $OPENAI_BASE_URL/chat/completions {header} \\",
+            '  -H "content-type: application/json" \\',
+            f"  -d {shlex.quote(body)}",
+        ]
+    if catalogue.agents:
+        lines += ["", f"curl {url}/agents/{catalogue.agents[0].name}/ {header}"]
+    if model is not None:
+        script = (
+            "\nfrom openai import OpenAI\nchat = OpenAI().chat.completions.create(\n"
+            f"    model={json.dumps(model)}, messages={json.dumps(_MESSAGES)})\n"
+            "print(chat.choices[0].message.content)"
+        )
+        lines += ["", *f"python3 -c {shlex.quote(script)}".splitlines()]
+    return lines
+
+
+def _caller(settings: Settings, tenant: str, role: str | None) -> str:
+    words = ["--tenant", tenant, "--user", "alice"]
+    words += ["--role", role] if role else []
+    accepted = audiences(settings)
+    words += ["--audience", accepted[0]] if accepted and GATEWAY not in accepted else []
+    return shlex.join(words)
+
+
+def _role(settings: Settings) -> str | None:
+    """A role that people may have: `User` where there is one, else the first."""
+    named = [
+        name
+        for name, held in roles(settings).items()
+        if not isinstance(held, Mapping) or "user" in held.get("callers", ["user"])
     ]
-    if not maker:
-        return [*lines, "", "TOKEN is an access token of your tenant for this gateway."]
-    return [*lines, "", f"For others: {shlex.join(maker)} --tenant fabrikam --user bob --role ReadOnly"]
+    return "User" if "User" in named else next(iter(named), None)
 
 
 def _self() -> str:

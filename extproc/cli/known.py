@@ -32,5 +32,16 @@ def roles(settings: Settings) -> dict[str, Any]:
     return found
 
 
+def audiences(settings: Settings) -> list[str]:
+    """The audiences that tokens may have, in order."""
+    return [
+        audience
+        for listed in _values(settings, "audiences")
+        if isinstance(listed, list)
+        for audience in listed
+        if isinstance(audience, str)
+    ]
+
+
 def _values(settings: Settings, key: str) -> Iterator[Any]:
     yield from (entry.settings[key] for entry in settings.policies if key in entry.settings)
