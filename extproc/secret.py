@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
-from typing import Annotated
+import stat
+from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+_MAX_BYTES: Final = 65_536
 
 
 class SecretError(Exception):
@@ -47,10 +49,25 @@ def read_secret(secret: Secret) -> str:
     else:
         place = f"file {secret.file}"
         try:
-            value = Path(secret.file or "").read_text("utf-8")
-        except (OSError, UnicodeDecodeError) as error:
+            value = _read(secret.file or "", place)
+        except (OSError, ValueError) as error:
             raise SecretError(f"{place}: {type(error).__name__}") from None
     value = value.strip()
     if not value:
         raise SecretError(f"{place} is empty or missing")
     return value
+
+
+def _read(path: str, place: str) -> str:
+    """The text of a regular file. Secrets are read on the event loop: a pipe would stop it, and a device fill memory."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise SecretError(f"{place} is not a regular file")
+        with open(descriptor, "rb", closefd=False) as file:
+            data = file.read(_MAX_BYTES + 1)
+    finally:
+        os.close(descriptor)
+    if len(data) > _MAX_BYTES:
+        raise SecretError(f"{place} is larger than {_MAX_BYTES} bytes")
+    return data.decode("utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -42,3 +43,16 @@ def test_what_is_not_there_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_one_place_and_no_value(fields: dict[str, str]) -> None:
     with pytest.raises(ValidationError):
         Secret(**fields)
+
+
+def test_a_secret_is_read_from_a_regular_file_of_a_sane_size(tmp_path: Path) -> None:
+    """A pipe would stop the event loop that reads it, and a device would fill the memory."""
+    pipe, large, link, fits = (tmp_path / name for name in ("pipe", "large", "link", "fits"))
+    os.mkfifo(pipe)
+    large.write_text("k" * 65_537)
+    fits.write_text("k" * 65_536)
+    link.symlink_to(fits)
+    for place in (pipe, large, Path("/dev/zero"), tmp_path):
+        with pytest.raises(SecretError, match=r"is not a regular file|is larger than"):
+            read_secret(Secret(file=str(place)))
+    assert read_secret(Secret(file=str(link))) == "k" * 65_536, "mounted secrets are links"
