@@ -97,13 +97,28 @@ class Travel:
             return _encoder.encode(luggage).decode()
 
     def unpack(self, text: str) -> Luggage | None:
-        """The luggage in `text`, or None if it is none. Facts of unknown types are left out."""
+        """The luggage in `text`, or None if it is none. Facts of unknown types are left out.
+
+        So is one that cannot be read, and it is logged: another version of the server may have written it, and without
+        the id and the other facts nothing of the exchange could be settled.
+        """
         try:
             wire = _decoder.decode(text)
-            facts = [self._decoders[name].decode(raw) for name, raw in wire.facts.items() if name in self._decoders]
         except (msgspec.MsgspecError, RecursionError):
             return None
-        return Luggage(wire.id, wire.path, wire.decisions, {type(fact): fact for fact in facts})
+        facts: dict[type[Any], Any] = {}
+        for name, raw in wire.facts.items():
+            decoder = self._decoders.get(name)
+            if decoder is None:
+                continue
+            try:
+                fact = decoder.decode(raw)
+            except Exception as error:
+                # Also what the fact's own checks raise: they are a third party's.
+                _log.error("a fact of type %s cannot be read: %s", name, type(error).__name__)
+                continue
+            facts[type(fact)] = fact
+        return Luggage(wire.id, wire.path, wire.decisions, facts)
 
 
 def _fits(name: str, fact: object) -> bool:

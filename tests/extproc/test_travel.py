@@ -180,15 +180,6 @@ GARBAGE = [
     '{"id":null}',
     '{"id":"x","facts":[]}',
     '{"id":"x","facts":null}',
-    '{"id":"x","facts":{"Call":null}}',
-    '{"id":"x","facts":{"Call":{}}}',
-    '{"id":"x","facts":{"Call":{"operation":"fly","dialect":"openai"}}}',
-    '{"id":"x","facts":{"Call":{"operation":"chat","dialect":"openai","choices":"2"}}}',
-    '{"id":"x","facts":{"Identity":{"tenant":"t","user":"u","app":"a","kind":"god"}}}',
-    '{"id":"x","facts":{"Identity":{"tenant":"t","user":"u","app":"a","kind":"user","roles":"Admin"}}}',
-    '{"id":"x","facts":{"OutputCeiling":{"tokens":1.5}}}',
-    '{"id":"x","facts":{"Price":{"amount":"x","at":"2026-11-20T00:00:00Z"}}}',
-    '{"id":"x","facts":{"Price":{"amount":"1","at":"yesterday"}}}',
     '{"id":"x","decisions":{}}',
     '{"id":"x","decisions":[{"policy":1}]}',
     '{"id":"x"} trailing',
@@ -202,6 +193,41 @@ GARBAGE = [
 @pytest.mark.parametrize("text", GARBAGE, ids=lambda text: repr(text[:60]))
 def test_garbage_is_no_luggage(text: str) -> None:
     assert Travel([Price]).unpack(text) is None
+
+
+UNREADABLE = [
+    ("Call", "null"),
+    ("Call", "{}"),
+    ("Call", '{"operation":"fly","dialect":"openai"}'),
+    ("Call", '{"operation":"chat","dialect":"openai","choices":"2"}'),
+    ("Identity", '{"tenant":"t","user":"u","app":"a","kind":"god"}'),
+    ("Identity", '{"tenant":"t","user":"u","app":"a","kind":"user","roles":"Admin"}'),
+    ("Target", '{"upstream":1}'),
+    ("Price", '{"amount":"x","at":"2026-11-20T00:00:00Z"}'),
+    ("Price", '{"amount":"1","at":"yesterday"}'),
+    ("Picky", '{"amount":-1}'),
+]
+
+
+@dataclass(frozen=True)
+class Picky:
+    """A fact with checks of its own."""
+
+    amount: int
+
+    def __post_init__(self) -> None:
+        if self.amount < 0:
+            raise RuntimeError("s3cret")
+
+
+@pytest.mark.parametrize(("name", "raw"), UNREADABLE)
+def test_a_fact_that_cannot_be_read_keeps_no_other_back(name: str, raw: str, caplog: pytest.LogCaptureFixture) -> None:
+    text = f'{{"id":"x","path":"/p","facts":{{"{name}":{raw},"OutputCeiling":{{"tokens":1}}}}}}'
+    assert Travel([Price, Picky]).unpack(text) == Luggage("x", "/p", (), {OutputCeiling: OutputCeiling(1)})
+    assert [record.getMessage().partition(":")[0] for record in caplog.records] == [
+        f"a fact of type {name} cannot be read"
+    ]
+    assert "s3cret" not in caplog.text
 
 
 def test_what_a_later_version_adds_is_ignored() -> None:
