@@ -64,15 +64,27 @@ async def _tour(stack: Stack, state: Path) -> int:
     async with httpx.AsyncClient(base_url=stack.url, timeout=30) as client:
         visits = [(stop, await visit(stop, client, state)) for stop in STOPS]
     say()
-    columns = ("request", "expected", "got", "tokens in/out", "")
     rows = [_row(stop, seen) for stop, seen in visits]
-    show_table(columns, rows, styles=[None if seen.fits(stop.expected) else "red" for stop, seen in visits])
+    styles = [None if seen.fits(stop.expected) else "red" for stop, seen in visits]
+    show_table(("request", "what came of it", "tokens", "proves", ""), rows, styles=styles)
     say()
-    wrong = sum(not seen.fits(stop.expected) for stop, seen in visits)
-    say("Everything came as expected." if not wrong else f"{wrong} of {len(visits)} came otherwise than expected.")
+    wrong = [difference(stop, seen) for stop, seen in visits if not seen.fits(stop.expected)]
+    for line in wrong:
+        say(line)
+    say("Everything came as expected." if not wrong else f"{len(wrong)} of {len(visits)} came otherwise than expected.")
     return 1 if wrong else 0
+
+
+def difference(stop: Stop, seen: Seen) -> str:
+    """What was expected, and what came instead."""
+
+    def words(what: object, *, tokens: bool) -> str:
+        return f"{what}, {'metered' if tokens else 'not metered'}"
+
+    expected = words(stop.expected, tokens=stop.expected.metered)
+    return f"{stop.title}: expected {expected}; got {words(seen, tokens=seen.tokens is not None)}"
 
 
 def _row(stop: Stop, seen: Seen) -> tuple[str, ...]:
     tokens = "-" if seen.tokens is None else f"{seen.tokens[0]}/{seen.tokens[1]}"
-    return (stop.title, str(stop.expected), str(seen), tokens, "ok" if seen.fits(stop.expected) else "differs")
+    return (stop.title, str(seen), tokens, stop.proves, "ok" if seen.fits(stop.expected) else "differs")

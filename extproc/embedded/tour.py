@@ -42,9 +42,10 @@ class Expected:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """One request of the tour."""
+    """One request of the tour, and what it proves."""
 
     title: str
+    proves: str
     caller: Caller | None
     expected: Expected
     path: str = CHAT
@@ -74,21 +75,44 @@ class Seen:
 def outcome(status: int, code: str, ending: str, told_tenant: str) -> str:
     """An outcome in a few words; two are the same if their words are."""
     told = next((name for name, guid in TENANTS.items() if guid == told_tenant), told_tenant)
-    return " ".join(part for part in (str(status), code, ending, f"(tenant {told})" if told else "") if part)
+    # That it was rejected, or why it failed, is what the code says already.
+    ended = "" if code and ending in (code, "rejected") else ending
+    return " ".join(part for part in (str(status), code, ended, f"to {told}" if told else "") if part)
 
 
 def _chat(model: str, **members: Any) -> dict[str, Any]:
     return {"model": model, "messages": [{"role": "user", "content": "What is a sluice gate?"}], **members}
 
 
+_OK: Final = Expected(200, metered=True)
+
 STOPS: Final = (
-    Stop("a chat, allowed", _ALICE, Expected(200, metered=True), body=_chat("gpt-4o")),
-    Stop("the same, streamed", _ALICE, Expected(200, metered=True), body=_chat("gpt-4o", stream=True)),
-    Stop("without a token", None, Expected(401, "missing_credentials", "rejected"), body=_chat("gpt-4o")),
-    Stop("a role without permission", _READER, Expected(403, "model_not_allowed", "rejected"), body=_chat("gpt-4o")),
-    Stop("a tenant that is not ours", _STRANGER, Expected(401, "invalid_token", "rejected"), body=_chat("gpt-4o")),
+    Stop("a chat", "allowed and metered", _ALICE, _OK, body=_chat("gpt-4o")),
+    Stop("the same, streamed", "streams are metered", _ALICE, _OK, body=_chat("gpt-4o", stream=True)),
     Stop(
-        "a spoofed tenant header",
+        "without a token",
+        "nobody is anonymous",
+        None,
+        Expected(401, "missing_credentials", "rejected"),
+        body=_chat("gpt-4o"),
+    ),
+    Stop(
+        "a lesser role",
+        "denied by default",
+        _READER,
+        Expected(403, "model_not_allowed", "rejected"),
+        body=_chat("gpt-4o"),
+    ),
+    Stop(
+        "a foreign tenant",
+        "only your tenants",
+        _STRANGER,
+        Expected(401, "invalid_token", "rejected"),
+        body=_chat("gpt-4o"),
+    ),
+    Stop(
+        "a spoofed tenant",
+        "tokens, not headers",
         _ALICE,
         Expected(200, told_tenant=TENANTS["contoso"]),
         path="/agents/assistant/tasks",
@@ -96,7 +120,8 @@ STOPS: Final = (
         headers={"x-tenant-id": TENANTS["fabrikam"]},
     ),
     Stop(
-        "an upstream that is down",
+        "an upstream down",
+        "errors SDKs can read",
         _ALICE,
         Expected(503, "upstream_unavailable", "upstream_unavailable"),
         body=_chat(_DOWN),

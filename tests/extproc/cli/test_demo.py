@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from extproc.embedded.tour import STOPS
+from extproc.cli.demo import difference
+from extproc.embedded.tour import STOPS, Seen
 
-pytestmark = pytest.mark.stack
 
-
+@pytest.mark.stack
 def test_the_tour_comes_as_expected_and_leaves_nothing(tmp_path: Path) -> None:
     # Short: it holds unix sockets.
     temporary = Path("/tmp") / f"sg-demo-{os.getpid()}"
@@ -37,3 +37,9 @@ def test_the_tour_comes_as_expected_and_leaves_nothing(tmp_path: Path) -> None:
     finally:
         if not list(temporary.iterdir()):
             temporary.rmdir()
+
+
+def test_a_difference_names_both() -> None:
+    assert difference(STOPS[0], Seen(500, "oops", "answered")) == (
+        "a chat: expected 200 answered, metered; got 500 oops answered, not metered"
+    )

@@ -33,13 +33,20 @@ def test_what_fits(seen: Seen, expected: Expected, fits: bool) -> None:
 
 
 def test_outcomes_in_words() -> None:
-    assert str(TOLD) == "200 answered (tenant contoso)"
-    assert str(Seen(403, "model_not_allowed", "rejected")) == "403 model_not_allowed rejected"
+    assert str(TOLD) == "200 answered to contoso"
+    assert str(Seen(403, "model_not_allowed", "rejected")) == "403 model_not_allowed"
+    assert str(Seen(403, "model_not_allowed", "answered")) == "403 model_not_allowed answered"
+    assert str(Seen(503, "upstream_unavailable", "upstream_unavailable")) == "503 upstream_unavailable"
 
 
 def test_the_tour_has_all_its_stops() -> None:
-    titles = " ".join(stop.title for stop in STOPS)
+    titles = " ".join(f"{stop.title} {stop.proves}" for stop in STOPS)
     assert all(word in titles for word in ("allowed", "streamed", "without a token", "role", "spoofed tenant", "down"))
+
+
+def test_it_fits_into_a_narrow_window() -> None:
+    columns = zip(*((stop.title, str(stop.expected), "123/45", stop.proves, "ok") for stop in STOPS), strict=True)
+    assert sum(max(map(len, column)) + 2 for column in columns) <= 80
 
 
 def test_the_demo_is_not_changed_by_its_variant() -> None:
