@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from extproc.cli.console import complain, say
 from extproc.cli.doubts import doubts
-from extproc.cli.loading import Configuration, examined
+from extproc.cli.loading import Configuration, examined, placed
 from extproc.cli.references import missing
 from extproc.settings import Settings
 
@@ -21,7 +21,7 @@ def command(configuration: Configuration) -> None:
     they may be there where it will run.
     """
     tree, found = examined(configuration)
-    for warning in [*missing(tree), *warnings(found)]:
+    for warning in placed([*missing(tree), *warnings(found)], configuration):
         complain(warning, prefix="warning: ")
     say(f"{configuration}: right ({summary(found.settings)})")
 

@@ -14,7 +14,7 @@ from extproc.catalogue import Catalogue
 from extproc.cli.console import say, show_table
 from extproc.cli.known import audiences, roles, tenants
 from extproc.cli.progress import TITLES
-from extproc.embedded.demo_tokens import GATEWAY
+from extproc.embedded.demo_tokens import GATEWAY, demo_guid
 from extproc.embedded.stack import Stack
 from extproc.exchange import Dialect
 from extproc.settings import Settings
@@ -42,11 +42,13 @@ def invitation(url: str, settings: Settings, *, maker: Sequence[str] = ()) -> li
 
     `maker` is the command that makes tokens of the demo identity provider; without it, a token must be put in.
     """
-    tenant = next((name for name, _ in tenants(settings)), "contoso")
+    tenant, identifier = next(iter(tenants(settings)), ("contoso", demo_guid("tenant", "contoso")))
     role = _role(settings)
+    # `sluicegate token` knows tenants by the names of the demo only.
+    named = tenant if demo_guid("tenant", tenant) == identifier else identifier
     if maker:
         intro = f"Try it, from another shell, as alice of {tenant}" + (f" with the role {role}:" if role else ":")
-        key = ['export OPENAI_API_KEY="$(' + shlex.join(maker) + " \\", f'  {_caller(settings, tenant, role)})"']
+        key = f'export OPENAI_API_KEY="$({" ".join([shlex.join(maker), *_caller(settings, named, role)])})"'.splitlines()
     else:
         intro = "Try it, from another shell:"
         key = [f"export OPENAI_API_KEY=...   # an access token of {tenant} for this gateway"]
@@ -78,12 +80,13 @@ def _requests(url: str, catalogue: Catalogue) -> list[str]:
     return lines
 
 
-def _caller(settings: Settings, tenant: str, role: str | None) -> str:
-    words = ["--tenant", tenant, "--user", "alice"]
-    words += ["--role", role] if role else []
+def _caller(settings: Settings, tenant: str, role: str | None) -> list[str]:
+    """The options of `sluicegate token`, in short lines."""
+    options = ["--tenant", tenant, "--user", "alice"]
+    options += ["--role", role] if role else []
     accepted = audiences(settings)
-    words += ["--audience", accepted[0]] if accepted and GATEWAY not in accepted else []
-    return shlex.join(words)
+    audience = [] if GATEWAY in accepted else accepted[:1]
+    return [f"\\\n  {shlex.join(words)}" for words in (options, ["--audience", *audience]) if words[1:]]
 
 
 def _role(settings: Settings) -> str | None:

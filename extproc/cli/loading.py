@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -38,11 +38,16 @@ def located(path: Path) -> Iterator[None]:
     try:
         yield
     except ConfigurationError as error:
-        try:
-            known = lines(path.read_text("utf-8"))
-        except (OSError, UnicodeDecodeError):
-            known = {}
-        raise ConfigurationError([place(mistake, path, known) for mistake in error.mistakes], more=error.more) from error
+        raise ConfigurationError(placed(error.mistakes, path), more=error.more) from error
+
+
+def placed(mistakes: Iterable[str], path: Path) -> list[str]:
+    """The mistakes, each with its line in this file."""
+    try:
+        known = lines(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError):
+        known = {}
+    return [place(mistake, path, known) for mistake in mistakes]
 
 
 def place(mistake: str, path: Path, known: Mapping[str, int]) -> str:

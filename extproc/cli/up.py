@@ -11,7 +11,7 @@ import typer
 from extproc.cli.check import warnings
 from extproc.cli.console import complain, say
 from extproc.cli.introduction import introduce
-from extproc.cli.loading import DEFAULT_STATE, OptionalConfiguration, State, examined, must_be_there
+from extproc.cli.loading import DEFAULT_STATE, OptionalConfiguration, State, examined, must_be_there, placed
 from extproc.cli.progress import Progress
 from extproc.settings import read_tree
 
@@ -42,7 +42,7 @@ async def _up(configuration: Path | None, port: int | None, state: Path) -> int:
     path = configuration or DEMO
     found = examined(path)[1]
     must_be_there(path)
-    for warning in warnings(found):
+    for warning in placed(warnings(found), path):
         complain(warning, prefix="warning: ")
     served = False
 

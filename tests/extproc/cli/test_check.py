@@ -138,8 +138,8 @@ policies:
     assert run(["check", str(path)], plugins=()) == 0
     written = capsys.readouterr()
     assert written.err.splitlines() == [
-        "warning: upstreams[0].credential.env: the environment variable SURELY_NOT_SET is not set",
-        "warning: policies: nothing limits who may use what: the policy `access` is not in the list",
+        f"warning: {path}:3: upstreams[0].credential.env: the environment variable SURELY_NOT_SET is not set",
+        f"warning: {path}:4: policies: nothing limits who may use what: the policy `access` is not in the list",
     ]
     assert written.out == f"{path}: right (1 policy, 1 upstream)\n"
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from extproc.cli.introduction import invitation
+from extproc.embedded.demo_tokens import TENANTS
 from extproc.embedded.scheme import fill_in
 from extproc.embedded.stack import DEMO
 from extproc.settings import Settings, parse, read_tree
@@ -46,17 +47,18 @@ def test_without_a_model_to_name_it_asks_for_the_list(known: Settings) -> None:
     ("more", "caller"),
     [
         ({}, "--tenant contoso --user alice"),
-        ({"tenants": [{"id": "g", "name": "acme"}, {"id": "h"}]}, "--tenant acme --user alice"),
+        ({"tenants": [{"id": TENANTS["fabrikam"], "name": "fabrikam"}]}, "--tenant fabrikam --user alice"),
+        ({"tenants": [{"id": "g", "name": "acme"}, {"id": "h"}]}, "--tenant g --user alice"),
         ({"tenants": [{"id": "g"}]}, "--tenant g --user alice"),
         ({"roles": {"Reader": [], "Writer": []}}, "--tenant contoso --user alice --role Reader"),
         ({"roles": {"Admin": [], "User": []}}, "--tenant contoso --user alice --role User"),
         ({"roles": {"Batch": {"callers": ["app"]}, "B": {}}}, "--tenant contoso --user alice --role B"),
-        ({"audiences": ["api://x", "y"]}, "--tenant contoso --user alice --audience api://x"),
+        ({"audiences": ["api://x", "y"]}, "--tenant contoso --user alice \\\n  --audience api://x"),
         ({"audiences": ["api://x", "e5fddd55-cf0a-53dc-ac24-0213b5680f37"]}, "--tenant contoso --user alice"),
     ],
 )
 def test_the_caller_is_one_of_the_configuration(more: dict[str, Any], caller: str) -> None:
-    assert f'  {caller})"' in invitation(URL, settings(**more), maker=MAKER)
+    assert f'  {caller})"\n' in "\n".join(invitation(URL, settings(**more), maker=MAKER))
 
 
 def test_without_demo_tokens_it_says_what_to_put_in() -> None:
