@@ -13,12 +13,29 @@ _log = logging.getLogger(__name__)
 _running: Final[set[asyncio.Task[Any]]] = set()
 
 
+class TaskExitError(Exception):
+    """A background task wanted to end the process."""
+
+
 def spawn(work: Coroutine[Any, Any, T], *, name: str) -> asyncio.Task[T]:
-    """Run `work` beside the caller. The event loop alone would keep only a weak reference to the task."""
-    task = asyncio.get_running_loop().create_task(work, name=name)
+    """Run `work` beside the caller. The event loop alone would keep only a weak reference to the task.
+
+    `SystemExit` and `KeyboardInterrupt` in `work` fail the task with a `TaskExitError`: a task that raised them itself
+    would end the event loop, and so the process, for everybody.
+    """
+    task = asyncio.get_running_loop().create_task(_contained(work), name=name)
     _running.add(task)
     task.add_done_callback(_ended)
+    # Where the task was cancelled before it began, nobody else does.
+    task.add_done_callback(lambda _: work.close())
     return task
+
+
+async def _contained(work: Coroutine[Any, Any, T]) -> T:
+    try:
+        return await work
+    except (SystemExit, KeyboardInterrupt) as error:
+        raise TaskExitError(type(error).__name__) from error
 
 
 def _ended(task: asyncio.Task[Any]) -> None:

@@ -9,7 +9,7 @@ import weakref
 
 import pytest
 
-from extproc.tasks import drain, spawn
+from extproc.tasks import TaskExitError, drain, spawn
 
 
 async def test_a_task_gives_its_result() -> None:
@@ -53,6 +53,33 @@ async def test_a_failure_is_logged_once(caplog: pytest.LogCaptureFixture) -> Non
     assert [(one.levelno, one.getMessage()) for one in caplog.records] == [
         (logging.ERROR, "task breaking failed: RuntimeError")
     ]
+
+
+@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt])
+async def test_a_task_does_not_end_the_process(kind: type[BaseException], caplog: pytest.LogCaptureFixture) -> None:
+    async def work() -> None:
+        raise kind
+
+    task = spawn(work(), name="leaving")
+    with pytest.raises(TaskExitError, match=kind.__name__):
+        await task
+    await asyncio.sleep(0)
+    assert [one.getMessage() for one in caplog.records] == ["task leaving failed: TaskExitError"]
+
+
+async def test_a_task_that_is_cancelled_before_it_begins_leaves_nothing_behind() -> None:
+    begun: list[int] = []
+
+    async def work() -> None:
+        begun.append(1)
+
+    task = spawn(work(), name="never")
+    task.cancel()
+    await asyncio.wait([task])
+    await asyncio.sleep(0)
+    gc.collect()  # a coroutine that was never awaited would warn, and warnings are errors
+    assert task.cancelled()
+    assert begun == []
 
 
 async def test_cancellation_is_no_failure(caplog: pytest.LogCaptureFixture) -> None:
