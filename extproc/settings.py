@@ -43,6 +43,13 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+_ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://[A-Za-z0-9._:\[\]-]+")
+FieldName = Annotated[
+    str, Field(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}$", description="the name of a header field")
+]
+"""RFC 9110 section 5.1. Written into a header field by Envoy as it is: a line break in it would begin another."""
+
+
 class TlsFiles(Section):
     """Certificate chain and private key, PEM."""
 
@@ -54,13 +61,15 @@ class Cors(Section):
     """Cross-origin requests of browsers. Off unless this section is there."""
 
     allow_origins: Annotated[tuple[str, ...], Field(min_length=1, description="Exact origins; `*` is not accepted")]
-    allow_headers: tuple[str, ...] = ("authorization", "content-type", "api-key", "x-api-key")
+    allow_headers: tuple[FieldName, ...] = ("authorization", "content-type", "api-key", "x-api-key")
     max_age: Annotated[int, Field(ge=0, le=86_400, strict=True, description="Seconds")] = 600
 
     @model_validator(mode="after")
     def _no_wildcard(self) -> Cors:
         if any("*" in origin for origin in self.allow_origins):
             raise ValueError("expected exact origins, not a wildcard")
+        if any(not _ORIGIN.fullmatch(origin) for origin in self.allow_origins):
+            raise ValueError("expected origins such as https://app.example, without a path")
         return self
 
 

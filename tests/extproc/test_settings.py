@@ -73,6 +73,18 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"listen": {"cors": {"allow_origins": []}}}, "listen.cors.allow_origins", "at least 1"),
     ({"listen": {"cors": {"allow_origins": ["*"]}}}, "listen.cors", "not a wildcard"),
     ({"listen": {"cors": {"allow_origins": ["https://*.example"]}}}, "listen.cors", "not a wildcard"),
+    ({"listen": {"cors": {"allow_origins": ["https://a.example/path"]}}}, "listen.cors", "without a path"),
+    ({"listen": {"cors": {"allow_origins": ["null"]}}}, "listen.cors", "without a path"),
+    (
+        {"listen": {"cors": {"allow_origins": ["https://a"], "allow_headers": ["x\r\nset-cookie: a=b"]}}},
+        "listen.cors.allow_headers[0]",
+        "name of a header field",
+    ),
+    (
+        {"listen": {"cors": {"allow_origins": ["https://a"], "allow_headers": ["x\n"]}}},
+        "listen.cors.allow_headers[0]",
+        "name of a header field",
+    ),
     ({"server": {"transport": "wire"}}, "server.transport", "expected grpcio"),
     ({"server": {"listen": "/run/x"}}, "server.listen", "expected unix:/path or host:port"),
     ({"server": {"listen": "unix:x"}}, "server.listen", "expected unix:/path or host:port"),
