@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -73,9 +74,11 @@ def test_it_may_stand_before_access_or_after_it(installed: Path, tmp_path: Path,
 
 
 def test_before_identity_it_is_refused(installed: Path, tmp_path: Path) -> None:
-    checked = _sluicegate("check", _configuration(tmp_path, 0))
+    configuration = _configuration(tmp_path, 0)
+    checked = _sluicegate("check", configuration)
     assert checked.returncode == 2
-    assert checked.stderr == "sluicegate: policies: quiet_hours needs Identity, which no policy before it provides\n"
+    mistake = "policies: quiet_hours needs Identity, which no policy before it provides"
+    assert re.fullmatch(rf"sluicegate: {re.escape(str(configuration))}:\d+: {mistake}\n", checked.stderr)
 
 
 @pytest.mark.parametrize(

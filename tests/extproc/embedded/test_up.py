@@ -189,6 +189,7 @@ def test_a_wrong_configuration_starts_nothing(tmp_path: Path) -> None:
     path.write_text("policies:\n  - {policy: entra, settings: {audience: x}}\n")
     with up(tmp_path / "state", "--port", "0", str(path)) as refused:
         assert refused.process.wait(30) == 2
-        assert refused.output.read_text().splitlines()[0].startswith("sluicegate: policies[0].settings.audiences: ")
+        said = refused.output.read_text().splitlines()[0]
+        assert said.startswith(f"sluicegate: {path}:2: policies[0].settings.audiences: ")
         assert "starting" not in refused.output.read_text()
         assert refused.left_behind() == []
