@@ -71,5 +71,5 @@ def test_without_demo_tokens_it_says_what_to_put_in() -> None:
 @pytest.mark.parametrize("path", [DEMO, *EXAMPLES], ids=lambda path: path.name)
 def test_no_line_is_longer_than_a_window(path: Path) -> None:
     known = parse(fill_in(read_tree(path), {}))
-    for maker in ((), ("sluicegate", "token", "--state", "/home/alice/gateway/.sluicegate")):
+    for maker in ((), ("sluicegate", "token", "--state", "/srv/gateway/state/.sluicegate")):
         assert max(map(len, invitation(URL, known, maker=maker))) <= 100
