@@ -228,6 +228,23 @@ def test_the_schema_knows_the_settings_of_every_policy() -> None:
         assert reference.removeprefix("#/$defs/") in schema["$defs"], reference
 
 
+def test_every_pattern_has_words_for_it() -> None:
+    found = list(patterns(configuration_schema()))
+    assert len(found) > 10
+    assert [node for node in found if not (node.get("x-expected") or node.get("description"))] == []
+
+
+def patterns(tree: Any) -> Iterable[dict[str, Any]]:
+    if isinstance(tree, dict):
+        if isinstance(tree.get("pattern"), str):
+            yield tree
+        for value in tree.values():
+            yield from patterns(value)
+    elif isinstance(tree, list):
+        for value in tree:
+            yield from patterns(value)
+
+
 def references(tree: Any) -> Iterable[str]:
     if isinstance(tree, dict):
         if isinstance(tree.get("$ref"), str):
