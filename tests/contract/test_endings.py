@@ -189,8 +189,16 @@ async def test_refused_by_envoy(gateway: Gateway) -> None:
     )
 
 
-async def test_a_thousand_at_once(gateway: Gateway) -> None:
-    """Plain, streamed and rejected ones mixed; every one settled once, with its own usage."""
+async def test_a_thousand_at_once(simulator: str) -> None:
+    """Plain, streamed and rejected ones mixed; every one settled once, with its own usage.
+
+    With the usual time limits: here clients, policy server and settlement share one event loop with the test.
+    """
+    async with running_gateway([Obedient()], simulator=simulator, server={"decision_timeout": 30.0}) as gateway:
+        await _a_thousand(gateway)
+
+
+async def _a_thousand(gateway: Gateway) -> None:
     limits = httpx.Limits(max_connections=100)
     gate = asyncio.Semaphore(100)
 
