@@ -30,10 +30,12 @@ from extproc.endpoints import dialect_of
 from extproc.exchange import Chunk, Exchange, Headers, Request, Response, ResponseBody
 from extproc.gate import Gate, Judgement, Passage, then
 from extproc.outcome import Reject, Respond
-from extproc.protos import HeaderValueOption, Message, ProcessingMode, ProcessingResponse
+from extproc.protos import DecodeError, HeaderValueOption, Message, ProcessingMode, ProcessingRequest, ProcessingResponse
+from extproc.transport import ProtocolError
 from extproc.travel import NAMESPACE, Travel, scalars
 
 Reply: TypeAlias = Message | Awaitable[Message]
+"""A `ProcessingResponse`, now or later."""
 
 _OVERWRITE: Final = HeaderValueOption.HeaderAppendAction.Value("OVERWRITE_IF_EXISTS_OR_ADD")
 _APPEND: Final = HeaderValueOption.HeaderAppendAction.Value("APPEND_IF_EXISTS_OR_ADD")
@@ -46,10 +48,6 @@ _BODY_MODES: Final = {
 }
 _REQUEST_NONE: Final = ProcessingMode.BodySendMode.Value("NONE")
 _REQUEST_BUFFERED: Final = ProcessingMode.BodySendMode.Value("BUFFERED")
-
-
-class ProtocolError(RuntimeError):
-    """The peer sent what no legal conversation holds. The stream must end with an error."""
 
 
 class State(Enum):
@@ -93,17 +91,21 @@ class Conversation:
             return not self._gate.chain.may_read_responses
         return self.state is State.ANSWERED
 
-    def receive(self, message: Message) -> Reply:
-        """The answer to a message of Envoy.
+    def receive(self, data: bytes) -> bytes | Awaitable[bytes]:
+        """The answer to a `ProcessingRequest` of Envoy.
 
         Raises:
-            ProtocolError: the message is not legal in this state.
+            ProtocolError: the message is not legal in this state, or is none.
         """
+        try:
+            message = ProcessingRequest.FromString(data)
+        except DecodeError:
+            raise ProtocolError("not a ProcessingRequest") from None
         kind = message.WhichOneof("request")
         handler = _HANDLERS.get((self.state, kind))
         if handler is None:
             raise ProtocolError(f"{kind} is not legal when {self.state.value}")
-        return handler(self, message)
+        return then(handler(self, message), _serialized)
 
     # The request
 
@@ -280,6 +282,11 @@ _HANDLERS: Final[Mapping[tuple[State, str | None], Callable[[Conversation, Messa
     (State.ANSWERED, "response_body"): Conversation._late_response,
     (State.ANSWERED, "response_trailers"): Conversation._late_response,
 }
+
+
+def _serialized(response: Message) -> bytes:
+    data: bytes = response.SerializeToString()
+    return data
 
 
 def _set(mutation: Message, name: str, value: str, *, append: bool = False) -> None:

@@ -21,18 +21,17 @@ import grpc
 from grpc.aio import EOF, ServicerContext
 from grpc_health.v1 import health_pb2
 
-from extproc.conversation import ProtocolError
-from extproc.protos import (
-    ACCESS_LOGS,
-    PROCESS,
-    Message,
-    ProcessingRequest,
-    ProcessingResponse,
-    StreamAccessLogsMessage,
-    StreamAccessLogsResponse,
-)
+from extproc.protos import Message
 from extproc.tasks import ends_us
-from extproc.transport import MAX_MESSAGE_BYTES, Services
+from extproc.transport import (
+    ACCESS_LOGS,
+    HEALTH_CHECK,
+    HEALTH_WATCH,
+    MAX_MESSAGE_BYTES,
+    PROCESS,
+    ProtocolError,
+    Services,
+)
 
 _log = logging.getLogger(__name__)
 _HEALTH_INTERVAL: Final = 1.0
@@ -54,7 +53,9 @@ class GrpcTransport:
         self._server: Any = None
         self._socket: Path | None = None
 
-    async def start(self, address: str) -> str:
+    async def start(self, address: str, inherited: socket.socket | None = None) -> str:
+        if inherited is not None:
+            raise OSError("grpcio cannot listen on a socket that it has not opened")
         server = grpc.aio.server(options=_OPTIONS)
         server.add_generic_rpc_handlers((self._handlers(),))
         if address.startswith("unix:"):
@@ -80,16 +81,8 @@ class GrpcTransport:
                 self._socket.unlink()
 
     def _handlers(self) -> grpc.GenericRpcHandler:
-        process = grpc.stream_stream_rpc_method_handler(
-            self._process,
-            request_deserializer=ProcessingRequest.FromString,
-            response_serializer=ProcessingResponse.SerializeToString,
-        )
-        logs = grpc.stream_unary_rpc_method_handler(
-            self._access_logs,
-            request_deserializer=StreamAccessLogsMessage.FromString,
-            response_serializer=StreamAccessLogsResponse.SerializeToString,
-        )
+        process: Any = grpc.stream_stream_rpc_method_handler(self._process)
+        logs: Any = grpc.stream_unary_rpc_method_handler(self._access_logs)
         check = grpc.unary_unary_rpc_method_handler(
             self._check,
             request_deserializer=health_pb2.HealthCheckRequest.FromString,
@@ -100,7 +93,7 @@ class GrpcTransport:
             request_deserializer=health_pb2.HealthCheckRequest.FromString,
             response_serializer=health_pb2.HealthCheckResponse.SerializeToString,
         )
-        return _Routes({PROCESS: process, ACCESS_LOGS: logs, _CHECK: check, _WATCH: watch})
+        return _Routes({PROCESS: process, ACCESS_LOGS: logs, HEALTH_CHECK: check, HEALTH_WATCH: watch})
 
     async def _process(self, _: object, context: ServicerContext[Any, Any]) -> None:
         conversation = self._services.converse()
@@ -125,10 +118,10 @@ class GrpcTransport:
         if not conversation.may_end:
             await context.abort(grpc.StatusCode.ABORTED, "the stream ended before the verdict")
 
-    async def _access_logs(self, _: object, context: ServicerContext[Any, Any]) -> Message:
+    async def _access_logs(self, _: object, context: ServicerContext[Any, Any]) -> bytes:
         while (message := await context.read()) is not EOF:
             self._services.log(message)
-        return StreamAccessLogsResponse()
+        return b""
 
     def _status(self) -> Message:
         serving = health_pb2.HealthCheckResponse.SERVING
@@ -152,8 +145,6 @@ class GrpcTransport:
             await asyncio.sleep(_HEALTH_INTERVAL)
 
 
-_CHECK: Final = "/grpc.health.v1.Health/Check"
-_WATCH: Final = "/grpc.health.v1.Health/Watch"
 _SERVICES: Final = frozenset({"", PROCESS.split("/")[1], ACCESS_LOGS.split("/")[1]})
 
 

@@ -12,18 +12,16 @@ from envoy.data.accesslog.v3 import accesslog_pb2
 from envoy.extensions.filters.http.ext_proc.v3 import processing_mode_pb2
 from envoy.service.accesslog.v3 import als_pb2
 from envoy.service.ext_proc.v3 import external_processor_pb2
+from google.protobuf import message as protobuf_message
 
+DecodeError: Any = protobuf_message.DecodeError
 ProcessingRequest: Any = external_processor_pb2.ProcessingRequest
 ProcessingResponse: Any = external_processor_pb2.ProcessingResponse
 ProcessingMode: Any = processing_mode_pb2.ProcessingMode
 StreamAccessLogsMessage: Any = als_pb2.StreamAccessLogsMessage
-StreamAccessLogsResponse: Any = als_pb2.StreamAccessLogsResponse
 HTTPAccessLogEntry: Any = accesslog_pb2.HTTPAccessLogEntry
 AccessLogType: Any = accesslog_pb2.AccessLogType
 HeaderValueOption: Any = base_pb2.HeaderValueOption
 
 Message: TypeAlias = Any
 """A protobuf message of one of the classes above."""
-
-PROCESS = "/envoy.service.ext_proc.v3.ExternalProcessor/Process"
-ACCESS_LOGS = "/envoy.service.accesslog.v3.AccessLogService/StreamAccessLogs"

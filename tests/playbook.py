@@ -15,8 +15,9 @@ from inspect import isawaitable
 from types import TracebackType
 from typing import Any, Final
 
-from extproc.conversation import Conversation, ProtocolError, State
-from extproc.protos import Message, ProcessingMode, ProcessingRequest
+from extproc.conversation import Conversation, State
+from extproc.protos import Message, ProcessingMode, ProcessingRequest, ProcessingResponse
+from extproc.transport import ProtocolError
 
 JSON: Final = ("content-type", "application/json")
 
@@ -135,13 +136,13 @@ class Play:
         """Envoy says `message`."""
         assert self._unheard is None, self._told("Envoy speaks before the last answer was looked at")
         self._transcript.append(f">> {message.WhichOneof('request')}")
-        reply = self.conversation.receive(message)
-        self.waited.append(isawaitable(reply))
-        if isawaitable(reply):
+        answer = self.conversation.receive(message.SerializeToString())
+        self.waited.append(isawaitable(answer))
+        if isawaitable(answer):
             async with asyncio.timeout(5):
-                reply = await reply
-        self._unheard = reply
-        self.replies.append(reply)
+                answer = await answer
+        self._unheard = ProcessingResponse.FromString(answer)
+        self.replies.append(self._unheard)
         return self
 
     def server(self, line: str) -> Play:
@@ -156,7 +157,7 @@ class Play:
     def refuses(self, message: Message) -> Play:
         """Envoy says what no conversation holds."""
         try:
-            self.conversation.receive(message)
+            self.conversation.receive(message.SerializeToString())
         except ProtocolError:
             return self
         raise AssertionError(self._told(f"{message.WhichOneof('request')} should not have been answered"))

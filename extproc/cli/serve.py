@@ -14,7 +14,8 @@ _log = logging.getLogger(__name__)
 
 def command(configuration: Configuration) -> None:
     """Run the policy server alone, for an Envoy that is there already. Logs JSON lines on stdout."""
-    from extproc.server import log_to_stdout, serve
+    from extproc.log import log_to_stdout
+    from extproc.serving import serve
 
     found = read_for_serving(configuration)
     log_to_stdout()

@@ -10,7 +10,8 @@ from typing import Any, Final
 import grpc
 from grpc.aio import EOF, ServicerContext
 
-from extproc.protos import PROCESS, ProcessingRequest, ProcessingResponse
+from extproc.protos import ProcessingRequest, ProcessingResponse
+from extproc.transport import PROCESS
 
 Context = ServicerContext[Any, Any]
 Behaviour = Callable[[Context], Awaitable[None]]

@@ -17,13 +17,14 @@ from typing import Any, Final
 
 import pytest
 
-from extproc import server as server_module
+from extproc import settlement as settlement_module
 from extproc.chain import Chain, Link
-from extproc.conversation import Conversation, ProtocolError
+from extproc.conversation import Conversation
 from extproc.policy import Surroundings
-from extproc.protos import Message, StreamAccessLogsMessage
+from extproc.protos import Message, ProcessingResponse, StreamAccessLogsMessage
 from extproc.server import PolicyServer
 from extproc.settings import parse
+from extproc.transport import ProtocolError
 from policies.access import AccessPolicy
 from policies.access.settings import AccessSettings
 from tests.entra_tokens import CONTOSO, FABRIKAM, guid
@@ -104,14 +105,14 @@ class Envoy:
         except ProtocolError:
             pass
         self._forge(entry)
-        self.server._take(message)
+        self.server._settlement.take(message.SerializeToString())
         if self.dice.random() < 0.05:
-            self.server._take(message)
+            self.server._settlement.take(message.SerializeToString())
 
     @staticmethod
     async def _said(conversation: Conversation, sent: Message) -> Message:
-        reply = conversation.receive(sent)
-        return await reply if isawaitable(reply) else reply
+        reply = conversation.receive(sent.SerializeToString())
+        return ProcessingResponse.FromString(await reply if isawaitable(reply) else reply)
 
     def _messages(self) -> list[Message]:
         dice = self.dice
@@ -178,7 +179,7 @@ def blocks() -> int:
 
 
 async def test_nothing_grows_with_the_number_of_exchanges(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server_module, "emit", lambda _: None)
+    monkeypatch.setattr(settlement_module, "emit", lambda _: None)
     world = World(token_cache_size=50)
     with tempfile.TemporaryDirectory(prefix="sg-", dir="/tmp") as folder:
         server = gateway(world, f"unix:{folder}/policy.sock")
@@ -190,7 +191,7 @@ async def test_nothing_grows_with_the_number_of_exchanges(monkeypatch: pytest.Mo
         for number in range(ROUNDS):
             await envoy.exchange()
             if number % 100 == 99:
-                await server._entries.join()
+                await server._settlement._messages.join()
                 settled += len(recorder.completions)
                 recorder.completions.clear()
             if number + 1 == WARM_UP:

@@ -18,6 +18,7 @@ from extproc.exchange import Chunk, Exchange, ResponseBody
 from extproc.gate import Gate
 from extproc.outcome import CONTINUE, Continue, Mutate, Reject, RequestOutcome, Respond
 from extproc.policy import FailureMode, Policy, RequestAnswer, ResponseAnswer
+from extproc.protos import ProcessingResponse
 from extproc.settings import IdentityHeaders
 from extproc.travel import Travel
 from tests.playbook import (
@@ -275,7 +276,7 @@ async def test_a_response_policy_that_fails_closed_breaks_the_stream() -> None:
             ),
         ],
     )
-    reply = play.conversation.receive(response_body(b"secret", end=True))
+    reply = play.conversation.receive(response_body(b"secret", end=True).SerializeToString())
     assert isinstance(reply, Awaitable)
     with pytest.raises(RuntimeError):
         await reply
@@ -339,12 +340,12 @@ def test_no_order_of_messages_ends_cleanly_without_a_verdict(kinds: list[str]) -
     verdict = bystander = False
     for kind in kinds:
         try:
-            reply = talk.receive(MESSAGES[kind])
+            reply = talk.receive(MESSAGES[kind].SerializeToString())
         except RuntimeError:
             break
         assert not isinstance(reply, Awaitable)
         bystander |= talk.state is State.BYSTANDER
-        verdict |= bool(reply.HasField("dynamic_metadata"))
+        verdict |= bool(ProcessingResponse.FromString(reply).HasField("dynamic_metadata"))
     assert talk.may_end == (verdict or bystander)
 
 
@@ -437,7 +438,7 @@ async def test_cancelling_the_answer_cancels_the_policy() -> None:
             return CONTINUE
 
     talk = conversation(Waits())
-    reply = talk.receive(headers("POST", CHAT, JSON))
+    reply = talk.receive(headers("POST", CHAT, JSON).SerializeToString())
     assert isinstance(reply, Awaitable)
     waiting = asyncio.gather(reply)
     await asyncio.sleep(0)

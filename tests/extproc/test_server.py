@@ -17,10 +17,12 @@ import pytest
 
 from extproc.chain import Chain, Link
 from extproc.completion import Completion
+from extproc.log import JsonFormatter
 from extproc.policy import Policy
-from extproc.protos import ACCESS_LOGS, Message, StreamAccessLogsMessage
-from extproc.server import JsonFormatter, PolicyServer
+from extproc.protos import Message, StreamAccessLogsMessage
+from extproc.server import PolicyServer
 from extproc.settings import parse
+from extproc.transport import ACCESS_LOGS
 from tests.servers import REPOSITORY
 
 
@@ -131,7 +133,7 @@ def test_a_logged_exception_does_not_quote_what_it_was_raised_with() -> None:
 
 SCRIPT = """
 import asyncio, gc, logging, signal, os, warnings
-from extproc import server
+from extproc import serving
 from extproc.chain import Chain, Link
 from extproc.policy import Policy
 from extproc.settings import parse
@@ -149,8 +151,8 @@ class Careless(Policy):
         asyncio.get_running_loop().call_later(0.2, os.kill, os.getpid(), signal.SIGTERM)
         if FAILS: raise ValueError("s3cret")
 
-server.assemble = lambda settings: Chain([Link(Careless())])
-asyncio.run(server.serve(parse({"server": {"listen": "127.0.0.1:0"}, "policies": [{"policy": "careless"}]})))
+serving.assemble = lambda settings: Chain([Link(Careless())])
+asyncio.run(serving.serve(parse({"server": {"listen": "127.0.0.1:0"}, "policies": [{"policy": "careless"}]})))
 """
 
 

@@ -1,0 +1,78 @@
+"""Settlement: from messages of Envoy's access log to completions, off the path of decisions."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Final
+
+from extproc import completion_log
+from extproc.access_log import read_entry
+from extproc.chain import Chain
+from extproc.log import emit
+from extproc.protos import StreamAccessLogsMessage
+from extproc.tasks import ends_us, spawn
+from extproc.travel import Travel
+
+_log = logging.getLogger(__name__)
+_QUEUE_BYTES: Final = 256 * 1024 * 1024
+
+
+class Settlement:
+    """A queue of access log messages, and the task that settles them. `start`, `take`, then `stop`."""
+
+    def __init__(self, chain: Chain, travel: Travel) -> None:
+        self._chain = chain
+        self._travel = travel
+        self._messages: asyncio.Queue[bytes] = asyncio.Queue()
+        self._bytes = 0
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._task = spawn(self._settle(), name="settlement")
+
+    def take(self, message: bytes) -> None:
+        """Settle the entries of one `StreamAccessLogsMessage` in time. Returns at once."""
+        # Bounded: Envoy does not wait for us, and a flood must not take our memory.
+        if self._bytes + len(message) > _QUEUE_BYTES:
+            # Nothing is under-counted: what is not settled stays reserved.
+            _log.error("an access log message was dropped: settlement is behind")
+            return
+        self._bytes += len(message)
+        self._messages.put_nowait(message)
+
+    async def stop(self, grace: float) -> None:
+        """Settle what has been taken, for at most `grace` seconds."""
+        try:
+            async with asyncio.timeout(grace):
+                await self._messages.join()
+        except TimeoutError:
+            _log.error("stopped with %d access log messages unsettled", self._messages.qsize())
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _settle(self) -> None:
+        while True:
+            message = await self._messages.get()
+            try:
+                await self._settle_message(message)
+            finally:
+                self._bytes -= len(message)
+                self._messages.task_done()
+
+    async def _settle_message(self, data: bytes) -> None:
+        try:
+            message = StreamAccessLogsMessage.FromString(data)
+        except Exception as error:
+            _log.error("an access log message cannot be read: %s", type(error).__name__)
+            return
+        for entry in message.http_logs.log_entry:
+            try:
+                completion = read_entry(entry, self._travel)
+                if completion is not None:
+                    emit(completion_log.line(completion))
+                    await self._chain.settle(completion)
+            except BaseException as error:
+                if ends_us(error):
+                    raise
+                _log.exception("an access log entry could not be settled")
