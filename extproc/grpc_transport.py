@@ -12,7 +12,6 @@ import contextlib
 import logging
 import os
 import socket
-import stat
 from inspect import isawaitable
 from pathlib import Path
 from typing import Any, Final
@@ -22,6 +21,7 @@ from grpc.aio import EOF, ServicerContext
 from grpc_health.v1 import health_pb2
 
 from extproc.protos import Message
+from extproc.sockets import clear
 from extproc.tasks import ends_us
 from extproc.transport import (
     ACCESS_LOGS,
@@ -60,7 +60,7 @@ class GrpcTransport:
         server.add_generic_rpc_handlers((self._handlers(),))
         if address.startswith("unix:"):
             self._socket = Path(address.removeprefix("unix:"))
-            _clear(self._socket)
+            clear(self._socket)
         # Whoever can connect can ask for verdicts and write completions. The mode must be right from the first moment.
         before = os.umask(0o177)
         try:
@@ -156,31 +156,3 @@ class _Routes(grpc.GenericRpcHandler):
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
         return self._by_path.get(handler_call_details.method)
-
-
-def _clear(path: Path) -> None:
-    """Make way for the socket: its directory, and no stale socket of a server that was killed.
-
-    Raises:
-        OSError: a server listens there, or others could put a socket of their own in the place of ours: Envoy would ask
-            them for verdicts.
-    """
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _check_directory(path.parent)
-    if not path.is_socket():
-        return
-    with socket.socket(socket.AF_UNIX) as probe:
-        try:
-            probe.connect(str(path))
-        except OSError:
-            path.unlink()
-        else:
-            raise OSError(f"cannot listen on unix:{path}: a server listens there already")
-
-
-def _check_directory(directory: Path) -> None:
-    facts = directory.stat()
-    if facts.st_uid not in (0, os.geteuid()):
-        raise OSError(f"cannot listen in {directory}: the directory belongs to another user")
-    if facts.st_mode & stat.S_IWOTH and not facts.st_mode & stat.S_ISVTX:
-        raise OSError(f"cannot listen in {directory}: everybody may write there; name a directory below it, to be made")
