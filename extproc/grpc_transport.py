@@ -12,6 +12,7 @@ import contextlib
 import logging
 import os
 import socket
+from collections.abc import Mapping
 from inspect import isawaitable
 from pathlib import Path
 from typing import Any, Final
@@ -52,6 +53,7 @@ class GrpcTransport:
         self._services = services
         self._server: Any = None
         self._socket: Path | None = None
+        self._counters = {"streams": 0, "streams_open": 0}
 
     async def start(self, address: str, inherited: socket.socket | None = None) -> str:
         if inherited is not None:
@@ -80,6 +82,9 @@ class GrpcTransport:
             with contextlib.suppress(FileNotFoundError):
                 self._socket.unlink()
 
+    def counters(self) -> Mapping[str, int]:
+        return dict(self._counters)
+
     def _handlers(self) -> grpc.GenericRpcHandler:
         process: Any = grpc.stream_stream_rpc_method_handler(self._process)
         logs: Any = grpc.stream_unary_rpc_method_handler(self._access_logs)
@@ -96,6 +101,14 @@ class GrpcTransport:
         return _Routes({PROCESS: process, ACCESS_LOGS: logs, HEALTH_CHECK: check, HEALTH_WATCH: watch})
 
     async def _process(self, _: object, context: ServicerContext[Any, Any]) -> None:
+        self._counters["streams"] += 1
+        self._counters["streams_open"] += 1
+        try:
+            await self._converse(context)
+        finally:
+            self._counters["streams_open"] -= 1
+
+    async def _converse(self, context: ServicerContext[Any, Any]) -> None:
         conversation = self._services.converse()
         while not conversation.is_over:
             message = await context.read()

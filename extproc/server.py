@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import socket
+from collections.abc import Mapping
 
 from extproc.chain import Chain
 from extproc.conversation import Conversation
@@ -42,6 +43,14 @@ class PolicyServer:
         await self._transport.stop(self._settings.server.grace)
         await self._settlement.stop(self._settings.server.grace)
         await self._chain.stop()
+
+    def counters(self) -> Mapping[str, int]:
+        """The transport's, see `Transport.counters`."""
+        return self._transport.counters()
+
+    def readiness(self) -> list[str]:
+        """What is missing, by policy; empty when all are ready."""
+        return self._chain.readiness()
 
     def _converse(self) -> Conversation:
         return Conversation(self._gate, self._travel, _mint)

@@ -7,7 +7,7 @@ no message: bytes in, bytes out. What they mean is behind `Services`.
 from __future__ import annotations
 
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -76,4 +76,9 @@ class Transport(Protocol):
 
     async def stop(self, grace: float) -> None:
         """Take no new streams, let those in flight finish for at most `grace` seconds, then end them with errors."""
+        ...
+
+    def counters(self) -> Mapping[str, int]:
+        """What has happened since the start: `connections`, `streams`, `violation_…` by kind, ever growing; and what is
+        there now: `connections_open`, `streams_open`."""
         ...

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import stat
 import tempfile
@@ -52,6 +51,6 @@ def test_a_port_in_use_is_named(folder: Path) -> None:
 
 
 def test_where_everybody_may_write_nothing_is_bound(folder: Path) -> None:
-    os.chmod(folder, 0o777)
+    folder.chmod(0o777)
     with pytest.raises(OSError, match="everybody may write there"):
         bind(f"unix:{folder}/policy.sock")
