@@ -20,6 +20,8 @@ from extproc.settings import AgentEntry, Settings, UpstreamEntry
 
 _SECONDS_BEYOND: Final = 1.0
 """How much longer Envoy waits than the policy server takes to decide: the server's own refusal says more."""
+_POLICY: Final = "sluicegate_policy"
+_SETTLEMENT: Final = "sluicegate_settlement"
 _CA_FILES: Final = (
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",
@@ -54,6 +56,7 @@ def bootstrap(settings: Settings, *, admin: str) -> dict[str, Any]:
         http_filters=_http_filters(settings),
         per_filter=_per_filter(settings),
         routes=[*(route for entry in entries for route in _routes(entry, settings)), *_unread_routes(settings)],
+        settlement_cluster=_SETTLEMENT if settings.server.workers > 1 else _POLICY,
     )
     listener = piece(
         "listener",
@@ -65,19 +68,34 @@ def bootstrap(settings: Settings, *, admin: str) -> dict[str, Any]:
         else None,
         connection_manager=manager,
     )
-    policy = piece(
-        "policy_cluster",
-        policy_address=_address(settings.server.listen),
-        policy_cluster_type="STATIC" if settings.server.listen.startswith("unix:") else "STRICT_DNS",
-    )
     return _plain(
         piece(
             "bootstrap",
             admin_address=_address(admin),
             listener=listener,
-            clusters=[policy, *(_cluster(entry, settings) for entry in entries)],
+            clusters=[*_policy_clusters(settings), *(_cluster(entry, settings) for entry in entries)],
             secrets=[secret for entry in entries if (secret := _secret(entry)) is not None],
         )
+    )
+
+
+def _policy_clusters(settings: Settings) -> Iterable[Any]:
+    """Who decides; and who settles, where that is somebody else."""
+    placed = settings.server.placement()
+    yield _policy_cluster(_POLICY, placed.deciding)
+    if settings.server.workers > 1:
+        yield _policy_cluster(_SETTLEMENT, (placed.settling,))
+
+
+def _policy_cluster(name: str, addresses: Iterable[str]) -> Any:
+    listed = list(addresses)
+    return piece(
+        "policy_cluster",
+        policy_cluster=name,
+        policy_cluster_type="STATIC" if listed[0].startswith("unix:") else "STRICT_DNS",
+        # A worker that hangs is asked little: what it has been asked stays with it.
+        policy_balancing="LEAST_REQUEST" if len(listed) > 1 else None,
+        policy_endpoints=[{"endpoint": {"address": _address(address)}} for address in listed],
     )
 
 

@@ -20,10 +20,12 @@ from extproc.consistency import inconsistencies
 from extproc.endpoints import covered_calls
 from extproc.mistakes import ConfigurationError, describe
 from extproc.paths import is_normal
+from extproc.placement import MAX_WORKERS, Placement, place
 from extproc.policy import FailureMode
 from extproc.secret import Secret
 from extproc.strict_yaml import YamlError, read
 
+_SOCKET_ADDRESS: Final = r"^(unix:/.+|[^/]+:[0-9]{1,5})$"
 _NAME = r"^[a-z0-9][a-z0-9_-]{0,62}$"
 Name = Annotated[
     str,
@@ -85,14 +87,34 @@ class Listen(Section):
 class Server(Section):
     """The policy server."""
 
-    transport: Literal["grpcio"] = "grpcio"
+    transport: Literal["wire", "grpcio"] = "grpcio"
+    workers: Annotated[int, Field(ge=1, le=MAX_WORKERS, strict=True, description="Processes that decide")] = 1
     listen: Annotated[
         str,
-        Field(pattern=r"^(unix:/.+|[^/]+:[0-9]{1,5})$", description="unix:/path or host:port"),
+        Field(pattern=_SOCKET_ADDRESS, description="unix:/path or host:port"),
         AfterValidator(socket_address),
     ] = "unix:/tmp/sluicegate/policy.sock"
     decision_timeout: Annotated[Seconds, Field(description="Seconds for all policies of one message")] = 5.0
     grace: Annotated[Seconds, Field(description="Seconds for exchanges in flight at shutdown")] = 10.0
+    admin: (
+        Annotated[
+            str,
+            Field(pattern=_SOCKET_ADDRESS, description="unix:/path or host:port"),
+            AfterValidator(socket_address),
+        ]
+        | None
+    ) = None
+
+    @model_validator(mode="after")
+    def _has_room(self) -> Server:
+        self.placement()
+        if self.workers > 1 and self.transport != "wire":
+            raise ValueError(f"`workers: {self.workers}` needs `transport: wire`: {self.transport} cannot share a socket")
+        return self
+
+    def placement(self) -> Placement:
+        """Where its processes listen."""
+        return place(self.listen, self.workers)
 
 
 class Timeouts(Section):

@@ -111,6 +111,8 @@ CASES: dict[str, dict[str, Any]] = {
     "address of version 6": {**LEAST, "listen": {"address": "::1"}},
     "policy server by address": {**LEAST, "server": {"listen": "127.0.0.1:9002"}},
     "policy server by address of version 6": {**LEAST, "server": {"listen": "[::1]:9002"}},
+    "several workers": {**LEAST, "server": {"transport": "wire", "workers": 3, "listen": "unix:/run/policy.sock"}},
+    "several workers by address": {**LEAST, "server": {"transport": "wire", "workers": 2, "listen": "127.0.0.1:9002"}},
     "fractions of seconds": {**LEAST, "timeouts": {"connect": 0.001, "idle": 0.12345, "total": 1234.5678}},
     **{f"upstream {entry['name']}": {**LEAST, "upstreams": [entry]} for entry in EVERYTHING["upstreams"]},
     **{f"agent {entry['name']}": {**LEAST, "agents": [entry]} for entry in EVERYTHING["agents"]},
@@ -165,6 +167,7 @@ def test_envoys_types_hold_it(case: str) -> None:
     clusters = {cluster.name for cluster in loaded.static_resources.clusters}
     assert clusters == {
         "sluicegate_policy",
+        *(["sluicegate_settlement"] if given.server.workers > 1 else []),
         *(f"upstream_{entry.name}" for entry in given.upstreams),
         *(f"agent_{entry.name}" for entry in given.agents),
     }
@@ -269,6 +272,36 @@ def test_clusters(name: str, kind: str, address: str, port: int, san: str | None
     context = cluster["transport_socket"]["typed_config"]["common_tls_context"]["validation_context"]
     assert context["match_typed_subject_alt_names"] == [{"san_type": san, "matcher": {"exact": address}}]
     assert context["trusted_ca"]["filename"].startswith("/etc/")
+
+
+def addresses(cluster: dict[str, Any]) -> list[Any]:
+    (locality,) = cluster["load_assignment"]["endpoints"]
+    return [one["endpoint"]["address"] for one in locality["lb_endpoints"]]
+
+
+def test_several_workers_share_the_decisions_and_the_access_log_goes_to_one_of_its_own() -> None:
+    rendered = bootstrap(settings(CASES["several workers"]), admin=ADMIN)
+    found = {one["name"]: one for one in rendered["static_resources"]["clusters"]}
+    policy, settlement = found["sluicegate_policy"], found["sluicegate_settlement"]
+    assert addresses(policy) == [{"pipe": {"path": f"/run/policy.{index}.sock"}} for index in (1, 2, 3)]
+    assert addresses(settlement) == [{"pipe": {"path": "/run/policy.settle.sock"}}]
+    assert policy["lb_policy"] == "LEAST_REQUEST"
+    for part in ("circuit_breakers", "typed_extension_protocol_options", "connect_timeout", "type"):
+        assert policy[part] == settlement[part]
+    made = connection_manager(CASES["several workers"])
+    assert settlement_of(made) == "sluicegate_settlement"
+    assert made["http_filters"][0]["typed_config"]["grpc_service"]["envoy_grpc"]["cluster_name"] == "sluicegate_policy"
+
+
+def test_one_worker_decides_and_settles() -> None:
+    assert "lb_policy" not in clusters()["sluicegate_policy"]
+    assert settlement_of(connection_manager(EVERYTHING)) == "sluicegate_policy"
+
+
+def settlement_of(manager: dict[str, Any]) -> str:
+    (log,) = manager["access_log"]
+    name: str = log["typed_config"]["common_config"]["grpc_service"]["envoy_grpc"]["cluster_name"]
+    return name
 
 
 @pytest.mark.parametrize(
