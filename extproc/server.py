@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from extproc.chain import Chain
 from extproc.conversation import Conversation
 from extproc.gate import Gate
-from extproc.grpc_transport import GrpcTransport
 from extproc.settings import Settings
 from extproc.settlement import Settlement
 from extproc.transport import Services, Transport
 from extproc.travel import Travel
+from extproc.wire_transport import WireTransport
 
 
 class PolicyServer:
@@ -25,7 +25,8 @@ class PolicyServer:
         self._gate = Gate(chain, settings.catalogue(), settings.identity_headers)
         self._travel = Travel(kind for link in chain.links for kind in link.policy.provides)
         self._settlement = Settlement(chain, self._travel)
-        self._transport: Transport = GrpcTransport(Services(self._converse, self._settlement.take, self._healthy))
+        services = Services(self._converse, self._settlement.take, self._healthy)
+        self._transport = _transport(settings.server.transport, services)
 
     async def start(self, inherited: socket.socket | None = None) -> str:
         """Start policies, then listen. The address bound. `inherited`: a socket that listens already.
@@ -45,8 +46,8 @@ class PolicyServer:
         await self._chain.stop()
 
     def counters(self) -> Mapping[str, int]:
-        """The transport's, see `Transport.counters`."""
-        return self._transport.counters()
+        """The transport's (see `Transport.counters`), and settlement's."""
+        return {**self._transport.counters(), **self._settlement.counters()}
 
     def readiness(self) -> list[str]:
         """What is missing, by policy; empty when all are ready."""
@@ -57,6 +58,15 @@ class PolicyServer:
 
     def _healthy(self) -> bool:
         return not self._chain.readiness()
+
+
+def _transport(name: str, services: Services) -> Transport:
+    if name == "wire":
+        return WireTransport(services)
+    # Seldom used, and slow to import.
+    from extproc.grpc_transport import GrpcTransport
+
+    return GrpcTransport(services)
 
 
 def _mint() -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from typing import Final
 
 from extproc import completion_log
@@ -26,6 +27,7 @@ class Settlement:
         self._travel = travel
         self._messages: asyncio.Queue[bytes] = asyncio.Queue()
         self._bytes = 0
+        self._completions = self._dropped = 0
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -36,10 +38,15 @@ class Settlement:
         # Bounded: Envoy does not wait for us, and a flood must not take our memory.
         if self._bytes + len(message) > _QUEUE_BYTES:
             # Nothing is under-counted: what is not settled stays reserved.
+            self._dropped += 1
             _log.error("an access log message was dropped: settlement is behind")
             return
         self._bytes += len(message)
         self._messages.put_nowait(message)
+
+    def counters(self) -> Mapping[str, int]:
+        """What has happened since the start: completions, and messages that were dropped."""
+        return {"completions": self._completions, "access_log_messages_dropped": self._dropped}
 
     async def stop(self, grace: float) -> None:
         """Settle what has been taken, for at most `grace` seconds."""
@@ -70,6 +77,7 @@ class Settlement:
             try:
                 completion = read_entry(entry, self._travel)
                 if completion is not None:
+                    self._completions += 1
                     emit(completion_log.line(completion))
                     await self._chain.settle(completion)
             except BaseException as error:
