@@ -87,7 +87,7 @@ class Listen(Section):
 class Server(Section):
     """The policy server."""
 
-    transport: Literal["wire", "grpcio"] = "grpcio"
+    transport: Literal["wire", "grpcio"] = "wire"
     workers: Annotated[int, Field(ge=1, le=MAX_WORKERS, strict=True, description="Processes that decide")] = 1
     listen: Annotated[
         str,

@@ -26,7 +26,7 @@ OUTSIDE: Final = frozenset(
     }
 )
 # Modules that touch grpc and Envoy's messages, by name or by being the one place for it.
-HOST_EDGES: Final = frozenset({"grpc_transport", "protos", "sockets"})
+HOST_EDGES: Final = frozenset({"grpc_transport", "protos", "sockets", "wire_calls"})
 # Source modules without a test file of their name, and the file that tests them. The list may only shrink.
 TESTED_ELSEWHERE: Final = {
     "extproc/call.py": "extproc/test_calls.py",

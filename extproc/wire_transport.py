@@ -1,0 +1,257 @@
+"""The default transport: our own HTTP/2 and gRPC wire (`extproc.wire`) on an asyncio server."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final, cast
+
+from extproc.sockets import address_of, bind
+from extproc.tasks import spawn
+from extproc.transport import Services
+from extproc.wire.connection import Connection
+from extproc.wire.events import Cancelled, Event, HalfClosed, Message, Opened, Writable
+from extproc.wire.frames import ErrorCode
+from extproc.wire.grpc import Status
+from extproc.wire.limits import Limits, Memory
+from extproc.wire_calls import begin
+
+_log = logging.getLogger(__name__)
+_TICK: Final = 1.0
+_LOG_INTERVAL: Final = 60.0
+"""A violation is logged once in so many seconds, by its name."""
+_FLUSH_SECONDS: Final = 1.0
+
+
+class WireTransport:
+    """Serves `Services` over our own wire."""
+
+    def __init__(self, services: Services, limits: Limits | None = None) -> None:
+        self._services = services
+        self._limits = limits or Limits()
+        self._memory = Memory()
+        self._server: asyncio.Server | None = None
+        self._socket: Path | None = None
+        self._peers: set[Peer] = set()
+        self._counters: Counter[str] = Counter()
+        self._logged: dict[str, float] = {}
+        self._empty = asyncio.Event()
+        self._ticking: asyncio.Task[None] | None = None
+
+    async def start(self, address: str, inherited: socket.socket | None = None) -> str:
+        if inherited is None:
+            listening = bind(address)
+            if listening.family == socket.AF_UNIX:
+                self._socket = Path(address.removeprefix("unix:"))
+        else:
+            # The server closes what it listens on, and this one outlives it.
+            listening = inherited.dup()
+            listening.setblocking(False)
+        told = address_of(listening)
+        self._server = await _serve(listening, lambda: Peer(self, self._services, self._limits, self._memory))
+        self._ticking = spawn(self._tick(), name="wire clock")
+        return told
+
+    async def stop(self, grace: float) -> None:
+        if self._server is None:
+            return
+        self._server.close()
+        for peer in tuple(self._peers):
+            peer.drain()
+        await self._until_empty(grace)
+        for peer in tuple(self._peers):
+            peer.give_up()
+        await self._until_empty(_FLUSH_SECONDS)
+        for peer in tuple(self._peers):
+            peer.abort()
+        if self._ticking is not None:
+            self._ticking.cancel()
+        if self._socket is not None:
+            with contextlib.suppress(FileNotFoundError):
+                self._socket.unlink()
+
+    def counters(self) -> Mapping[str, int]:
+        counts = Counter(self._counters)
+        counts["streams"] += sum(peer.connection.opened for peer in self._peers)
+        counts["connections_open"] = len(self._peers)
+        counts["streams_open"] = sum(peer.connection.open_streams for peer in self._peers)
+        return counts
+
+    async def _until_empty(self, seconds: float) -> None:
+        self._empty.clear()
+        if self._peers:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._empty.wait()
+
+    async def _tick(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(_TICK)
+            for peer in tuple(self._peers):
+                peer.tick(loop.time())
+
+    # What peers tell
+
+    def joined(self, peer: Peer) -> bool:
+        """A connection was made. False: there are too many, and it is not wanted."""
+        self._counters["connections"] += 1
+        if len(self._peers) >= self._limits.connections:
+            self.violated({"too_many_connections": 1})
+            return False
+        self._peers.add(peer)
+        return True
+
+    def left(self, peer: Peer) -> None:
+        """A connection is gone."""
+        if peer in self._peers:
+            self._peers.discard(peer)
+            self._counters["streams"] += peer.connection.opened
+            if not self._peers:
+                self._empty.set()
+
+    def violated(self, counts: Mapping[str, int]) -> None:
+        """A peer broke rules, by their names. Counted always, logged seldom: a peer must not fill our log."""
+        now = asyncio.get_running_loop().time()
+        for name, count in counts.items():
+            self._counters[f"violation_{name}"] += count
+            if now - self._logged.get(name, -_LOG_INTERVAL) >= _LOG_INTERVAL:
+                self._logged[name] = now
+                _log.warning("wire: a peer broke a rule: %s (%d so far)", name, self._counters[f"violation_{name}"])
+
+
+class Peer(asyncio.Protocol):
+    """One connection: bytes to the machine, its events to the calls, their answers to the socket in one write."""
+
+    def __init__(self, hub: WireTransport, services: Services, limits: Limits, memory: Memory) -> None:
+        self.services = services
+        self._hub = hub
+        self._loop = asyncio.get_running_loop()
+        self.connection = Connection(limits, self._loop.time(), memory)
+        self._transport: asyncio.Transport | None = None
+        self._blocked = False
+        self._patience = limits.patience
+        self._closing_since: float | None = None
+        self.send = self.connection.send
+        self.finish = self.connection.finish
+        self.postpone = self.connection.postpone
+        self.next = self.connection.next
+
+    # The socket
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        if self._hub.joined(self):
+            self.flush()
+        else:
+            self._transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        self._handle(self.connection.receive(data, self._loop.time()))
+        self.flush()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._handle(self.connection.lose())
+        self._hub.left(self)
+        self._transport = None
+
+    def pause_writing(self) -> None:
+        # Who does not read what we say is not listened to either: nothing piles up.
+        self._blocked = True
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        self._blocked = False
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
+        self.flush()
+
+    # The machine
+
+    def _handle(self, events: Iterable[Event]) -> None:
+        for event in events:
+            stream = event.stream
+            if isinstance(event, Message):
+                stream.context.message(event.data)
+            elif isinstance(event, Opened):
+                stream.context = begin(self, stream)
+            elif isinstance(event, HalfClosed):
+                stream.context.half_closed()
+            elif isinstance(event, Cancelled):
+                if stream.context is not None:
+                    stream.context.cancelled()
+            elif isinstance(event, Writable):
+                stream.context.writable()
+
+    def flush(self) -> None:
+        """Write what is to be said."""
+        connection, transport = self.connection, self._transport
+        if transport is None:
+            return
+        while not self._blocked:
+            if connection.has_waiting:
+                self._handle(connection.pump())
+            data = connection.take()
+            if not data:
+                break
+            transport.write(data)
+        if connection.violations:
+            self._hub.violated(connection.violations)
+            connection.violations.clear()
+        if (connection.is_closed or connection.is_drained) and self._closing_since is None:
+            self._closing_since = self._loop.time()
+            transport.close()
+
+    def tick(self, now: float) -> None:
+        """About once a second."""
+        if self._closing_since is None:
+            self._handle(self.connection.tick(now))
+            self.flush()
+        elif now - self._closing_since > self._patience:
+            # It does not read what we said last.
+            self.abort()
+
+    # The end
+
+    def drain(self) -> None:
+        """Let the peer go elsewhere, and finish what is in flight."""
+        for stream in self.connection.streams():
+            if stream.context is not None:
+                stream.context.drain()
+        self.connection.drain()
+        self.flush()
+
+    def give_up(self) -> None:
+        """End what is in flight with an error."""
+        for stream in self.connection.streams():
+            self.connection.finish(stream, Status.UNAVAILABLE, "the server stops")
+            if stream.context is not None:
+                stream.context.cancelled()
+        self.flush()
+        self._handle(self.connection.close(ErrorCode.NO_ERROR))
+        self.flush()
+
+    def abort(self) -> None:
+        """Hang up."""
+        if self._transport is not None:
+            self._transport.abort()
+
+
+async def _serve(listening: socket.socket, factory: Callable[[], Peer]) -> asyncio.Server:
+    loop = asyncio.get_running_loop()
+    if listening.family != socket.AF_UNIX:
+        return await loop.create_server(factory, sock=listening)
+    # From Python 3.13 asyncio itself removes the path when it closes, also that of a socket that others still listen on.
+    keep: dict[str, Any] = {"cleanup_socket": False} if _removes_sockets(loop) else {}
+    return await loop.create_unix_server(factory, sock=listening, **keep)
+
+
+def _removes_sockets(loop: asyncio.AbstractEventLoop) -> bool:
+    return sys.version_info >= (3, 13) and type(loop).__module__.startswith("asyncio")
