@@ -28,6 +28,10 @@ class BlockReader:
         """The peer has acknowledged that there is no dynamic table: from now on it is an error to use it."""
         self._decoder.max_allowed_table_size = 0
 
+    def is_stateless(self, block: bytes) -> bool:
+        """Whether a block that has just been read will always mean the same."""
+        return is_stateless(block, no_table=self._decoder.header_table_size == 0)
+
     def read(self, block: bytes) -> Fields:
         """The fields of a block, in order.
 
@@ -44,8 +48,11 @@ class BlockReader:
         return fields
 
 
-def is_stateless(block: bytes) -> bool:
-    """Whether a well-formed block neither reads nor changes the dynamic table. RFC 7541, section 6."""
+def is_stateless(block: bytes, *, no_table: bool = False) -> bool:
+    """Whether a well-formed block neither reads nor changes the dynamic table. RFC 7541, section 6.
+
+    `no_table`: the table has no room for anything, so that a literal which is to be added to it is one like any other.
+    """
     position, size = 0, len(block)
     try:
         while position < size:
@@ -55,10 +62,13 @@ def is_stateless(block: bytes) -> bool:
                 if not 0 < index <= _STATIC_ENTRIES:
                     return False
                 continue
-            if first & 0xE0:
+            if first & 0xC0 == 0x40 and no_table:
+                index, position = _integer(block, position, 6)
+            elif first & 0xE0:
                 # A literal that is added to the table, or a change of its size.
                 return False
-            index, position = _integer(block, position, 4)
+            else:
+                index, position = _integer(block, position, 4)
             if index > _STATIC_ENTRIES:
                 return False
             if index == 0:

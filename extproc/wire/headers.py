@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from extproc.wire.blocks import BlockReader, is_stateless
+from extproc.wire.blocks import BlockReader
 from extproc.wire.frames import ErrorCode, PeerError
 from extproc.wire.grpc import Opening, are_trailers, read_opening
 from extproc.wire.limits import Limits
@@ -28,7 +28,7 @@ class HeaderReader:
         if len(block) > self._limits.block:
             raise PeerError(ErrorCode.ENHANCE_YOUR_CALM, "header_block_too_large")
         opening = read_opening(self._blocks.read(block))
-        if is_stateless(block):
+        if self._blocks.is_stateless(block):
             if len(self._openings) >= self._limits.remembered:
                 self._openings.clear()
             self._openings[block] = opening
