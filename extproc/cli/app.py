@@ -12,7 +12,7 @@ from typing import Final
 
 import typer
 
-from extproc.cli import check, demo, explain, render, schema, serve, token, up
+from extproc.cli import check, demo, explain, render, schema, serve, status, token, up
 from extproc.cli.console import complain
 from extproc.embedded.faults import StackError
 from extproc.mistakes import ConfigurationError
@@ -32,7 +32,7 @@ def build(plugins: Sequence[EntryPoint]) -> typer.Typer:
         rich_markup_mode="rich" if sys.stdout.isatty() else None,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
-    for module in (up, demo, token, check, explain, serve, render, schema):
+    for module in (up, demo, token, check, explain, serve, status, render, schema):
         app.command(name=module.__name__.rpartition(".")[2])(module.command)
     for plugin in sorted(plugins, key=lambda plugin: plugin.name):
         try:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Collection, Iterator
 from fnmatch import fnmatchcase
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from extproc.addresses import is_ip
 from extproc.catalogue import Provider, Upstream
 from extproc.identity import Identity
 from extproc.settings import Settings, UpstreamEntry
@@ -18,7 +20,12 @@ _WILD: Final = frozenset("*?[")
 
 def doubts(settings: Settings, provided: Collection[type[Any]]) -> list[str]:
     """Warnings about a configuration that is valid. `provided` are the facts that its policies provide."""
-    return [*_about_policies(settings, provided), *_about_urls(settings), *shadowed(settings.catalogue().upstreams)]
+    return [
+        *_about_policies(settings, provided),
+        *_about_server(settings),
+        *_about_urls(settings),
+        *shadowed(settings.catalogue().upstreams),
+    ]
 
 
 def _about_policies(settings: Settings, provided: Collection[type[Any]]) -> Iterator[str]:
@@ -26,6 +33,14 @@ def _about_policies(settings: Settings, provided: Collection[type[Any]]) -> Iter
         yield "policies: nothing asks who is calling: no policy here provides an identity, as `entra` does"
     if all(entry.policy != _ACCESS for entry in settings.policies):
         yield "policies: nothing limits who may use what: the policy `access` is not in the list"
+
+
+def _about_server(settings: Settings) -> Iterator[str]:
+    address = settings.server.admin
+    if address is not None and not address.startswith("unix:"):
+        host = address.rpartition(":")[0].strip("[]")
+        if host != "localhost" and not (is_ip(host) and ipaddress.ip_address(host).is_loopback):
+            yield f"server.admin: whoever can reach {address} can read it: keep it to loopback, or to your own"
 
 
 def _about_urls(settings: Settings) -> Iterator[str]:

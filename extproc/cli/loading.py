@@ -12,12 +12,17 @@ import typer
 from extproc.cli.references import missing
 from extproc.embedded.scheme import embedded_mistakes, fill_in, mentions, resolve_embedded
 from extproc.mistakes import ConfigurationError
+from extproc.placement import MAX_WORKERS
 from extproc.settings import read_tree
 from extproc.strict_yaml import lines
 
 if TYPE_CHECKING:
     from extproc.assembly import Examined
 
+Workers = Annotated[
+    int | None,
+    typer.Option(min=1, max=MAX_WORKERS, help="Processes that decide, instead of the configuration's `server.workers`."),
+]
 Configuration = Annotated[Path, typer.Argument(metavar="CONFIG", help="The configuration, a YAML file.")]
 OptionalConfiguration = Annotated[
     Path | None, typer.Argument(metavar="CONFIG", help="The configuration; a demo if left out.", show_default=False)
@@ -60,8 +65,12 @@ def place(mistake: str, path: Path, known: Mapping[str, int]) -> str:
     return f"{path}:{known[where]}: {mistake}" if where else f"{path}: {mistake}"
 
 
-def examined(path: Path, addresses: Mapping[str, str] = NOWHERE) -> tuple[dict[str, Any], Examined]:
+def examined(
+    path: Path, addresses: Mapping[str, str] = NOWHERE, *, workers: int | None = None
+) -> tuple[dict[str, Any], Examined]:
     """The tree of a file, with an address for everything that `sluicegate up` would start, and what it describes.
+
+    `workers`: instead of the number in the file.
 
     Raises:
         ConfigurationError: with every mistake that can be known, and its line.
@@ -69,7 +78,7 @@ def examined(path: Path, addresses: Mapping[str, str] = NOWHERE) -> tuple[dict[s
     from extproc.assembly import examine
 
     with located(path):
-        tree = read_tree(path)
+        tree = with_workers(read_tree(path), workers)
         mistakes = embedded_mistakes(tree, addresses)
         resolved: dict[str, Any] = fill_in(tree, addresses)
         try:
@@ -81,19 +90,27 @@ def examined(path: Path, addresses: Mapping[str, str] = NOWHERE) -> tuple[dict[s
     return resolved, found
 
 
-def read_resolved(path: Path, addresses: Mapping[str, str] = NOWHERE) -> dict[str, Any]:
+def with_workers(tree: dict[str, Any], workers: int | None) -> dict[str, Any]:
+    """The tree with another number of workers. A section that is no mapping is left to be complained of."""
+    server = tree.get("server", {})
+    if workers is None or not isinstance(server, dict):
+        return tree
+    return {**tree, "server": {**server, "workers": workers}}
+
+
+def read_resolved(path: Path, addresses: Mapping[str, str] = NOWHERE, *, workers: int | None = None) -> dict[str, Any]:
     """The tree of a file, with an address for everything that `sluicegate up` would start.
 
     Raises:
         ConfigurationError: not readable, or it names a stand-in that there is not.
     """
     with located(path):
-        tree: dict[str, Any] = resolve_embedded(read_tree(path), addresses)
+        tree: dict[str, Any] = resolve_embedded(with_workers(read_tree(path), workers), addresses)
     return tree
 
 
-def read_for_serving(path: Path) -> Examined:
-    """A configuration that has to stand on its own.
+def read_for_serving(path: Path, *, workers: int | None = None) -> tuple[dict[str, Any], Examined]:
+    """A configuration that has to stand on its own, as a tree and as what it describes.
 
     Raises:
         ConfigurationError: it does not, or it is wrong.
@@ -102,7 +119,7 @@ def read_for_serving(path: Path) -> Examined:
         mistakes = [f"{where}: {value}: only `sluicegate up` starts this" for where, value in mentions(read_tree(path))]
         if mistakes:
             raise ConfigurationError(mistakes)
-    found = examined(path)[1]
+    found = examined(path, workers=workers)
     # Upstreams' credentials and TLS files are Envoy's: it may run elsewhere.
     must_be_there(path, of="policies")
     return found

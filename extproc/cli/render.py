@@ -8,7 +8,7 @@ import typer
 import yaml
 
 from extproc.cli.console import say
-from extproc.cli.loading import Configuration, read_resolved
+from extproc.cli.loading import Configuration, Workers, read_resolved
 
 
 def command(
@@ -16,6 +16,7 @@ def command(
     admin: Annotated[
         str, typer.Option(metavar="ADDRESS", help="Envoy's admin listener: host:port or unix:/path.")
     ] = "127.0.0.1:9901",
+    workers: Workers = None,
 ) -> None:
     """Print the Envoy bootstrap of a configuration as YAML.
 
@@ -24,5 +25,5 @@ def command(
     from extproc.envoy_profile import bootstrap
     from extproc.settings import parse
 
-    settings = parse(read_resolved(configuration))
+    settings = parse(read_resolved(configuration, workers=workers))
     say(yaml.safe_dump(bootstrap(settings, admin=admin), sort_keys=False, allow_unicode=True).rstrip())

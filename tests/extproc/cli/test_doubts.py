@@ -93,3 +93,20 @@ PATTERNS = st.text("ab*?[]", max_size=5)
 def test_what_is_covered_is_matched(glob: str, other: str, names: list[str]) -> None:
     if covers(glob, other):
         assert all(fnmatchcase(name, glob) or glob == name for name in names if fnmatchcase(name, other))
+
+
+@pytest.mark.parametrize(
+    ("address", "open_to_others"),
+    [
+        ("unix:/run/admin.sock", False),
+        ("127.0.0.1:9902", False),
+        ("localhost:9902", False),
+        ("[::1]:9902", False),
+        ("0.0.0.0:9902", True),
+        ("[::]:9902", True),
+        ("10.0.0.1:9902", True),
+        ("localhost.example:9902", True),
+    ],
+)
+def test_what_the_server_tells_of_itself_is_for_this_machine(address: str, open_to_others: bool) -> None:
+    assert [line.partition(":")[0] for line in found(server={"admin": address})] == ["server.admin"] * open_to_others

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from extproc.chain import PolicyStartError
 from extproc.cli.app import run
 from extproc.embedded.ports import free_port
 
@@ -50,6 +51,64 @@ def test_everything_it_writes_is_json_lines_on_stdout(tmp_path: Path) -> None:
     assert process.returncode == 0
     assert any("nothing limits who may use what" in record.get("message", "") for record in records)
     assert records[-1]["event"] == "stopped"
+
+
+def test_one_process_only_looks_at_a_configuration_when_it_is_told_to_reload(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("s")
+    config = tmp_path / "c.yaml"
+    text = NO_ACCESS.format(port=free_port(), secret=f"file: {tmp_path}/secret")
+    config.write_text(text)
+    program = (sys.executable, "-m", "extproc.cli", "serve", str(config))
+    with subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        records = map(json.loads, process.stdout)
+        said = []
+        try:
+            next(record for record in records if record["event"] == "listening")
+            for changed in (text, text.replace("audiences", "audience")):
+                config.write_text(changed)
+                process.send_signal(signal.SIGHUP)
+                said.append(next(record for record in records if record["event"] == "reload_refused")["mistakes"])
+        finally:
+            process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert "--workers 2" in said[0][0]
+    assert any(line.startswith(f"{config}:8: policies[0].settings.audience: ") for line in said[1])
+
+
+@pytest.mark.parametrize(
+    ("server", "arguments", "words"),
+    [
+        ("transport: grpcio", ["--workers", "2"], "needs `transport: wire`"),
+        ("transport: wire, workers: 2", [], "port 0 is any free one"),
+        ("transport: wire", ["--workers", "65"], "equal to 64"),
+        ("transport: wire", ["--workers", "0"], "equal to 1"),
+    ],
+)
+def test_workers_that_cannot_be(
+    server: str, arguments: list[str], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "c.yaml"
+    listen = '"127.0.0.1:0"' if words.startswith("port") else f'"unix:{tmp_path}/p.sock"'
+    text = NO_ACCESS.format(port=1, secret="env: NOT_SET_EITHER")
+    config.write_text(text.replace('{listen: "127.0.0.1:0"}', f"{{listen: {listen}, {server}}}"))
+    assert run(["serve", str(config), *arguments], plugins=()) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_what_a_policy_lacks_at_the_start_is_said_without_a_traceback(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fails(*_: object) -> None:
+        raise PolicyStartError("policy entra failed to start: OSError")
+
+    monkeypatch.setattr("extproc.serving.serve", fails)
+    (tmp_path / "secret").write_text("s")
+    config = tmp_path / "c.yaml"
+    config.write_text(NO_ACCESS.format(port=1, secret=f"file: {tmp_path}/secret"))
+    assert run(["serve", str(config)], plugins=()) == 1
+    assert capsys.readouterr().err == "sluicegate: policy entra failed to start: OSError\n"
 
 
 def test_a_secret_of_a_policy_must_be_there_and_one_of_envoy_need_not(

@@ -1,0 +1,103 @@
+"""Serves the pages over HTTP from a thread of its own: neither do decisions wait for a reader, nor a reader for them."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from socketserver import ThreadingMixIn
+from typing import Any, Final
+
+from extproc.admin.pages import page
+from extproc.sockets import address_of, bind
+from extproc.workers.board import Overview
+
+_PATIENCE: Final = 5.0
+"""Seconds for a peer's request, and for taking the answer."""
+_AT_ONCE: Final = 16
+"""Connections. Whoever comes beyond is turned away."""
+
+Read = Callable[[], Overview]
+
+
+@contextlib.contextmanager
+def admin_endpoint(address: str | None, read: Read) -> Iterator[str | None]:
+    """Serve at `unix:/path` or `host:port` until the block ends; the address bound. None: nothing is served.
+
+    `read` is called from other threads.
+
+    Raises:
+        OSError: the address cannot be bound.
+    """
+    if address is None:
+        yield None
+        return
+    server = _Server(bind(address), read)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.2}, name="admin", daemon=True)
+    thread.start()
+    try:
+        yield address_of(server.socket)
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+        if address.startswith("unix:"):
+            Path(address.removeprefix("unix:")).unlink(missing_ok=True)
+
+
+class _Server(ThreadingMixIn, HTTPServer):
+    daemon_threads = True
+    block_on_close = False
+
+    def __init__(self, listening: socket.socket, read: Read) -> None:
+        super().__init__(("", 0), _Handler, bind_and_activate=False)
+        self.socket.close()
+        self.socket = listening
+        self.read = read
+        self._places = threading.BoundedSemaphore(_AT_ONCE)
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        accepted, peer = self.socket.accept()
+        accepted.settimeout(_PATIENCE)
+        return accepted, peer
+
+    def verify_request(self, request: Any, client_address: Any) -> bool:
+        return self._places.acquire(blocking=False)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._places.release()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A peer that breaks off is no event; and nothing but JSON lines is written by this process."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    # HTTP/1.0: each connection carries one request, so that none is held.
+    server: _Server
+    server_version = "sluicegate"
+    sys_version = ""
+
+    def do_GET(self) -> None:
+        self._answer(with_body=True)
+
+    def do_HEAD(self) -> None:
+        self._answer(with_body=False)
+
+    def _answer(self, *, with_body: bool) -> None:
+        found = page(self.path, self.server.read())
+        self.send_response(found.status)
+        self.send_header("content-type", found.content_type)
+        self.send_header("content-length", str(len(found.body)))
+        self.send_header("cache-control", "no-store")
+        self.end_headers()
+        if with_body:
+            self.wfile.write(found.body)
+
+    def log_message(self, *_: Any) -> None:
+        """The log is of exchanges."""

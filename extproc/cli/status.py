@@ -1,0 +1,96 @@
+"""`sluicegate status`: how the workers of a running policy server are."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final
+
+import httpx
+import msgspec
+import typer
+
+from extproc.cli.console import say, show_table
+from extproc.cli.loading import Configuration, read_resolved
+from extproc.embedded.faults import StackError
+from extproc.mistakes import ConfigurationError
+
+_PATIENCE: Final = 5.0
+_COLUMNS: Final = ("worker", "role", "pid", "ready", "started", "streams", "open", "settled", "broken rules", "memory")
+
+
+class _Worker(msgspec.Struct):
+    worker: int
+    role: str
+    pid: int | None
+    ready: bool
+    missing: list[str]
+    starts: int
+    memory_bytes: int
+    counters: dict[str, int]
+
+
+class _Status(msgspec.Struct):
+    ready: bool
+    workers: list[_Worker]
+    memory_bytes: int
+    counters: dict[str, int]
+
+
+def command(
+    configuration: Configuration,
+    as_json: Annotated[bool, typer.Option("--json", help="All of it, as JSON.")] = False,
+) -> None:
+    """Show the workers of a policy server that runs, as it tells at `server.admin`. Exit status 1 if it is not ready."""
+    from extproc.settings import parse
+
+    address = parse(read_resolved(configuration)).server.admin
+    if address is None:
+        raise ConfigurationError(
+            [f"{configuration}: server.admin: not set, and this is where a policy server tells of itself"]
+        )
+    body = _ask(address)
+    try:
+        status = msgspec.json.decode(body, type=_Status)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        raise StackError(f"{address}: what answers there is no policy server") from None
+    if as_json:
+        say(body.decode().rstrip())
+    else:
+        _show(status)
+    if not status.ready:
+        raise typer.Exit(1)
+
+
+def _ask(address: str) -> bytes:
+    path = address.removeprefix("unix:")
+    transport = httpx.HTTPTransport(uds=path) if path != address else None
+    url = "http://policy-server/status" if path != address else f"http://{address}/status"
+    try:
+        # What the environment says of proxies is not about this.
+        with httpx.Client(transport=transport, timeout=_PATIENCE, trust_env=False) as client:
+            return client.get(url).content
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise StackError(f"{address}: no policy server answers there ({error})") from error
+
+
+def _show(status: _Status) -> None:
+    rows = [
+        (
+            str(worker.worker),
+            worker.role,
+            str(worker.pid or "-"),
+            "yes" if worker.ready else f"no: {', '.join(worker.missing)}",
+            str(worker.starts),
+            *_figures(worker.counters, worker.memory_bytes),
+        )
+        for worker in status.workers
+    ]
+    started = sum(worker.starts for worker in status.workers)
+    together = "yes" if status.ready else "no"
+    rows.append(("all", "", "", together, str(started), *_figures(status.counters, status.memory_bytes)))
+    show_table(_COLUMNS, rows, styles=[None if row[3] == "yes" else "yellow" for row in rows])
+
+
+def _figures(counters: dict[str, int], memory: int) -> tuple[Any, ...]:
+    broken = sum(count for name, count in counters.items() if name.startswith("violation_"))
+    counts = (counters.get("streams", 0), counters.get("streams_open", 0), counters.get("completions", 0), broken)
+    return (*map(str, counts), f"{memory / 2**20:.0f} MiB")

@@ -1,0 +1,96 @@
+"""What a worker does: serves on a socket that it has been given, and says each second how it is. Edge."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable
+
+import orjson
+
+from extproc.assembly import assemble
+from extproc.chain import PolicyStartError
+from extproc.log import log_to_stdout, unhandled
+from extproc.mistakes import ConfigurationError
+from extproc.server import PolicyServer
+from extproc.serving import loop_factory
+from extproc.settings import Settings, parse
+from extproc.tasks import drain, spawn
+from extproc.workers.pulse import pulse, status_of
+from extproc.workers.status import Failure, Status, to_line
+
+_log = logging.getLogger(__name__)
+_LEASH = 0
+"""Standard input: the configuration comes on it, and its end means that the supervisor has gone."""
+
+
+class Line:
+    """The status pipe. Never waits: what a supervisor that has stopped does not read is not worth an exchange."""
+
+    def __init__(self, descriptor: int) -> None:
+        os.set_inheritable(descriptor, False)
+        os.set_blocking(descriptor, False)
+        self._descriptor = descriptor
+
+    def say(self, report: Status | Failure) -> None:
+        # A supervisor that has gone is noticed on standard input.
+        with contextlib.suppress(BlockingIOError, BrokenPipeError):
+            os.write(self._descriptor, to_line(report))
+
+
+async def work(settings: Settings, listening: socket.socket, say: Callable[[Status], None]) -> None:
+    """Serve until SIGTERM or the end of standard input, then drain.
+
+    Raises:
+        ConfigurationError: a policy's settings are wrong.
+        PolicyStartError: a policy cannot start.
+        OSError: the socket cannot be served.
+    """
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(unhandled)
+    stop = asyncio.Event()
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
+    loop.add_reader(_LEASH, _leash, stop)
+    server = PolicyServer(settings, assemble(settings))
+    await server.start(listening)
+    # It serves on a duplicate. Held open here, the socket would take connections until the end that nobody accepts.
+    listening.close()
+    beating = spawn(pulse(server, say), name="pulse")
+    await stop.wait()
+    await server.stop()
+    beating.cancel()
+    await drain(1.0)
+    say(status_of(server))
+
+
+def _leash(stop: asyncio.Event) -> None:
+    if not os.read(_LEASH, 4096):
+        asyncio.get_running_loop().remove_reader(_LEASH)
+        stop.set()
+
+
+def serve(socket_descriptor: int, status_descriptor: int) -> int:
+    """The life of a worker; its exit status: 2 for a configuration that is wrong, 1 for any other failure."""
+    line = Line(status_descriptor)
+    os.set_inheritable(socket_descriptor, False)
+    log_to_stdout()
+    try:
+        settings = parse(orjson.loads(sys.stdin.buffer.readline()))
+        with socket.socket(fileno=socket_descriptor) as listening, asyncio.Runner(loop_factory=loop_factory()) as runner:
+            runner.run(work(settings, listening, line.say))
+    except ConfigurationError as error:
+        line.say(Failure(tuple(error.mistakes)))
+        return 2
+    except (PolicyStartError, OSError) as error:
+        line.say(Failure((str(error),)))
+        return 1
+    except Exception as error:
+        _log.exception("a worker failed")
+        line.say(Failure((f"it failed: {type(error).__name__}",)))
+        return 1
+    return 0

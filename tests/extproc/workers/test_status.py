@@ -1,0 +1,53 @@
+"""Lines between worker and supervisor."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from extproc.workers.status import Failure, Status, from_line, is_gauge, to_line
+
+
+@given(st.lists(st.text()), st.dictionaries(st.text(), st.integers(0, 2**63 - 1)), st.integers(0, 2**63 - 1))
+def test_what_was_said_is_what_is_heard(missing: list[str], counters: dict[str, int], memory: int) -> None:
+    status = Status(tuple(missing), counters, memory)
+    line = to_line(status)
+    assert line.count(b"\n") == 1
+    assert line.endswith(b"\n")
+    assert from_line(line) == status
+
+
+def test_a_failure_is_told_apart() -> None:
+    assert from_line(to_line(Failure(("policy x failed",)))) == Failure(("policy x failed",))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"",
+        b"\n",
+        b"[]\n",
+        b"null",
+        b'{"type":"status","counters":{"a":"b"}}',
+        b'{"type":"status","counters":{"a":1.5}}',
+        b'{"type":"status","missing":"keys"}',
+        b'{"type":"other"}',
+        b'{"missing":[]}',
+        b'{"type":"failure"}',
+        b"\xff\xfe",
+        b'{"type":"status","missing":["\xff"]}',
+    ],
+)
+def test_anything_else_is_nothing(line: bytes) -> None:
+    assert from_line(line) is None
+
+
+@given(st.binary(max_size=200))
+def test_no_bytes_are_a_crash(line: bytes) -> None:
+    assert not isinstance(from_line(line), str)
+
+
+@pytest.mark.parametrize(("name", "gauge"), [("streams_open", True), ("streams", False), ("opened", False)])
+def test_gauges_by_their_name(name: str, gauge: bool) -> None:
+    assert is_gauge(name) is gauge
