@@ -113,9 +113,15 @@ def prepare(tree: Mapping[str, Any], *, state: Path, sockets: Path, port: int | 
         program=_python("extproc.cli", "serve", str(configuration)),
         ready=says("listening"),
         where=settings.server.listen,
-        grace=settings.server.grace + 2,
+        grace=_longest_drain(settings),
     )
     return Stack(settings, (tuple(neighbours), (server,), (_envoy(envoy, admin, settings),)), frozenset(wanted))
+
+
+def _longest_drain(settings: Settings) -> float:
+    """Seconds for exchanges in flight, and where settlement is a process of its own, for the last of them once more."""
+    grace = settings.server.grace
+    return grace + 2 if settings.server.workers == 1 else 2 * grace + 6
 
 
 def _python(module: str, *arguments: str) -> tuple[str, ...]:

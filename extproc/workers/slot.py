@@ -96,6 +96,8 @@ class Slot:
 
     async def retire(self, grace: float) -> None:
         """Let whoever sits here finish; nobody comes after."""
+        # Whoever connects now must be refused, and not wait for nobody.
+        self._listening.close()
         if self._keeping is not None:
             self._keeping.cancel()
             await asyncio.wait((self._keeping,))
