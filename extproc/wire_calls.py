@@ -58,6 +58,7 @@ class Call:
 
     def cancelled(self) -> None:
         """The stream is gone."""
+        self._let_go()
 
     def writable(self) -> None:
         """The last answer is on its way."""
@@ -68,6 +69,24 @@ class Call:
     def _finish(self, status: Status = Status.OK, text: str = "") -> None:
         self._stream.deaf = True
         self._line.finish(self._stream, status, text)
+        self._let_go()
+
+    def _let_go(self) -> None:
+        # Stream and call know each other. Left so, every exchange would be garbage for the collector to find: 5% of all
+        # CPU, pauses of 10 ms, and bodies that stay in memory until then.
+        self._stream.context = _OVER
+
+
+class Over(Call):
+    """What a stream has in place of a call that is over: whatever is still told to it does not matter."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        """It knows no stream."""
+
+    def cancelled(self) -> None:
+        """There is nothing to let go."""
 
 
 class Process(Call):
@@ -102,6 +121,7 @@ class Process(Call):
             self._deadline.cancel()
         if self._task is not None:
             self._task.cancel()
+        self._let_go()
 
     def _ask(self, data: bytes) -> None:
         try:
@@ -241,6 +261,7 @@ class HealthWatch(Call):
     def cancelled(self) -> None:
         if self._task is not None:
             self._task.cancel()
+        self._let_go()
 
     def drain(self) -> None:
         self.cancelled()
@@ -266,6 +287,7 @@ def _service(data: bytes) -> str | None:
     return service
 
 
+_OVER: Final = Over()
 CALLS: Final[Mapping[str, Callable[[Line, Stream], Call]]] = {
     PROCESS: Process,
     ACCESS_LOGS: Logs,
@@ -281,4 +303,4 @@ def begin(line: Line, stream: Stream) -> Call:
         return kind(line, stream)
     stream.deaf = True
     line.finish(stream, Status.UNIMPLEMENTED, "unknown method")
-    return Call(line, stream)
+    return _OVER
