@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Final
 
 from extproc.wire import control, frames
-from extproc.wire.events import Event, HalfClosed, Message, Opened, Stream
+from extproc.wire.events import Event, HalfClosed, Opened, Stream
 from extproc.wire.frames import ErrorCode, PeerError
 from extproc.wire.grpc import MessageError, Status
 from extproc.wire.headers import HeaderReader
@@ -41,12 +41,13 @@ class Connection:
         self._limits = limits
         self._memory = memory or Memory()
         self._began = self._heard = now
-        self._asked = 0.0
+        self._asked = float("-inf")
         self._reader = FrameReader(limits)
         self._headers = HeaderReader(limits)
-        self._out = Outbox()
+        self._out = Outbox(self._memory)
         self._streams = Streams(limits, self._memory, self._out)
         self._window_in = limits.connection_window
+        self._due: list[Event] = []
         self._draining = False
         self._gone = False
         self.is_closed = False
@@ -92,32 +93,33 @@ class Connection:
         """Send a message. Nothing happens on a stream that is gone or finished."""
         if not stream.finished:
             self._out.send(stream, message)
+            if stream.queue:
+                self._check_memory(stream)
 
     def finish(self, stream: Stream, status: Status = Status.OK, text: str = "") -> None:
         """End the call, after all that was sent. The peer may go on until it ends its half."""
         self._streams.finish(stream, status, text)
 
     def postpone(self, stream: Stream, message: bytes) -> None:
-        """Keep a message until the answer to an earlier one is there. The peer's window shrinks meanwhile."""
-        stream.backlog.append(message)
-        self._memory.used += len(message)
+        """Keep a message until the answer to an earlier one is there. The peer's window shrinks meanwhile.
+
+        Nothing happens on a stream that is gone or finished.
+        """
+        if not stream.finished:
+            self._streams.postpone(stream, message)
+            self._check_memory(stream)
 
     def next(self, stream: Stream) -> bytes | None:
         """The first message that was postponed; None: there is none."""
-        if not stream.backlog:
-            return None
-        message = stream.backlog.popleft()
-        self._memory.used -= len(message)
-        self._replenish(stream)
-        return message
+        return self._streams.next(stream)
 
     @property
     def has_waiting(self) -> bool:
-        """Whether messages wait for the peer's windows, or for the socket."""
-        return self._out.has_waiting
+        """Whether `pump` is worth a call."""
+        return self._out.has_waiting or bool(self._due)
 
     def pump(self) -> list[Event]:
-        """Make frames of what waits, as far as the windows allow."""
+        """Make frames of what waits, as far as the windows allow; and what came of the server's own doings."""
         events: list[Event] = []
         self._pump(events)
         return events
@@ -159,20 +161,20 @@ class Connection:
             return self._violated(PeerError(ErrorCode.SETTINGS_TIMEOUT, "no_handshake"))
         if self._reader.pending is not None and now - self._reader.since > limits.handshake:
             return self._violated(PeerError(ErrorCode.ENHANCE_YOUR_CALM, "slow_header_block"))
+        events: list[Event] = []
+        try:
+            self._streams.look(events)
+        except PeerError as fault:
+            return events + self._violated(fault)
         if now - self._heard > limits.idle:
             if not self._streams.open:
-                return self.close(ErrorCode.NO_ERROR, "idle")
+                return events + self.close(ErrorCode.NO_ERROR, "idle")
             if self._asked < self._heard:
                 self._asked = now
                 self._out.put(frames.frame(frames.PING, 0, 0, _ALIVE_PING))
             elif now - self._asked > limits.patience:
-                return self._violated(PeerError(ErrorCode.NO_ERROR, "peer_is_silent"))
-        for stream in [
-            one for one in self._streams.open.values() if one.finished and now - one.ended_at > limits.patience
-        ]:
-            # It has had its answer long ago. RFC 9113, section 8.1.
-            self._streams.shun(stream, ErrorCode.NO_ERROR)
-        return []
+                return events + self._violated(PeerError(ErrorCode.NO_ERROR, "peer_is_silent"))
+        return events
 
     # What the peer says
 
@@ -220,37 +222,12 @@ class Connection:
         if not payload and not ends:
             self._streams.spend("too_many_empty_frames")
         stream.arrived += len(payload)
-        if not stream.deaf and not self._take_messages(stream, payload, events):
+        if not stream.deaf and not self._streams.take_messages(stream, payload, events):
             return
         if stream.window_in < self._limits.stream_window >> 1:
-            self._replenish(stream)
+            self._streams.replenish(stream)
         if ends:
             self._on_end(stream, events)
-
-    def _take_messages(self, stream: Stream, payload: bytes, events: list[Event]) -> bool:
-        """False: the call had to be ended."""
-        inbox = stream.inbox
-        held = inbox.held
-        fault = None
-        try:
-            for message in inbox.feed(payload):
-                events.append(Message(stream, message))
-        except MessageError as error:
-            fault = error
-        if inbox.held != held:
-            self._memory.used += inbox.held - held
-            if self._memory.used > self._limits.buffered:
-                fault = MessageError(Status.RESOURCE_EXHAUSTED, "too_much_buffered", "too many messages in flight")
-        if fault is not None:
-            self._streams.abort(stream, fault, events)
-        return fault is None
-
-    def _replenish(self, stream: Stream) -> None:
-        """Let the peer send more, unless what it sent before still waits."""
-        window = self._limits.stream_window
-        if stream.window_in < window >> 1 and not stream.backlog and not stream.remote_closed:
-            self._out.put(frames.window_update(stream.number, window - stream.window_in))
-            stream.window_in = window
 
     def _on_end(self, stream: Stream, events: list[Event]) -> None:
         stream.remote_closed = True
@@ -331,14 +308,14 @@ class Connection:
 
     def _on_settings(self, number: int, flags: int, payload: bytes, events: list[Event]) -> None:
         values = control.read_settings(number, flags, payload)
+        self._streams.spend("too_many_settings")
         if flags & frames.ACK:
             self._headers.forbid_table()
             return
-        self._streams.spend("too_many_settings")
-        for name, value in values:
-            # Frames larger than the least maximum would only hold up the frames of other streams.
-            if name == frames.INITIAL_WINDOW_SIZE:
-                self._out.resize(value, self._streams.open.values())
+        # Frames larger than the least maximum would only hold up the frames of other streams. Of many values of one
+        # name the last one counts: each touches every stream, and one frame may hold thousands.
+        if (initial := dict(values).get(frames.INITIAL_WINDOW_SIZE)) is not None:
+            self._out.resize(initial, self._streams.open.values())
         self._out.put(frames.frame(frames.SETTINGS, frames.ACK, 0))
         self._pump(events)
 
@@ -347,8 +324,8 @@ class Connection:
 
     def _on_ping(self, number: int, flags: int, payload: bytes, events: list[Event]) -> None:
         control.check_ping(number, payload)
+        self._streams.spend("too_many_pings")
         if not flags & frames.ACK:
-            self._streams.spend("too_many_pings")
             self._out.put(frames.frame(frames.PING, frames.ACK, 0, payload))
         elif payload == _DRAIN_PING and self._draining and not self._gone:
             self._gone = True
@@ -372,12 +349,24 @@ class Connection:
             self._streams.fault(stream, ErrorCode.FLOW_CONTROL_ERROR, "window_overflow", events)
         else:
             stream.window_out += increment
+            self._out.resume(stream)
         self._pump(events)
 
     def _pump(self, events: list[Event]) -> None:
+        if self._due:
+            events += self._due
+            self._due = []
         for stream in self._out.pump(events):
+            stream.ended_at = self._streams.now
             if stream.remote_closed:
                 self._streams.drop(stream)
+
+    def _check_memory(self, stream: Stream) -> None:
+        """For what the server itself keeps: what comes of it is told by the next `pump`."""
+        try:
+            self._streams.check_memory(stream, self._due)
+        except PeerError as fault:
+            self._due += self._violated(fault)
 
 
 _HANDLERS: Final[dict[int, Callable[[Connection, int, int, bytes, list[Event]], None]]] = {

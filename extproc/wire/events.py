@@ -21,10 +21,13 @@ class Stream:
         "finished",
         "headers_sent",
         "inbox",
+        "moved",
         "number",
         "path",
         "queue",
+        "queued",
         "remote_closed",
+        "still_since",
         "timeout",
         "trailers",
         "window_in",
@@ -44,6 +47,11 @@ class Stream:
         self.window_out = window_out
         self.queue: deque[memoryview] = deque()
         """What is to be sent, and the peer's window does not take yet."""
+        self.queued = 0
+        """What that is counted as, until all of it has gone."""
+        self.moved = False
+        """Whether some of it went since somebody looked."""
+        self.still_since = 0.0
         self.trailers: bytes | None = None
         """The block that ends the stream, once the queue is empty."""
         self.headers_sent = False

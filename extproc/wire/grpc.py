@@ -172,12 +172,15 @@ class MessageError(Exception):
 
 
 _PREFIX: Final = struct.Struct(">BL")
+_MERGED: Final = 256
+_SMALL_BYTES: Final = 64 * 1024
+"""So many parts together are small: they are made one, for each costs some 50 bytes beside what it holds."""
 
 
 class Assembler:
     """Messages out of the payloads of DATA frames: cut anywhere, several in one, one over many."""
 
-    __slots__ = ("_limit", "_missing", "_parts", "_prefix", "held")
+    __slots__ = ("_fresh", "_limit", "_merged", "_missing", "_parts", "_prefix", "held")
 
     def __init__(self, limit: int) -> None:
         """`limit`: bytes of the largest message."""
@@ -185,6 +188,7 @@ class Assembler:
         self._prefix = b""
         self._parts: list[bytes] = []
         self._missing = 0
+        self._fresh = self._merged = 0
         self.held = 0
         """Bytes of a message that is not whole yet."""
 
@@ -210,12 +214,10 @@ class Assembler:
                 part = payload[position : position + self._missing]
                 position += len(part)
                 self._missing -= len(part)
-                self._parts.append(part)
-                self.held += len(part)
+                self._keep(part)
                 if not self._missing:
                     messages.append(b"".join(self._parts))
-                    self._parts.clear()
-                    self.held = 0
+                    self.clear()
                 continue
             wanted = 5 - len(self._prefix)
             self._prefix += payload[position : position + wanted]
@@ -223,6 +225,21 @@ class Assembler:
             if len(self._prefix) == 5:
                 self._begin(messages)
         return messages
+
+    def clear(self) -> None:
+        """Forget the message that is not whole."""
+        self._parts = []
+        self._missing = self._fresh = self._merged = self.held = 0
+        self._prefix = b""
+
+    def _keep(self, part: bytes) -> None:
+        self._parts.append(part)
+        self.held += len(part)
+        self._fresh += 1
+        if self._fresh == _MERGED:
+            if self.held - self._merged < _SMALL_BYTES:
+                self._parts[-_MERGED:] = [b"".join(self._parts[-_MERGED:])]
+            self._fresh, self._merged = 0, self.held
 
     def _begin(self, messages: list[bytes]) -> None:
         flag, length = _PREFIX.unpack(self._prefix)

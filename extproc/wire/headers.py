@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from extproc.wire.blocks import BlockReader
 from extproc.wire.frames import ErrorCode, PeerError
 from extproc.wire.grpc import Opening, are_trailers, read_opening
 from extproc.wire.limits import Limits
+
+_REMEMBERED_BYTES: Final = 1024
+"""Of a block that is worth remembering. Envoy's are a third of that."""
 
 
 class HeaderReader:
@@ -28,7 +33,7 @@ class HeaderReader:
         if len(block) > self._limits.block:
             raise PeerError(ErrorCode.ENHANCE_YOUR_CALM, "header_block_too_large")
         opening = read_opening(self._blocks.read(block))
-        if self._blocks.is_stateless(block):
+        if len(block) <= _REMEMBERED_BYTES and self._blocks.is_stateless(block):
             if len(self._openings) >= self._limits.remembered:
                 self._openings.clear()
             self._openings[block] = opening

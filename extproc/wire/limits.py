@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
+
+MESSAGE_COST: Final = 64
+"""What a message that waits costs beside its bytes: without it, millions of tiny ones would count for nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +18,8 @@ class Limits:
         streams: open at once. Envoy opens another connection when it needs more.
         stream_window, connection_window: what the peer may send before we say more (RFC 9113, section 5.2).
         message: the largest gRPC message.
-        buffered: all messages of all connections that are not whole yet, or wait for the answer to an earlier one.
+        buffered: all messages of all connections that are not whole yet, wait for the answer to an earlier one, or are
+            answers that the peer does not take.
         block, continuations: of one header block: its compressed size, and the CONTINUATION frames after its first frame.
         header_list: the size of a header list as RFC 9113, section 6.5.2 counts it.
         remembered: header blocks whose meaning is kept.
@@ -25,7 +30,7 @@ class Limits:
         faults: streams that broke a rule.
         handshake: until the peer's SETTINGS, and within a header block.
         idle: without a byte; then we ask whether the peer is there, or hang up if nothing is in flight.
-        patience: for its answer, and for its end of streams that we have ended.
+        patience: for its answer, for its end of streams that we have ended, and for it to take some of an answer.
     """
 
     connections: int = 256

@@ -1,12 +1,14 @@
 """The sending half of a connection: frames in order, within the windows that the peer has granted. RFC 9113, section 5.2.
 
 A stream's answer goes out at once where the windows take it whole, which is nearly always. What they do not take waits on
-its stream, and the streams take turns. Memory: who serves a stream gives it no second message before the first has gone
-(`Writable`), and no more than `_AHEAD` bytes are made into frames before the socket has taken them.
+its stream, and the streams whose windows are open take turns: every turn sends something, so that a peer that opens
+windows byte by byte costs no more than its bytes. Memory: what waits is counted; who serves a stream gives it no second
+message before the first has gone (`Writable`); no more than `_AHEAD` bytes become frames before the socket takes them.
 """
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterable
 from typing import Final
 
@@ -14,6 +16,7 @@ from extproc.wire import frames
 from extproc.wire.events import Event, Stream, Writable
 from extproc.wire.frames import ErrorCode, PeerError
 from extproc.wire.grpc import HEADERS_BLOCK
+from extproc.wire.limits import Memory
 
 _AHEAD: Final = 1024 * 1024
 _OPENING: Final = frames.END_HEADERS
@@ -23,18 +26,20 @@ _CLOSING: Final = frames.END_HEADERS | frames.END_STREAM
 class Outbox:
     """Frames on their way to the peer."""
 
-    def __init__(self) -> None:
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
         self.window = frames.DEFAULT_WINDOW
         self.initial_window = frames.DEFAULT_WINDOW
         """Of a new stream."""
         self._ready: list[bytes] = []
         self._ahead = 0
-        self._waiting: dict[int, Stream] = {}
+        self._waiting: OrderedDict[int, Stream] = OrderedDict()
+        """Those whose own window is open."""
 
     @property
     def has_waiting(self) -> bool:
-        """Whether messages wait for a window, or for the socket."""
-        return bool(self._waiting)
+        """Whether there may be something for `pump` to do."""
+        return bool(self._waiting) and self.window > 0
 
     def put(self, frame: bytes) -> None:
         """A frame that no window holds back."""
@@ -63,7 +68,15 @@ class Outbox:
         stream.queue.append(memoryview(b"\0" + (size - 5).to_bytes(4, "big")))
         if message:
             stream.queue.append(memoryview(message))
-        self._waiting[stream.number] = stream
+        stream.queued += size
+        stream.moved = True
+        self._memory.used += size
+        self.resume(stream)
+
+    def resume(self, stream: Stream) -> None:
+        """Let a stream take its turns, if there is something to be sent and its window is open."""
+        if stream.queue and stream.window_out > 0:
+            self._waiting[stream.number] = stream
 
     def finish(self, stream: Stream, block: bytes) -> None:
         """End a stream with these trailers, after all that waits on it."""
@@ -75,30 +88,30 @@ class Outbox:
     def forget(self, stream: Stream) -> None:
         """Drop all that waits on a stream."""
         stream.queue.clear()
+        self._release(stream)
         stream.trailers = None
         self._waiting.pop(stream.number, None)
 
     def pump(self, events: list[Event]) -> list[Stream]:
         """Make frames of what waits, as far as the windows allow. The streams that have come to their end thereby."""
         ended: list[Stream] = []
-        while self._waiting:
-            moved = False
-            for stream in list(self._waiting.values()):
-                if self._ahead >= _AHEAD or self.window <= 0:
-                    return ended
-                if stream.window_out > 0:
-                    moved = True
-                    self._send_some(stream)
-                if not stream.queue:
-                    del self._waiting[stream.number]
-                    if stream.trailers is None:
-                        events.append(Writable(stream))
-                    else:
-                        self.finish(stream, stream.trailers)
-                        ended.append(stream)
-            if not moved:
-                break
+        while self._waiting and self.window > 0 and self._ahead < _AHEAD:
+            _, stream = self._waiting.popitem(last=False)
+            self._send_some(stream)
+            if stream.queue:
+                self.resume(stream)
+                continue
+            self._release(stream)
+            if stream.trailers is None:
+                events.append(Writable(stream))
+            else:
+                self.finish(stream, stream.trailers)
+                ended.append(stream)
         return ended
+
+    def _release(self, stream: Stream) -> None:
+        self._memory.used -= stream.queued
+        stream.queued = 0
 
     def _send_some(self, stream: Stream) -> None:
         """One DATA frame, as large as may be."""
@@ -116,6 +129,7 @@ class Outbox:
             size += len(part)
         self.window -= size
         stream.window_out -= size
+        stream.moved = True
         self._ahead += size
         self._ready.append(b"".join((frames.data_head(size, stream.number), *parts)))
 
@@ -141,3 +155,8 @@ class Outbox:
             stream.window_out += change
             if stream.window_out > frames.MAX_WINDOW:
                 raise PeerError(ErrorCode.FLOW_CONTROL_ERROR, "window_overflow")
+            if stream.queue:
+                if stream.window_out > 0:
+                    self._waiting[stream.number] = stream
+                else:
+                    self._waiting.pop(stream.number, None)

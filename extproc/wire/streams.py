@@ -6,19 +6,21 @@ from collections import Counter
 from typing import Final
 
 from extproc.wire import frames
-from extproc.wire.events import Cancelled, Event, Stream
+from extproc.wire.events import Cancelled, Event, Message, Stream
 from extproc.wire.frames import ErrorCode, PeerError
 from extproc.wire.grpc import MessageError, Status, trailers, trailers_only
-from extproc.wire.limits import Allowances, Limits, Memory
+from extproc.wire.limits import MESSAGE_COST, Allowances, Limits, Memory
 from extproc.wire.outbox import Outbox
 
 _SHUNNED: Final = 1_000
+_TOO_MUCH: Final = MessageError(Status.RESOURCE_EXHAUSTED, "too_much_buffered", "too many messages in flight")
 
 
 class Streams:
     """Those that are open, by number; and those that we reset, whose frames may still be under way."""
 
     def __init__(self, limits: Limits, memory: Memory, out: Outbox) -> None:
+        self._limits = limits
         self._allowances = Allowances(limits)
         self._memory = memory
         self._out = out
@@ -70,7 +72,8 @@ class Streams:
     def drop(self, stream: Stream) -> None:
         """The stream is over on both sides."""
         del self.open[stream.number]
-        self._memory.used -= stream.inbox.held + sum(map(len, stream.backlog))
+        self._memory.used -= stream.inbox.held + sum(MESSAGE_COST + len(message) for message in stream.backlog)
+        stream.inbox.clear()
         stream.backlog.clear()
         self._out.forget(stream)
 
@@ -114,6 +117,75 @@ class Streams:
         self.cancel(stream, events)
         self.shun(stream, ErrorCode.NO_ERROR)
         self._count(error.name)
+
+    def take_messages(self, stream: Stream, payload: bytes, events: list[Event]) -> bool:
+        """False: the call had to be ended.
+
+        Raises:
+            PeerError: that happened too often.
+        """
+        inbox = stream.inbox
+        held = inbox.held
+        fault = None
+        try:
+            for message in inbox.feed(payload):
+                events.append(Message(stream, message))
+        except MessageError as error:
+            fault = error
+        if inbox.held != held:
+            self._memory.used += inbox.held - held
+            if self._memory.used > self._limits.buffered:
+                fault = fault or _TOO_MUCH
+        if fault is not None:
+            self.abort(stream, fault, events)
+        return fault is None
+
+    def postpone(self, stream: Stream, message: bytes) -> None:
+        stream.backlog.append(message)
+        self._memory.used += MESSAGE_COST + len(message)
+
+    def next(self, stream: Stream) -> bytes | None:
+        """The first message that was postponed; None: there is none."""
+        if not stream.backlog:
+            return None
+        message = stream.backlog.popleft()
+        self._memory.used -= MESSAGE_COST + len(message)
+        self.replenish(stream)
+        return message
+
+    def replenish(self, stream: Stream) -> None:
+        """Let the peer send more, unless what it sent before still waits."""
+        window = self._limits.stream_window
+        if stream.window_in < window >> 1 and not stream.backlog and not stream.remote_closed:
+            self._out.put(frames.window_update(stream.number, window - stream.window_in))
+            stream.window_in = window
+
+    def check_memory(self, stream: Stream, events: list[Event]) -> None:
+        """End a stream that has just asked for more than all may hold.
+
+        Raises:
+            PeerError: that happened too often.
+        """
+        if self._memory.used > self._limits.buffered:
+            self.abort(stream, _TOO_MUCH, events)
+
+    def look(self, events: list[Event]) -> None:
+        """End the streams whose peer does not take its answer, or has taken it and does not end its half.
+
+        RFC 9113, section 8.1, for the latter: RST_STREAM with NO_ERROR is no complaint.
+
+        Raises:
+            PeerError: the former happened too often.
+        """
+        patience = self._limits.patience
+        for stream in list(self.open.values()):
+            if stream.queue:
+                if stream.moved:
+                    stream.moved, stream.still_since = False, self.now
+                elif self.now - stream.still_since > patience:
+                    self.fault(stream, ErrorCode.CANCEL, "answer_not_taken", events)
+            elif stream.finished and self.now - stream.ended_at > patience:
+                self.shun(stream, ErrorCode.NO_ERROR)
 
     def _count(self, name: str) -> None:
         self.violations[name] += 1
