@@ -18,7 +18,7 @@ from extproc.chain import PolicyStartError
 from extproc.log import log_to_stdout, unhandled
 from extproc.mistakes import ConfigurationError
 from extproc.server import PolicyServer
-from extproc.serving import loop_factory
+from extproc.serving import loop_factory, settle_in
 from extproc.settings import Settings, parse
 from extproc.tasks import drain, spawn
 from extproc.workers.pulse import pulse, status_of
@@ -58,6 +58,7 @@ async def work(settings: Settings, listening: socket.socket, say: Callable[[Stat
     loop.add_reader(_LEASH, _leash, stop)
     server = PolicyServer(settings, assemble(settings))
     await server.start(listening)
+    settle_in()
     # It serves on a duplicate. Held open here, the socket would take connections until the end that nobody accepts.
     listening.close()
     beating = spawn(pulse(server, say), name="pulse")
