@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import secrets
 import socket
 from collections.abc import Mapping
+from typing import Final
 
 from extproc.chain import Chain
 from extproc.conversation import Conversation
@@ -14,6 +17,8 @@ from extproc.settlement import Settlement
 from extproc.transport import Services, Transport
 from extproc.travel import Travel
 from extproc.wire_transport import WireTransport
+
+_GLANCE: Final = 0.02
 
 
 class PolicyServer:
@@ -28,8 +33,11 @@ class PolicyServer:
         services = Services(self._converse, self._settlement.take, self._healthy)
         self._transport = _transport(settings.server.transport, services)
 
-    async def start(self, inherited: socket.socket | None = None) -> str:
-        """Start policies, then listen. The address bound. `inherited`: a socket that listens already.
+    async def start(self, inherited: socket.socket | None = None, *, patience: float = 0.0) -> str:
+        """Start policies, then listen. The address bound.
+
+        `inherited`: a socket that listens already. `patience`: seconds in which the policies may become ready before it
+        listens, so that whoever waits in such a socket is not refused by one that has only just begun.
 
         Raises:
             PolicyStartError: a policy cannot start.
@@ -37,6 +45,10 @@ class PolicyServer:
         """
         await self._chain.start()
         self._settlement.start()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(patience):
+                while self._chain.readiness():  # noqa: ASYNC110  (policies do not say when, they can only be asked)
+                    await asyncio.sleep(_GLANCE)
         return await self._transport.start(self._settings.server.listen, inherited)
 
     async def stop(self) -> None:

@@ -17,6 +17,7 @@ from extproc.assembly import assemble
 from extproc.chain import PolicyStartError
 from extproc.log import log_to_stdout, unhandled
 from extproc.mistakes import ConfigurationError
+from extproc.placement import Role
 from extproc.server import PolicyServer
 from extproc.serving import loop_factory, settle_in
 from extproc.settings import Settings, parse
@@ -27,6 +28,9 @@ from extproc.workers.status import Failure, Status, to_line
 _log = logging.getLogger(__name__)
 _LEASH = 0
 """Standard input: the configuration comes on it, and its end means that the supervisor has gone."""
+_PATIENCE = 2.0
+"""Seconds in which a worker may fetch keys and the like before it takes requests: they wait in its socket. To settle it
+needs nothing."""
 
 
 class Line:
@@ -43,7 +47,7 @@ class Line:
             os.write(self._descriptor, to_line(report))
 
 
-async def work(settings: Settings, listening: socket.socket, say: Callable[[Status], None]) -> None:
+async def work(settings: Settings, role: Role, listening: socket.socket, say: Callable[[Status], None]) -> None:
     """Serve until SIGTERM or the end of standard input, then drain.
 
     Raises:
@@ -57,7 +61,7 @@ async def work(settings: Settings, listening: socket.socket, say: Callable[[Stat
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     loop.add_reader(_LEASH, _leash, stop)
     server = PolicyServer(settings, assemble(settings))
-    await server.start(listening)
+    await server.start(listening, patience=_PATIENCE if role is not Role.SETTLE else 0.0)
     settle_in()
     # It serves on a duplicate. Held open here, the socket would take connections until the end that nobody accepts.
     listening.close()
@@ -75,7 +79,7 @@ def _leash(stop: asyncio.Event) -> None:
         stop.set()
 
 
-def serve(socket_descriptor: int, status_descriptor: int) -> int:
+def serve(role: Role, socket_descriptor: int, status_descriptor: int) -> int:
     """The life of a worker; its exit status: 2 for a configuration that is wrong, 1 for any other failure."""
     line = Line(status_descriptor)
     os.set_inheritable(socket_descriptor, False)
@@ -83,7 +87,7 @@ def serve(socket_descriptor: int, status_descriptor: int) -> int:
     try:
         settings = parse(orjson.loads(sys.stdin.buffer.readline()))
         with socket.socket(fileno=socket_descriptor) as listening, asyncio.Runner(loop_factory=loop_factory()) as runner:
-            runner.run(work(settings, listening, line.say))
+            runner.run(work(settings, role, listening, line.say))
     except ConfigurationError as error:
         line.say(Failure(tuple(error.mistakes)))
         return 2

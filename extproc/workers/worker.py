@@ -21,13 +21,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="extproc.workers.worker")
     parser.add_argument("--fd", type=int, required=True)
     parser.add_argument("--status-fd", type=int, required=True)
-    # For people who look at a list of processes: both do the same, on what Envoy sends them.
     parser.add_argument("--role", choices=[role.value for role in Role], required=True)
     given = parser.parse_args(arguments)
     # After the signals: this takes a while.
     from extproc.workers.duty import serve
 
-    return serve(given.fd, given.status_fd)
+    return serve(Role(given.role), given.fd, given.status_fd)
 
 
 if __name__ == "__main__":

@@ -50,6 +50,15 @@ def test_only_what_is_named_is_started(tmp_path: Path, sockets: Path) -> None:
     assert not stack.embedded
 
 
+@pytest.mark.parametrize(("workers", "seconds"), [(1, 5.0), (2, 12.0)])
+def test_the_policy_server_has_the_time_it_may_need_to_end(
+    tmp_path: Path, sockets: Path, workers: int, seconds: float
+) -> None:
+    """Several workers: first those that decide, then the one that settles."""
+    stack = prepare({**PLAIN, "server": {"grace": 3.0, "workers": workers}}, state=tmp_path, sockets=sockets, port=0)
+    assert [plan.grace for plan in stack.plans if plan.name == "policy"] == [seconds]
+
+
 def test_sections_that_are_there_are_kept(tmp_path: Path, sockets: Path) -> None:
     tree = {**PLAIN, "listen": {"address": "127.0.0.2", "port": 0}, "server": {"grace": 3.0}}
     stack = prepare(tree, state=tmp_path, sockets=sockets)

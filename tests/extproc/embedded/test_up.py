@@ -16,9 +16,12 @@ from pathlib import Path
 
 import httpx
 import pytest
+import yaml
 
 from extproc.embedded.demo_keys import make_token
 from extproc.embedded.demo_tokens import Caller
+from extproc.embedded.stack import DEMO
+from extproc.settings import read_tree
 from tests.extproc.embedded.ups import listens, up
 
 pytestmark = [
@@ -144,6 +147,32 @@ def test_a_request_in_flight_is_answered_and_settled_before_the_end(tmp_path: Pa
             ("completion", "answered", 16)
         ]
         assert started.left_behind() == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_several_workers_serve_and_go_with_it(tmp_path: Path, number: signal.Signals) -> None:
+    tree = read_tree(DEMO)
+    tree["server"] = {"workers": 2}
+    config = tmp_path / "workers.yaml"
+    config.write_text(yaml.safe_dump(tree))
+    with up(tmp_path, "--port", "0", str(config)) as started:
+        started.until_it_serves()
+        chat = f"{started.url}/v1/chat/completions"
+        assert [httpx.post(chat, json=CHAT, headers=alice(tmp_path)).status_code for _ in range(5)] == [200] * 5
+        assert sorted(path.name for path in started.sockets.rglob("policy.*")) == [
+            "policy.1.sock",
+            "policy.2.sock",
+            "policy.settle.sock",
+        ]
+        if number is signal.SIGKILL:
+            # What it takes along are processes; the directory of sockets is found by the next start.
+            assert started.end(number) == -number
+            assert [path for path in started.left_behind() if not Path(path).is_relative_to(started.sockets)] == []
+            return
+        assert started.end(number) == 0
+        assert started.left_behind() == []
+        log = (tmp_path / "logs" / "policy.log").read_text().splitlines()
+        assert [json.loads(line)["event"] for line in log].count("completion") == 5
 
 
 def test_ctrl_c_twice_ends_it_at_once(tmp_path: Path) -> None:
