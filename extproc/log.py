@@ -28,6 +28,7 @@ class JsonFormatter(logging.Formatter):
             "event": "log",
             "level": record.levelname.lower(),
             "logger": record.name,
+            "pid": record.process,
             "message": record.getMessage(),
         }
         if record.exc_info and record.exc_info[0] is not None:

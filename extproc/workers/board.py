@@ -99,6 +99,8 @@ class _Place:
             missing: tuple[str, ...] = ("no process",)
         elif status is None:
             missing = ("starting",)
+        elif not status.serving:
+            missing = ("starting", *status.missing)
         elif now - self.heard[self.pid] > SILENCE:
             missing = ("silent", *status.missing)
         else:

@@ -9,7 +9,8 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import orjson
 
@@ -28,9 +29,6 @@ from extproc.workers.status import Failure, Status, to_line
 _log = logging.getLogger(__name__)
 _LEASH = 0
 """Standard input: the configuration comes on it, and its end means that the supervisor has gone."""
-_PATIENCE = 2.0
-"""Seconds in which a worker may fetch keys and the like before it takes requests: they wait in its socket. To settle it
-needs nothing."""
 
 
 class Line:
@@ -47,8 +45,10 @@ class Line:
             os.write(self._descriptor, to_line(report))
 
 
-async def work(settings: Settings, role: Role, listening: socket.socket, say: Callable[[Status], None]) -> None:
+async def work(settings: Settings, listening: socket.socket, say: Callable[[Status], None], *, patience: float) -> None:
     """Serve until SIGTERM or the end of standard input, then drain.
+
+    `patience`: seconds in which policies may fetch keys and the like before it takes requests, which wait in the socket.
 
     Raises:
         ConfigurationError: a policy's settings are wrong.
@@ -61,16 +61,33 @@ async def work(settings: Settings, role: Role, listening: socket.socket, say: Ca
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     loop.add_reader(_LEASH, _leash, stop)
     server = PolicyServer(settings, assemble(settings))
-    await server.start(listening, patience=_PATIENCE if role is not Role.SETTLE else 0.0)
-    settle_in()
-    # It serves on a duplicate. Held open here, the socket would take connections until the end that nobody accepts.
-    listening.close()
-    beating = spawn(pulse(server, say), name="pulse")
-    await stop.wait()
-    await server.stop()
-    beating.cancel()
+    beating = spawn(pulse(server, say, serving=False), name="pulse")
+    try:
+        if await _before(stop, server.start(listening, patience=patience)):
+            settle_in()
+            # It serves on a duplicate. Held open here, the socket would take connections that nobody accepts.
+            listening.close()
+            beating.cancel()
+            beating = spawn(pulse(server, say), name="pulse")
+            await stop.wait()
+        await server.stop()
+    finally:
+        beating.cancel()
     await drain(1.0)
     say(status_of(server))
+
+
+async def _before(stop: asyncio.Event, work: Coroutine[Any, Any, object]) -> bool:
+    """Do it, unless the end comes first. Whether it was done."""
+    task, stopped = spawn(work, name="start"), spawn(stop.wait(), name="wait for the end")
+    await asyncio.wait((task, stopped), return_when=asyncio.FIRST_COMPLETED)
+    stopped.cancel()
+    if task.done():
+        await task
+        return True
+    task.cancel()
+    await asyncio.wait((task,))
+    return False
 
 
 def _leash(stop: asyncio.Event) -> None:
@@ -85,9 +102,12 @@ def serve(role: Role, socket_descriptor: int, status_descriptor: int) -> int:
     os.set_inheritable(socket_descriptor, False)
     log_to_stdout()
     try:
-        settings = parse(orjson.loads(sys.stdin.buffer.readline()))
+        told = orjson.loads(sys.stdin.buffer.readline())
+        settings = parse(told["configuration"])
+        # To settle it needs nothing.
+        patience = 0.0 if role is Role.SETTLE else told["patience"]
         with socket.socket(fileno=socket_descriptor) as listening, asyncio.Runner(loop_factory=loop_factory()) as runner:
-            runner.run(work(settings, role, listening, line.say))
+            runner.run(work(settings, listening, line.say, patience=patience))
     except ConfigurationError as error:
         line.say(Failure(tuple(error.mistakes)))
         return 2

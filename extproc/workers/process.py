@@ -50,11 +50,18 @@ class Process:
 
     @classmethod
     async def launch(
-        cls, program: Program, seat: Seat, listening: socket.socket, configuration: bytes, board: Board
+        cls,
+        program: Program,
+        seat: Seat,
+        listening: socket.socket,
+        configuration: bytes,
+        board: Board,
+        *,
+        patience: float,
     ) -> Process:
         """Start a worker on a socket that listens.
 
-        `configuration` is one line of JSON.
+        `configuration` is one line of JSON. `patience`: seconds for which it may keep requests waiting until it is ready.
 
         Raises:
             OSError: it cannot be started.
@@ -78,12 +85,17 @@ class Process:
         spawn(self._follow(reading), name=f"worker {self.pid}")
         if process.stdin is not None:
             # Nobody waits for it to be read: the pipe stays open, and its end is how the worker knows of ours.
-            process.stdin.write(configuration + b"\n")
+            process.stdin.write(b'{"patience":%g,"configuration":%s}\n' % (patience, configuration))
         return self
 
     def name(self) -> dict[str, int | str]:
         """What tells it apart, for the log."""
         return {"pid": self.pid, "worker": self.seat.index, "role": self.seat.role.value}
+
+    @property
+    def serves(self) -> bool:
+        """Whether it has said that it takes requests."""
+        return self.status is not None and self.status.serving
 
     @property
     def ended(self) -> bool:

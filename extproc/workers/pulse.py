@@ -23,15 +23,15 @@ class Serves(Protocol):
     def readiness(self) -> list[str]: ...
 
 
-def status_of(server: Serves) -> Status:
+def status_of(server: Serves, *, serving: bool = True) -> Status:
     """What is to be said of it now."""
-    return Status(tuple(server.readiness()), dict(server.counters()), resident_bytes())
+    return Status(serving, tuple(server.readiness()), dict(server.counters()), resident_bytes())
 
 
-async def pulse(server: Serves, tell: Callable[[Status], None]) -> None:
+async def pulse(server: Serves, tell: Callable[[Status], None], *, serving: bool = True) -> None:
     """Say it now, and each second from now on, until cancelled."""
     while True:
-        tell(status_of(server))
+        tell(status_of(server, serving=serving))
         await asyncio.sleep(_INTERVAL)
 
 

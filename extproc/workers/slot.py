@@ -23,13 +23,15 @@ class Patience:
     """Seconds.
 
     Attributes:
-        start: from its start to a worker's first word, and to being ready where the one before it was.
+        start: until a worker serves.
+        ready: until a worker serves that is not ready yet: the requests of one that has died must not wait for long.
         silence: between words of a worker that is well. It says one each second; one that has not for so long hangs.
         grace: from SIGTERM to SIGKILL.
     """
 
     start: float = 60.0
-    silence: float = 20.0
+    ready: float = 2.0
+    silence: float = 10.0
     grace: float = 20.0
 
 
@@ -55,31 +57,34 @@ class Slot:
         self._keeping: asyncio.Task[None] | None = None
 
     async def start(self, configuration: bytes) -> str | None:
-        """Start the first worker and wait for its first word. Why it failed, or None."""
+        """Start the first worker and wait until it serves. Why it failed, or None."""
         self._configuration = configuration
         async with self._lock:
             try:
-                process = await self._launch()
+                process = await self._launch(self._patience.ready)
             except OSError as error:
                 return f"it cannot be started: {error.strerror}"
             self._current = process
-        return await self._first_word(process)
+        return await self._until_it_serves(process)
 
     def keep(self) -> None:
         """From now on, replace the worker whenever it dies."""
         self._keeping = spawn(self._keep(), name=f"seat {self.seat.index}")
 
     async def replace(self, configuration: bytes) -> str | None:
-        """Start a worker with another configuration; when it is ready, let the old one finish. Why it failed, or None.
+        """Start a worker with another configuration; when it serves, let the old one finish. Why it failed, or None.
 
-        A failure leaves everything as it was.
+        Where the old one is ready, so must the new one be: it takes no requests before. A failure leaves everything as
+        it was.
         """
         async with self._lock:
             old, before = self._current, self._configuration
             self._configuration = configuration
             try:
-                candidate = await self._launch()
-                reason = await self._until_as_ready(candidate, old)
+                patience = self._patience
+                # Longer than it is waited for: it serves when it is ready, or never.
+                candidate = await self._launch(2 * patience.start if _is_ready(old) else patience.ready)
+                reason = await self._until_it_serves(candidate)
             except OSError as error:
                 reason = f"it cannot be started: {error.strerror}"
             except BaseException:
@@ -105,36 +110,27 @@ class Slot:
         if self._living:
             await asyncio.wait([spawn(process.retire(grace), name="retire") for process in self._living])
 
-    async def _launch(self) -> Process:
-        process = await Process.launch(self._program, self.seat, self._listening, self._configuration, self._board)
+    async def _launch(self, patience: float) -> Process:
+        process = await Process.launch(
+            self._program, self.seat, self._listening, self._configuration, self._board, patience=patience
+        )
         self._living = {one for one in self._living if not one.ended} | {process}
         return process
 
-    async def _first_word(self, process: Process) -> str | None:
-        try:
-            async with asyncio.timeout(self._patience.start):
-                while process.status is None and not process.ended:
-                    await process.news()
-        except TimeoutError:
-            process.kill()
-            return f"it has said nothing for {self._patience.start:g} s"
-        return None if process.status is not None else process.reason()
-
-    async def _until_as_ready(self, candidate: Process, old: Process | None) -> str | None:
-        """Wait until the candidate lacks nothing that the old one has. Why it never will, or None."""
+    async def _until_it_serves(self, process: Process) -> str | None:
+        """Why it never will, or None. It is ended then."""
         reason: str | None = "nobody waited for it"
         try:
-            lacks: set[str] = set()
             async with asyncio.timeout(self._patience.start):
-                reason = await self._first_word(candidate)
-                while reason is None and (lacks := _lacks(candidate, old)):
-                    await candidate.news()
-                    reason = candidate.reason() if candidate.ended else None
+                while not process.serves and not process.ended:
+                    await process.news()
+            reason = None if process.serves else process.reason()
         except TimeoutError:
-            reason = f"after {self._patience.start:g} s it is not ready: {', '.join(sorted(lacks))}"
+            lacks = ", ".join(process.status.missing) if process.status else "it has said nothing"
+            reason = f"after {self._patience.start:g} s it is not ready: {lacks}"
         finally:
             if reason is not None:
-                candidate.kill()
+                process.kill()
         return reason
 
     async def _keep(self) -> None:
@@ -153,7 +149,7 @@ class Slot:
             async with self._lock:
                 if self._current is None:
                     try:
-                        self._current = await self._launch()
+                        self._current = await self._launch(self._patience.ready)
                     except OSError as error:
                         emit(
                             orjson.dumps(
@@ -163,21 +159,22 @@ class Slot:
 
     async def _while_well(self, process: Process) -> None:
         """Until it has ended. One that hangs is ended."""
+        heard, quiet = process.heard, 0.0
         while not process.ended:
             try:
                 async with asyncio.timeout(_GLANCE):
                     await process.wait()
             except TimeoutError:
+                # Counted and not measured: where the whole machine has slept, nobody has been silent.
+                quiet = quiet + _GLANCE if process.heard == heard else 0.0
+                heard = process.heard
                 limit = self._patience.start if process.status is None else self._patience.silence
-                if time.monotonic() - process.heard > limit:
+                if quiet >= limit:
                     why = f"silent for {limit:g} s"
                     emit(orjson.dumps({"event": "worker_killed", **process.name(), "why": why}))
                     process.kill()
                     await process.wait()
 
 
-def _lacks(candidate: Process, old: Process | None) -> set[str]:
-    """What the old one has and the candidate has not yet, such as the keys of an identity provider that is down."""
-    if old is None or old.status is None or old.ended or candidate.status is None:
-        return set()
-    return set(candidate.status.missing) - set(old.status.missing)
+def _is_ready(process: Process | None) -> bool:
+    return process is not None and not process.ended and process.status is not None and not process.status.missing

@@ -11,14 +11,16 @@ MAX_LINE: Final = 65_536
 
 
 class Status(msgspec.Struct, frozen=True, tag="status"):
-    """The worker serves.
+    """How the worker is.
 
     Attributes:
+        serving: whether it takes requests; before, it only gets ready.
         missing: what it lacks to decide, by policy; empty when it is ready.
         counters: by name; those that end in `_open` say what there is now, all others only grow.
         memory: bytes that it holds in memory.
     """
 
+    serving: bool = True
     missing: tuple[str, ...] = ()
     counters: dict[str, int] = {}
     memory: int = 0

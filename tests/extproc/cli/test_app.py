@@ -157,6 +157,19 @@ def test_serve_says_what_only_up_can_start(capsys: pytest.CaptureFixture[str]) -
     assert ": upstreams[0].url: embedded://simulator/v1: " in lines[0]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "settlement"), [([], False), (["--workers", "1"], False), (["--workers", "3"], True)]
+)
+def test_render_for_as_many_workers_as_will_serve(
+    arguments: list[str], settlement: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["render", str(DEMO), *arguments], plugins=()) == 0
+    clusters = {one["name"]: one for one in yaml.safe_load(capsys.readouterr().out)["static_resources"]["clusters"]}
+    assert ("sluicegate_settlement" in clusters) is settlement
+    (locality,) = clusters["sluicegate_policy"]["load_assignment"]["endpoints"]
+    assert len(locality["lb_endpoints"]) == (3 if settlement else 1)
+
+
 def test_render_prints_envoys_bootstrap(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["render", str(DEMO), "--admin", "unix:/run/admin.sock"], plugins=()) == 0
     bootstrap = yaml.safe_load(capsys.readouterr().out)

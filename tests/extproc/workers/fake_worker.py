@@ -4,7 +4,7 @@
 
 The configuration: `generation`, told to whoever connects; and by seat index (`"1"`) or for `"all"` one behaviour of
 `fail` (says so, ends with status 1), `die` (ends with status 3), `mute` (never speaks), `deaf` (ignores SIGTERM),
-`hang` (speaks once), `babble` (no lines), `lack` (serves, and lacks keys).
+`hang` (speaks once), `babble` (no lines), `lack` (lacks keys; serves if it shall not wait for them for long).
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ import time
 
 def main() -> int:
     index, listening, status = sys.argv[1], socket.socket(fileno=int(sys.argv[2])), int(sys.argv[3])
-    configuration = json.loads(sys.stdin.readline())
+    told = json.loads(sys.stdin.readline())
+    configuration = told["configuration"]
     behaviour = configuration.get(index, configuration.get("all", ""))
     stopping: list[int] = []
     signal.signal(signal.SIGTERM, lambda *_: None if behaviour == "deaf" else stopping.append(1))
@@ -35,12 +36,15 @@ def main() -> int:
     listening.settimeout(0.02)
     asked = spoken = 0
     missing = ["keys"] if behaviour == "lack" else []
+    serving = not missing or told["patience"] < 3
     while not stopping:
         if behaviour not in ("mute", "babble") and not (behaviour == "hang" and spoken):
             spoken += 1
             counters = {"streams": asked, "streams_open": 1}
-            say(status, {"type": "status", "missing": missing, "counters": counters, "memory": 1})
+            say(status, {"type": "status", "serving": serving, "missing": missing, "counters": counters, "memory": 1})
         with contextlib.suppress(TimeoutError, BlockingIOError):
+            if not serving:
+                raise TimeoutError
             peer = listening.accept()[0]
             asked += 1
             peer.sendall(f"{os.getpid()} {configuration['generation']}\n".encode())

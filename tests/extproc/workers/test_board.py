@@ -31,6 +31,8 @@ def test_one_who_decides_is_enough_and_settlement_is_not() -> None:
     assert not made.read(0.0).ready
     made.heard(ONE, 11, Status(missing=("entra: no keys",)), 0.0)
     assert not made.read(0.0).ready
+    made.heard(ONE, 11, Status(serving=False), 0.0)
+    assert made.read(0.0).views[0].missing == ("starting",)
     made.heard(TWO, 12, Status(), 0.0)
     assert made.read(0.0).ready
 

@@ -11,7 +11,7 @@ from extproc.workers.status import Failure, Status, from_line, is_gauge, to_line
 
 @given(st.lists(st.text()), st.dictionaries(st.text(), st.integers(0, 2**63 - 1)), st.integers(0, 2**63 - 1))
 def test_what_was_said_is_what_is_heard(missing: list[str], counters: dict[str, int], memory: int) -> None:
-    status = Status(tuple(missing), counters, memory)
+    status = Status(not missing, tuple(missing), counters, memory)
     line = to_line(status)
     assert line.count(b"\n") == 1
     assert line.endswith(b"\n")

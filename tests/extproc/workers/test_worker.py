@@ -46,7 +46,8 @@ class Started:
     reports: Iterator[Status | Failure | None]
 
     def first(self) -> Status | Failure | None:
-        return next(self.reports)
+        """The first word of it that it serves, or that it never will."""
+        return next(one for one in self.reports if not isinstance(one, Status) or one.serving)
 
     def last(self) -> Status | Failure | None:
         """What it says until it has ended; the last of it."""
@@ -59,7 +60,7 @@ class Started:
 
 
 @contextlib.contextmanager
-def worker(configuration: bytes) -> Iterator[Started]:
+def worker(configuration: bytes, patience: float = 0.0) -> Iterator[Started]:
     reading, writing = os.pipe()
     with tempfile.TemporaryDirectory(prefix="sg-", dir="/tmp") as folder, os.fdopen(reading, "rb") as pipe:
         address = f"unix:{Path(folder, 'p.sock')}"
@@ -75,7 +76,7 @@ def worker(configuration: bytes) -> Iterator[Started]:
             with process:
                 try:
                     assert process.stdin is not None
-                    process.stdin.write(configuration + b"\n")
+                    process.stdin.write(b'{"patience": %g, "configuration": %s}\n' % (patience, configuration))
                     process.stdin.flush()
                     yield Started(process, address, listening, map(from_line, pipe))
                 finally:
@@ -107,6 +108,22 @@ def test_it_serves_on_its_socket_says_how_it_is_and_drains() -> None:
         # The socket is its supervisor's: it still takes connections, for whoever comes next.
         with socket.socket(socket.AF_UNIX) as peer:
             peer.connect(started.address.removeprefix("unix:"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, None])
+def test_while_it_is_not_ready_it_takes_nobody_in_and_can_be_ended(number: signal.Signals | None) -> None:
+    with worker(json.dumps(TREE).encode(), patience=600) as started:
+        with grpc.insecure_channel(started.address) as channel:
+            asked = health_pb2_grpc.HealthStub(channel).Check.future(health_pb2.HealthCheckRequest(), timeout=60)
+            words = [next(started.reports) for _ in range(3)]
+            assert all(isinstance(word, Status) and not word.serving and word.missing for word in words[1:])
+            assert not asked.done()
+            asked.cancel()
+        if number is None:
+            started.leash().close()
+        else:
+            started.process.send_signal(number)
+        assert started.process.wait(10) == 0
 
 
 def test_it_goes_when_its_supervisor_has_gone() -> None:
