@@ -112,6 +112,8 @@ class Place:
                 "listen": f"unix:{self.folder}/policy.sock",
                 "admin": f"unix:{self.folder}/admin.sock",
                 "grace": 5,
+                # Envoy waits a second longer.
+                "decision_timeout": 1,
             },
             "upstreams": [
                 {"name": "openai", "provider": "openai", "url": f"{self.simulator}/v1", "models": ["gpt-4o"]},
@@ -316,6 +318,34 @@ async def test_decisions_do_not_notice_that_settlement_is_killed(place: Place, l
     workers = await place.workers()
     assert [workers[index]["starts"] for index in (0, 1, 2)] == [2, 1, 1]
     assert [workers[index]["counters"]["completions"] for index in (1, 2)] == [0, 0]
+
+
+async def test_those_that_hang_are_asked_little_and_replaced(place: Place, load: Load) -> None:
+    """One that decides and the one that settles are stopped: neither says a word, and neither answers Envoy's pings."""
+    load.start()
+    await load.until(50)
+    await place.forget()
+    begun = len(load.answers)
+    for index in (0, 1):
+        os.kill(await place.pid(index), signal.SIGSTOP)
+    await place.until(lambda: place.count("worker_ended") == 2)
+    await place.until(lambda: place.count("worker_started") == 5)
+    await load.until(50)
+    workers = await place.workers()
+    while not all(worker["ready"] for worker in workers.values()):
+        await asyncio.sleep(0.1)
+        workers = await place.workers()
+    replaced = time.monotonic()
+    await load.until(50)
+    await load.stop()
+    assert load.faults == []
+    assert all(closed(load.answers[one]) for one in load.failed())
+    assert len(load.failed()) < (len(load.answers) - begun) / 4
+    assert [one for one in load.failed() if load.begun[one] > replaced] == []
+    assert {one["why"] for one in place.events() if one["event"] == "worker_killed"} == {"silent for 10 s"}
+    assert [workers[index]["starts"] for index in (0, 1, 2)] == [2, 2, 1]
+    again = [await load.client.post(CHAT, json=PROMPT) for _ in range(20)]
+    await place.settled({answer.headers["x-request-id"] for answer in again})
 
 
 async def test_a_bad_configuration_keeps_the_old_one(place: Place, load: Load) -> None:
