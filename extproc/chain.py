@@ -14,7 +14,6 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Iterable, Iterator
 from dataclasses import dataclass, field
-from inspect import isawaitable
 from typing import Any, Final, Literal, TypeAlias, TypeVar, assert_never
 
 from extproc.call import Payload
@@ -23,7 +22,7 @@ from extproc.exchange import Chunk, Exchange
 from extproc.outcome import Continue, Mutate, Reject, RequestOutcome, Respond, ResponseOutcome
 from extproc.payload import read_object
 from extproc.policy import FailureMode, Policy
-from extproc.tasks import ends_us
+from extproc.tasks import ends_us, waits
 
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -113,7 +112,7 @@ class Chain:
         for link in self._response:
             try:
                 outcome = link.policy.on_response_body(course.exchange, Chunk(data, chunk.last))
-                if isawaitable(outcome):
+                if waits(outcome):
                     outcome = await self._limited(outcome, course)
                 data = self._after(link, outcome, data)
             except BaseException as error:
@@ -130,18 +129,45 @@ class Chain:
             raise TypeError(f"a hook returned {type(outcome).__name__}")
         return data if link.shadow or not isinstance(outcome, Mutate) or outcome.body is None else outcome.body
 
-    async def settle(self, completion: Completion) -> None:
-        """Tell every policy how it ended. One that fails does not keep the others from knowing."""
-        for link in self._settle:
-            try:
-                pending = link.policy.on_settle(completion)
-                if pending is not None:
+    def settle(self, completion: Completion) -> Awaitable[None] | None:
+        """Tell every policy how it ended. One that fails does not keep the others from knowing.
+
+        An awaitable where one of them must wait: the others then know when it has been awaited.
+        """
+        links = iter(self._settle)
+        for link in links:
+            pending = self._told(link, completion)
+            if pending is not None:
+                return self._settle_rest(pending, link, links, completion)
+        return None
+
+    async def _settle_rest(
+        self, pending: Awaitable[None] | None, link: Link, links: Iterator[Link], completion: Completion
+    ) -> None:
+        while True:
+            if pending is not None:
+                try:
                     async with asyncio.timeout(_SETTLE_SECONDS):
                         await pending
-            except BaseException as error:
-                if ends_us(error):
-                    raise
-                _log.exception("policy %s failed to settle exchange %s", link.policy.name, completion.id)
+                except BaseException as error:
+                    if ends_us(error):
+                        raise
+                    _unsettled(link, completion)
+            following = next(links, None)
+            if following is None:
+                return
+            link = following
+            pending = self._told(link, completion)
+
+    @staticmethod
+    def _told(link: Link, completion: Completion) -> Awaitable[None] | None:
+        try:
+            return link.policy.on_settle(completion)
+        except BaseException as error:
+            if ends_us(error):
+                raise
+            _unsettled(link, completion)
+            return None
 
     async def start(self) -> None:
         """Start every policy, in order.
@@ -176,7 +202,7 @@ class Chain:
         for link in links:
             try:
                 outcome = getattr(link.policy, hook)(course.exchange)
-                if isawaitable(outcome):
+                if waits(outcome):
                     return self._wait(outcome, link, links, course, hook)
                 self._apply(link, outcome, course)
             except BaseException as error:
@@ -200,7 +226,7 @@ class Chain:
         if verdict is not None:
             return verdict
         rest = self._ask(links, course, hook)
-        return await rest if isawaitable(rest) else rest
+        return await rest if waits(rest) else rest
 
     async def _limited(self, pending: Awaitable[T], course: Course) -> T:
         if course.deadline is None:
@@ -286,6 +312,10 @@ class Chain:
                 enforced=link.failure is FailureMode.CLOSED and not link.shadow,
             )
         )
+
+
+def _unsettled(link: Link, completion: Completion) -> None:
+    _log.exception("policy %s failed to settle exchange %s", link.policy.name, completion.id)
 
 
 def _lacking(policy: Policy) -> str | None:

@@ -17,37 +17,33 @@ Every transition is in `_HANDLERS`; what is not there is a protocol error.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from enum import Enum
 from typing import Final, TypeAlias
 
+from extproc import envoy_messages as messages
 from extproc.call import Call, Endpoint
 from extproc.chain import Course, VerdictOutcome
 from extproc.completion import Verdict
 from extproc.dialects import id_fields, render
 from extproc.edits import hides_usage
 from extproc.endpoints import dialect_of
+from extproc.envoy_requests import Field, Part, RequestReader
 from extproc.exchange import Chunk, Exchange, Headers, Request, Response, ResponseBody
 from extproc.gate import Gate, Judgement, Passage, then
 from extproc.outcome import Reject, Respond
-from extproc.protos import DecodeError, HeaderValueOption, Message, ProcessingMode, ProcessingRequest, ProcessingResponse
 from extproc.transport import ProtocolError
 from extproc.travel import NAMESPACE, Travel, scalars
 
-Reply: TypeAlias = Message | Awaitable[Message]
+Reply: TypeAlias = bytes | Awaitable[bytes]
 """A `ProcessingResponse`, now or later."""
 
-_OVERWRITE: Final = HeaderValueOption.HeaderAppendAction.Value("OVERWRITE_IF_EXISTS_OR_ADD")
-_APPEND: Final = HeaderValueOption.HeaderAppendAction.Value("APPEND_IF_EXISTS_OR_ADD")
-_SEND: Final = ProcessingMode.HeaderSendMode.Value("SEND")
-_SKIP: Final = ProcessingMode.HeaderSendMode.Value("SKIP")
+_reader: Final = RequestReader()
 _BODY_MODES: Final = {
-    ResponseBody.NONE: ProcessingMode.BodySendMode.Value("NONE"),
-    ResponseBody.STREAMED: ProcessingMode.BodySendMode.Value("STREAMED"),
-    ResponseBody.BUFFERED: ProcessingMode.BodySendMode.Value("BUFFERED"),
+    ResponseBody.NONE: messages.NONE,
+    ResponseBody.STREAMED: messages.STREAMED,
+    ResponseBody.BUFFERED: messages.BUFFERED,
 }
-_REQUEST_NONE: Final = ProcessingMode.BodySendMode.Value("NONE")
-_REQUEST_BUFFERED: Final = ProcessingMode.BodySendMode.Value("BUFFERED")
 
 
 class State(Enum):
@@ -91,57 +87,49 @@ class Conversation:
             return not self._gate.chain.may_read_responses
         return self.state is State.ANSWERED
 
-    def receive(self, data: bytes) -> bytes | Awaitable[bytes]:
+    def receive(self, data: bytes) -> Reply:
         """The answer to a `ProcessingRequest` of Envoy.
 
         Raises:
             ProtocolError: the message is not legal in this state, or is none.
         """
-        try:
-            message = ProcessingRequest.FromString(data)
-        except DecodeError:
-            raise ProtocolError("not a ProcessingRequest") from None
-        kind = message.WhichOneof("request")
-        handler = _HANDLERS.get((self.state, kind))
+        part = _reader.read(data)
+        handler = _HANDLERS.get((self.state, part.kind))
         if handler is None:
-            raise ProtocolError(f"{kind} is not legal when {self.state.value}")
-        return then(handler(self, message), _serialized)
+            raise ProtocolError(f"{part.kind} is not legal when {self.state.value}")
+        return handler(self, part)
 
     # The request
 
-    def _request_headers(self, message: Message) -> Reply:
-        part = message.request_headers
-        request = read_request(part.headers.headers)
-        course = Course(Exchange(self._mint(), request))
+    def _request_headers(self, part: Part) -> Reply:
+        course = Course(Exchange(self._mint(), read_request(part.fields)))
         self._course = course
 
         def judged(judgement: Judgement | None) -> Reply:
             if judgement is not None:
                 return self._verdict_at_headers(judgement)
-            if part.end_of_stream:
+            if part.last:
                 return then(self._gate.body(course, b""), self._verdict_at_headers)
             return self._ask_for_body()
 
         return then(self._gate.headers(course), judged)
 
-    def _request_body(self, message: Message) -> Reply:
-        return then(self._gate.body(self._known(), message.request_body.body), self._verdict_at_body)
+    def _request_body(self, part: Part) -> Reply:
+        return then(self._gate.body(self._known(), part.body), self._verdict_at_body)
 
-    def _ask_for_body(self) -> Message:
+    def _ask_for_body(self) -> bytes:
         self.state = State.AWAITING_BODY
-        response = ProcessingResponse()
-        response.request_headers.SetInParent()
-        if self._gate.chain.may_read_responses:
-            self._override(response, _REQUEST_BUFFERED)
-        return response
+        return messages.go_on(
+            "request_headers", self._mode(messages.BUFFERED) if self._gate.chain.may_read_responses else b""
+        )
 
-    def _verdict_at_headers(self, judgement: Judgement) -> Message:
+    def _verdict_at_headers(self, judgement: Judgement) -> bytes:
         return self._verdict(judgement, at_headers=True)
 
-    def _verdict_at_body(self, judgement: Judgement) -> Message:
+    def _verdict_at_body(self, judgement: Judgement) -> bytes:
         return self._verdict(judgement, at_headers=False)
 
-    def _verdict(self, judgement: Judgement, *, at_headers: bool) -> Message:
+    def _verdict(self, judgement: Judgement, *, at_headers: bool) -> bytes:
         match judgement:
             case Passage():
                 return self._allow(judgement, at_headers=at_headers)
@@ -150,114 +138,79 @@ class Conversation:
             case Respond():
                 return self._answer(judgement, Verdict.RESPOND)
 
-    def _allow(self, passage: Passage, *, at_headers: bool) -> Message:
-        response = ProcessingResponse()
-        part = response.request_headers if at_headers else response.request_body
-        common = part.response
-        mutation = common.header_mutation
-        mutation.remove_headers.extend(passage.remove_headers)
-        for name, value in passage.set_headers:
-            _set(mutation, name, value)
+    def _allow(self, passage: Passage, *, at_headers: bool) -> bytes:
+        mutation = [messages.remove_header(name) for name in passage.remove_headers]
+        mutation += [messages.set_header(name, value) for name, value in passage.set_headers]
         if passage.body is not None:
-            common.body_mutation.body = passage.body
-            _set(mutation, "content-length", str(len(passage.body)))
-        # The route was chosen before anything was decided: choose it again.
-        common.clear_route_cache = True
+            mutation.append(messages.set_header("content-length", str(len(passage.body))))
+        beside = self._metadata(Verdict.ALLOW)
         if at_headers:
-            self._override(response, _REQUEST_NONE)
-        self._put_metadata(response, Verdict.ALLOW)
+            beside += self._mode(messages.NONE)
         self.state = State.ALLOWED
-        return response
+        return messages.allow(at_headers=at_headers, mutation=mutation, body=passage.body, beside=beside)
 
-    def _answer(self, outcome: VerdictOutcome, verdict: Verdict) -> Message:
+    def _answer(self, outcome: VerdictOutcome, verdict: Verdict) -> bytes:
         exchange = self._known().exchange
         request_id = exchange.request.request_id
-        response = ProcessingResponse()
-        immediate = response.immediate_response
-        immediate.status.code = outcome.status
         endpoint = exchange.get(Endpoint)
         dialect = endpoint.dialect if endpoint else dialect_of(exchange.request)
         if isinstance(outcome, Reject):
-            immediate.body, headers = render(outcome, dialect, request_id)
-            immediate.details = f"sluicegate_{outcome.code}"
+            body, headers = render(outcome, dialect, request_id)
+            details = f"sluicegate_{outcome.code}"
         else:
-            immediate.body = outcome.body
+            body = outcome.body
             headers = [("content-type", outcome.content_type), *id_fields(dialect, request_id), *outcome.headers]
-            immediate.details = "sluicegate_respond"
-        for name, value in headers:
-            _set(immediate.headers, name, value, append=name == "www-authenticate")
-        self._put_metadata(response, verdict)
+            details = "sluicegate_respond"
+        mutation = [messages.set_header(name, value, append=name == "www-authenticate") for name, value in headers]
+        answer = messages.immediate(outcome.status, mutation, body, details, self._metadata(verdict))
         self.state = State.ANSWERED
-        return response
+        return answer
 
-    def _put_metadata(self, response: Message, verdict: Verdict) -> None:
+    def _metadata(self, verdict: Verdict) -> bytes:
         course = self._known()
-        fields = response.dynamic_metadata.fields[NAMESPACE].struct_value.fields
-        for name, value in scalars(course.exchange, verdict).items():
-            if isinstance(value, bool):
-                fields[name].bool_value = value
-            else:
-                fields[name].string_value = value
-        fields["facts"].string_value = self._travel.pack(course.exchange, course.decisions)
+        once = {"exchange": course.exchange.id, "facts": self._travel.pack(course.exchange, course.decisions)}
+        return messages.metadata(NAMESPACE, scalars(course.exchange, verdict), once)
 
-    def _override(self, response: Message, request_body: int) -> None:
-        """Say how the rest is to be sent. An override replaces the whole mode, so it names every part."""
-        mode = response.mode_override
-        mode.request_body_mode = request_body
-        mode.response_header_mode = _SEND if self._gate.chain.may_read_responses else _SKIP
-        mode.request_trailer_mode = _SKIP
-        mode.response_trailer_mode = _SKIP
+    def _mode(self, request_body: int) -> bytes:
+        """How the rest is to be sent."""
+        answers = messages.SEND if self._gate.chain.may_read_responses else messages.SKIP
+        return messages.mode(request_body=request_body, response_headers=answers)
 
     # The response
 
-    def _response_headers(self, message: Message) -> Reply:
+    def _response_headers(self, part: Part) -> Reply:
         exchange = self._known().exchange
-        headers = read_headers(message.response_headers.headers.headers)
+        headers = Headers(part.fields)
         status = headers.get(":status") or "0"
         exchange.put(Response(int(status) if status.isdigit() else 0, headers))
-        response = ProcessingResponse()
-        response.response_headers.SetInParent()
-        mutation = response.response_headers.response.header_mutation
         wanted = exchange.response_wanted
-        mode = response.mode_override
-        mode.response_header_mode = _SEND
-        mode.response_body_mode = _BODY_MODES[wanted]
-        mode.response_trailer_mode = _SKIP
-        if not message.response_headers.end_of_stream and (wanted is not ResponseBody.NONE or self._hides_usage()):
+        mutation = b""
+        if not part.last and (wanted is not ResponseBody.NONE or self._hides_usage()):
             # A policy may change the length; and Envoy's Lua writes the length of the first chunk that it changes into
             # headers that still wait here. Envoy frames what it has.
-            mutation.remove_headers.append("content-length")
-        return response
+            mutation = messages.remove_header("content-length")
+        mode = messages.mode(response_headers=messages.SEND, response_body=_BODY_MODES[wanted])
+        return messages.response_headers(mutation, mode)
 
     def _hides_usage(self) -> bool:
         call = self._known().exchange.get(Call)
         return call is not None and hides_usage(call)
 
-    def _response_body(self, message: Message) -> Reply:
-        part = message.response_body
-        return self._read_response(Chunk(part.body, part.end_of_stream))
+    def _response_body(self, part: Part) -> Reply:
+        return self._read_response(Chunk(part.body, part.last))
 
-    async def _read_response(self, chunk: Chunk) -> Message:
+    async def _read_response(self, chunk: Chunk) -> bytes:
         data = await self._gate.chain.response_body(self._known(), chunk)
-        response = ProcessingResponse()
-        response.response_body.SetInParent()
-        common = response.response_body.response
-        if data != chunk.data:
-            common.body_mutation.body = data
-        return response
+        return messages.go_on("response_body") if data == chunk.data else messages.response_body(data)
 
-    def _late_response(self, message: Message) -> Reply:
+    def _late_response(self, part: Part) -> Reply:
         """The response of somebody else's making: nothing is left to decide, and nothing is changed."""
         if self.state is State.OPENED:
             self.state = State.BYSTANDER
-        response = ProcessingResponse()
-        getattr(response, message.WhichOneof("request")).SetInParent()
-        return response
+        return messages.go_on(part.kind)
 
-    def _trailers(self, message: Message) -> Reply:
-        response = ProcessingResponse()
-        getattr(response, message.WhichOneof("request")).SetInParent()
-        return response
+    def _trailers(self, part: Part) -> Reply:
+        return messages.go_on(part.kind)
 
     def _known(self) -> Course:
         if self._course is None:
@@ -265,7 +218,7 @@ class Conversation:
         return self._course
 
 
-_HANDLERS: Final[Mapping[tuple[State, str | None], Callable[[Conversation, Message], Reply]]] = {
+_HANDLERS: Final[Mapping[tuple[State, str], Callable[[Conversation, Part], Reply]]] = {
     (State.OPENED, "request_headers"): Conversation._request_headers,
     (State.OPENED, "response_headers"): Conversation._late_response,
     (State.AWAITING_BODY, "request_body"): Conversation._request_body,
@@ -284,29 +237,16 @@ _HANDLERS: Final[Mapping[tuple[State, str | None], Callable[[Conversation, Messa
 }
 
 
-def _serialized(response: Message) -> bytes:
-    data: bytes = response.SerializeToString()
-    return data
-
-
-def _set(mutation: Message, name: str, value: str, *, append: bool = False) -> None:
-    option = mutation.set_headers.add()
-    option.header.key = name
-    option.header.raw_value = value.encode()
-    option.append_action = _APPEND if append else _OVERWRITE
-
-
-def read_headers(fields: Message) -> Headers:
-    """Envoy's header map. Values that are no UTF-8 keep their bytes as surrogate escapes: equal to nothing of ours."""
-    return Headers(
-        (field.key, (field.raw_value or field.value.encode()).decode("utf-8", "surrogateescape")) for field in fields
-    )
-
-
-def read_request(fields: Message) -> Request:
+def read_request(fields: Iterable[Field]) -> Request:
     """The request line and fields of an Envoy header map."""
-    headers = read_headers(fields)
-    pseudo = {name: value for name, value in headers if name.startswith(":")}
+    pseudo: dict[str, str] = {}
+    regular: list[Field] = []
+    for item in fields:
+        if item[0].startswith(":"):
+            pseudo[item[0]] = item[1]
+        else:
+            regular.append(item)
+    headers = Headers(regular)
     path, _, query = pseudo.get(":path", "").partition("?")
     return Request(
         method=pseudo.get(":method", ""),
@@ -314,6 +254,6 @@ def read_request(fields: Message) -> Request:
         query=query,
         authority=pseudo.get(":authority", ""),
         scheme=pseudo.get(":scheme", ""),
-        headers=Headers(item for item in headers if not item[0].startswith(":")),
+        headers=headers,
         request_id=headers.get("x-request-id") or "",
     )

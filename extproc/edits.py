@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -69,20 +70,22 @@ def removed_headers(
     headers: Headers, identity_headers: IdentityHeaders, *, to_provider: bool, forward_token: bool
 ) -> tuple[str, ...]:
     """The names of the client's fields that must not go up, of those that are there."""
-    names = set(identity_headers.names())
-    credentials = CREDENTIALS - {"authorization"} if forward_token else CREDENTIALS
-    return tuple(
-        sorted(
-            {
-                name
-                for name, _ in headers
-                if name in names
-                or name in credentials
-                or name in _OVERRIDES
-                or name.startswith(_INTERNAL_PREFIXES)
-                or (to_provider and name in _PROVIDER_ONLY)
-            }
-        )
+    told = identity_headers.names()
+    removed = [
+        name
+        for name in headers.names()
+        if name in told or (_is_removed(name, to_provider) and not (forward_token and name == "authorization"))
+    ]
+    return tuple(sorted(removed))
+
+
+@lru_cache(4096)
+def _is_removed(name: str, to_provider: bool) -> bool:
+    return (
+        name in CREDENTIALS
+        or name in _OVERRIDES
+        or name.startswith(_INTERNAL_PREFIXES)
+        or (to_provider and name in _PROVIDER_ONLY)
     )
 
 

@@ -29,27 +29,30 @@ class Dialect(StrEnum):
 class Headers:
     """An immutable multimap of HTTP field names (lower case) to values, in order of arrival."""
 
-    __slots__ = ("_items",)
+    __slots__ = ("_first", "_items")
 
     def __init__(self, items: Iterable[tuple[str, str]]) -> None:
         self._items = tuple(items)
+        # Asked for about fifteen names per request.
+        self._first = dict(reversed(self._items))
 
     def get(self, name: str) -> str | None:
         """The first value of `name` (lower case), or None."""
-        for key, value in self._items:
-            if key == name:
-                return value
-        return None
+        return self._first.get(name)
 
     def all(self, name: str) -> tuple[str, ...]:
         """Every value of `name` (lower case), in order of arrival."""
-        return tuple(value for key, value in self._items if key == name)
+        return tuple(value for key, value in self._items if key == name) if name in self._first else ()
+
+    def names(self) -> Iterable[str]:
+        """Every name once."""
+        return self._first.keys()
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
         return iter(self._items)
 
     def __contains__(self, name: object) -> bool:
-        return any(key == name for key, _ in self._items)
+        return name in self._first
 
     def __len__(self) -> int:
         return len(self._items)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from inspect import isawaitable
+from functools import lru_cache
 from typing import Any, Final, TypeAlias, TypeVar
 
 from extproc.call import Call, Endpoint, OutputCeiling, Payload
@@ -24,6 +24,7 @@ from extproc.outcome import Reject
 from extproc.payload import PayloadError, read_object, with_members
 from extproc.routing import choose
 from extproc.settings import IdentityHeaders
+from extproc.tasks import waits
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -51,14 +52,14 @@ def then(value: Any, step: Callable[[A], B | Awaitable[B]]) -> B | Awaitable[B]:
 
     `value` is Any because no type checker infers `A` from such a union when `A` is itself one.
     """
-    if isawaitable(value):
+    if waits(value):
         return _later(value, step)
     return step(value)
 
 
 async def _later(value: Awaitable[A], step: Callable[[A], B | Awaitable[B]]) -> B:
     result = step(await value)
-    return await result if isawaitable(result) else result
+    return await result if waits(result) else result
 
 
 class Gate:
@@ -168,10 +169,15 @@ class Gate:
 
 
 def _media_type(request: Request) -> Reject | None:
+    headers = request.headers
+    return _refused_media(headers.all("content-encoding"), headers.all("content-type"))
+
+
+@lru_cache(256)
+def _refused_media(encodings: tuple[str, ...], kinds: tuple[str, ...]) -> Reject | None:
     """JSON, in plain UTF-8: nothing that would make the upstream read other bytes than were judged."""
-    if set(request.headers.all("content-encoding")) - {"identity"}:
+    if set(encodings) - {"identity"}:
         return Reject(415, "unsupported_content_encoding", "Send the request body without a content encoding.")
-    kinds = request.headers.all("content-type")
     media, _, parameters = kinds[0].partition(";") if len(kinds) == 1 else ("", "", "")
     if media.strip().lower() != _JSON:
         return Reject(415, "unsupported_media_type", "Send the request body as `content-type: application/json`.")

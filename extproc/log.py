@@ -13,9 +13,9 @@ import orjson
 _log = logging.getLogger(__name__)
 
 
-def emit(line: bytes) -> None:
-    """Write one line of JSON to standard output, whole."""
-    sys.stdout.buffer.write(line + b"\n")
+def emit(*lines: bytes) -> None:
+    """Write lines of JSON to standard output, whole and at once."""
+    sys.stdout.buffer.write(b"\n".join((*lines, b"")))
     sys.stdout.buffer.flush()
 
 

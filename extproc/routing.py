@@ -87,6 +87,8 @@ def _for_provider(query: str, *, keep_version: bool = True) -> str:
 
     Names are compared decoded and without case, as the most lenient reader would: `API%2DVersion` is a version too.
     """
+    if not query:
+        return query
     pairs = parse_qsl(query, keep_blank_values=True)
     kept = [
         (name, value)

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+import time
+from collections.abc import Awaitable, Mapping
 from typing import Final
 
 from extproc import completion_log
 from extproc.access_log import read_entry
 from extproc.chain import Chain
 from extproc.log import emit
-from extproc.protos import StreamAccessLogsMessage
+from extproc.protos import Message, StreamAccessLogsMessage
 from extproc.tasks import ends_us, spawn
 from extproc.travel import Travel
 
 _log = logging.getLogger(__name__)
+_SLICE: Final = 0.0005
+"""Seconds of settling at a stretch."""
 _QUEUE_BYTES: Final = 256 * 1024 * 1024
 
 
@@ -73,14 +76,37 @@ class Settlement:
         except Exception as error:
             _log.error("an access log message cannot be read: %s", type(error).__name__)
             return
-        for entry in message.http_logs.log_entry:
-            try:
-                completion = read_entry(entry, self._travel)
-                if completion is not None:
-                    self._completions += 1
-                    emit(completion_log.line(completion))
-                    await self._chain.settle(completion)
-            except BaseException as error:
-                if ends_us(error):
-                    raise
-                _log.exception("an access log entry could not be settled")
+        lines: list[bytes] = []
+        began = time.perf_counter()
+        try:
+            for entry in message.http_logs.log_entry:
+                pending = self._settle_entry(entry, lines)
+                late = time.perf_counter() - began > _SLICE
+                if late or pending is not None:
+                    _write(lines)
+                    # Decisions come first: whoever waits for one is served in between.
+                    await (pending if pending is not None else asyncio.sleep(0))
+                    began = time.perf_counter()
+        finally:
+            _write(lines)
+
+    def _settle_entry(self, entry: Message, lines: list[bytes]) -> Awaitable[None] | None:
+        """Settle one entry. Its line is put to `lines`: a write for each would cost 4 us."""
+        try:
+            completion = read_entry(entry, self._travel)
+            if completion is None:
+                return None
+            self._completions += 1
+            lines.append(completion_log.line(completion))
+            return self._chain.settle(completion)
+        except BaseException as error:
+            if ends_us(error):
+                raise
+            _log.exception("an access log entry could not be settled")
+            return None
+
+
+def _write(lines: list[bytes]) -> None:
+    if lines:
+        emit(*lines)
+        lines.clear()

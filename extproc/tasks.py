@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
-from typing import Any, Final, TypeVar
+from collections.abc import Awaitable, Coroutine
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeIs
 
 T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 _running: Final[set[asyncio.Task[Any]]] = set()
+
+
+def waits(value: object) -> TypeIs[Awaitable[Any]]:
+    """Whether `value` is to be awaited. `inspect.isawaitable` says the same in five times the time."""
+    return hasattr(value, "__await__")
 
 
 class TaskExitError(Exception):

@@ -132,7 +132,7 @@ def _fits(name: str, fact: object) -> bool:
 
 def scalars(exchange: Exchange, verdict: Verdict) -> dict[str, str | bool]:
     """What Envoy (guard, header formatting, other access logs) and `usage.lua` read from the namespace."""
-    values: dict[str, str | bool] = {"verdict": verdict.value, "exchange": exchange.id}
+    values: dict[str, str | bool] = {"verdict": verdict.value}
     identity = exchange.get(Identity)
     if identity is not None:
         values["tenant"] = identity.tenant

@@ -179,7 +179,7 @@ def blocks() -> int:
 
 
 async def test_nothing_grows_with_the_number_of_exchanges(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(settlement_module, "emit", lambda _: None)
+    monkeypatch.setattr(settlement_module, "emit", lambda *_: None)
     world = World(token_cache_size=50)
     with tempfile.TemporaryDirectory(prefix="sg-", dir="/tmp") as folder:
         server = gateway(world, f"unix:{folder}/policy.sock")

@@ -421,11 +421,17 @@ class Living(Policy):
             raise self.kind(self.name)
 
 
+async def settled(chain: Chain) -> None:
+    pending = chain.settle(COMPLETION)
+    if pending is not None:
+        await pending
+
+
 async def test_everybody_settles_once_whoever_fails(caplog: pytest.LogCaptureFixture) -> None:
     log: list[str] = []
     ways = [("a", True, False), ("b", False, True), ("c", True, True), ("d", False, False)]
     links = [Link(Living(name, log, fails=fails, later=later)) for name, fails, later in ways]
-    await Chain(links).settle(COMPLETION)
+    await settled(Chain(links))
     assert log == [f"settle {name} ex-1" for name in "abcd"]
     assert [record.getMessage() for record in caplog.records] == [
         "policy a failed to settle exchange ex-1",
@@ -437,7 +443,7 @@ async def test_everybody_settles_once_whoever_fails(caplog: pytest.LogCaptureFix
 @pytest.mark.parametrize("later", [False, True])
 async def test_everybody_settles_whatever_is_raised(kind: type[BaseException], later: bool) -> None:
     log: list[str] = []
-    await Chain([Link(Living("a", log, fails=True, later=later, kind=kind)), Link(Living("b", log))]).settle(COMPLETION)
+    await settled(Chain([Link(Living("a", log, fails=True, later=later, kind=kind)), Link(Living("b", log))]))
     assert log == ["settle a ex-1", "settle b ex-1"]
 
 
@@ -450,7 +456,7 @@ async def test_who_settles_can_be_cancelled() -> None:
         def on_settle(self, completion: Completion) -> Awaitable[None]:
             return asyncio.sleep(60)
 
-    task = asyncio.get_running_loop().create_task(Chain([Link(Slow()), Link(Living("b", log))]).settle(COMPLETION))
+    task = asyncio.get_running_loop().create_task(settled(Chain([Link(Slow()), Link(Living("b", log))])))
     await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -319,7 +319,7 @@ CHAT = Call(Operation.CHAT, Dialect.OPENAI, "m", stream=True)
     ],
 )
 def test_scalars(facts: tuple[object, ...], verdict: Verdict, expected: dict[str, Any]) -> None:
-    assert scalars(with_facts(*facts), verdict) == {"exchange": "ex-1", **expected}
+    assert scalars(with_facts(*facts), verdict) == expected
 
 
 @pytest.mark.parametrize(
