@@ -7,8 +7,9 @@ own, and that task alone waits.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, Final, Protocol
 
 from grpc_health.v1 import health_pb2
@@ -92,12 +93,13 @@ class Over(Call):
 class Process(Call):
     """One exchange. Messages are answered in order, one after the other, and none before the last answer has gone."""
 
-    __slots__ = ("_closing", "_deadline", "_dialogue", "_task")
+    __slots__ = ("_closing", "_deadline", "_dialogue", "_pending", "_task")
 
     def __init__(self, line: Line, stream: Stream) -> None:
         super().__init__(line, stream)
         self._dialogue: Dialogue = line.services.converse()
         self._task: asyncio.Task[None] | None = None
+        self._pending: Awaitable[bytes] | None = None
         self._closing = False
         self._deadline: asyncio.TimerHandle | None = None
         if stream.timeout is not None:
@@ -119,8 +121,7 @@ class Process(Call):
     def cancelled(self) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
-        if self._task is not None:
-            self._task.cancel()
+        self._give_up()
         self._let_go()
 
     def _ask(self, data: bytes) -> None:
@@ -132,6 +133,7 @@ class Process(Call):
         if isinstance(answer, bytes):
             self._answer(answer)
         else:
+            self._pending = answer
             self._task = spawn(self._wait(answer), name="exchange")
 
     async def _wait(self, pending: Awaitable[bytes]) -> None:
@@ -180,10 +182,17 @@ class Process(Call):
 
     def _expire(self) -> None:
         if not self._stream.finished:
-            if self._task is not None:
-                self._task.cancel()
+            self._give_up()
             self._close(Status.DEADLINE_EXCEEDED, "the deadline has passed")
             self._line.flush()
+
+    def _give_up(self) -> None:
+        """End what is being waited for."""
+        if self._task is not None:
+            self._task.cancel()
+            if isinstance(self._pending, Coroutine):
+                # Where the task has not begun, nobody ever awaits this.
+                self._task.add_done_callback(_closing(self._pending))
 
     def _close(self, status: Status, text: str = "") -> None:
         if self._deadline is not None:
@@ -279,6 +288,10 @@ class HealthWatch(Call):
             await asyncio.sleep(_HEALTH_INTERVAL)
 
 
+def _closing(work: Coroutine[Any, Any, bytes]) -> Callable[[asyncio.Task[None]], None]:
+    return lambda _: work.close()
+
+
 def _service(data: bytes) -> str | None:
     try:
         service: str = health_pb2.HealthCheckRequest.FromString(data).service
@@ -304,3 +317,13 @@ def begin(line: Line, stream: Stream) -> Call:
     stream.deaf = True
     line.finish(stream, Status.UNIMPLEMENTED, "unknown method")
     return _OVER
+
+
+def fail(line: Line, stream: Stream) -> None:
+    """End a call that has failed in a way that it did not expect."""
+    if stream.context is not None:
+        with contextlib.suppress(Exception):
+            stream.context.cancelled()
+    stream.context = _OVER
+    stream.deaf = True
+    line.finish(stream, Status.INTERNAL, "the call failed")

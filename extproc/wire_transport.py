@@ -20,13 +20,15 @@ from extproc.wire.events import Cancelled, Event, HalfClosed, Message, Opened, W
 from extproc.wire.frames import ErrorCode
 from extproc.wire.grpc import Status
 from extproc.wire.limits import Limits, Memory
-from extproc.wire_calls import begin
+from extproc.wire_calls import begin, fail
 
 _log = logging.getLogger(__name__)
 _TICK: Final = 1.0
 _LOG_INTERVAL: Final = 60.0
 """A violation is logged once in so many seconds, by its name."""
 _FLUSH_SECONDS: Final = 1.0
+_LINGER: Final = 2.0
+"""Seconds for the peer to hang up once it knows that we have said all."""
 
 
 class WireTransport:
@@ -42,6 +44,7 @@ class WireTransport:
         self._counters: Counter[str] = Counter()
         self._logged: dict[str, float] = {}
         self._empty = asyncio.Event()
+        self._stopping = False
         self._ticking: asyncio.Task[None] | None = None
 
     async def start(self, address: str, inherited: socket.socket | None = None) -> str:
@@ -61,6 +64,7 @@ class WireTransport:
     async def stop(self, grace: float) -> None:
         if self._server is None:
             return
+        self._stopping = True
         self._server.close()
         for peer in tuple(self._peers):
             peer.drain()
@@ -95,7 +99,12 @@ class WireTransport:
         while True:
             await asyncio.sleep(_TICK)
             for peer in tuple(self._peers):
-                peer.tick(loop.time())
+                try:
+                    peer.tick(loop.time())
+                except Exception:
+                    # The clock of all connections must not stop for a fault that one of them has hit.
+                    _log.exception("wire: a connection failed")
+                    peer.abort()
 
     # What peers tell
 
@@ -106,6 +115,9 @@ class WireTransport:
             self.violated({"too_many_connections": 1})
             return False
         self._peers.add(peer)
+        if self._stopping:
+            # Taken from the queue of the listening socket while it was being closed.
+            peer.drain()
         return True
 
     def left(self, peer: Peer) -> None:
@@ -136,6 +148,7 @@ class Peer(asyncio.Protocol):
         self.connection = Connection(limits, self._loop.time(), memory)
         self._transport: asyncio.Transport | None = None
         self._blocked = False
+        self._said_all = False
         self._patience = limits.patience
         self._closing_since: float | None = None
         self.send = self.connection.send
@@ -178,35 +191,50 @@ class Peer(asyncio.Protocol):
     def _handle(self, events: Iterable[Event]) -> None:
         for event in events:
             stream = event.stream
-            if isinstance(event, Message):
-                stream.context.message(event.data)
-            elif isinstance(event, Opened):
-                stream.context = begin(self, stream)
-            elif isinstance(event, HalfClosed):
-                stream.context.half_closed()
-            elif isinstance(event, Cancelled):
-                if stream.context is not None:
+            try:
+                if isinstance(event, Message):
+                    stream.context.message(event.data)
+                elif isinstance(event, Opened):
+                    stream.context = begin(self, stream)
+                elif isinstance(event, HalfClosed):
+                    stream.context.half_closed()
+                elif isinstance(event, Cancelled):
                     stream.context.cancelled()
-            elif isinstance(event, Writable):
-                stream.context.writable()
+                elif isinstance(event, Writable):
+                    stream.context.writable()
+            except Exception:
+                # A fault of ours. It costs its own call, not the others of this connection.
+                _log.exception("wire: a call failed")
+                fail(self, stream)
 
     def flush(self) -> None:
         """Write what is to be said."""
         connection, transport = self.connection, self._transport
-        if transport is None:
+        if transport is None or self._said_all:
             return
-        while not self._blocked:
+        while True:
             if connection.has_waiting:
                 self._handle(connection.pump())
-            data = connection.take()
-            if not data:
+            if self._blocked or not (data := connection.take()):
                 break
             transport.write(data)
         if connection.violations:
             self._hub.violated(connection.violations)
             connection.violations.clear()
-        if (connection.is_closed or connection.is_drained) and self._closing_since is None:
-            self._closing_since = self._loop.time()
+        if connection.is_closed or connection.is_drained:
+            if self._closing_since is None:
+                self._closing_since = self._loop.time()
+            if not self._blocked:
+                self._hang_up(transport)
+
+    def _hang_up(self, transport: asyncio.Transport) -> None:
+        """Say that we have said all, and let the peer hang up: a socket closed over unread bytes resets, and what we said
+        last may be lost. RFC 9112, section 9.6, tells the same of HTTP/1.1."""
+        self._said_all = True
+        self.connection.lose()
+        if transport.can_write_eof():
+            transport.write_eof()
+        else:
             transport.close()
 
     def tick(self, now: float) -> None:
@@ -214,9 +242,11 @@ class Peer(asyncio.Protocol):
         if self._closing_since is None:
             self._handle(self.connection.tick(now))
             self.flush()
-        elif now - self._closing_since > self._patience:
-            # It does not read what we said last.
-            self.abort()
+        elif self._transport is not None:
+            # It does not hang up, or does not even read what we said last.
+            unread = self._blocked or self._transport.get_write_buffer_size() > 0
+            if now - self._closing_since > (self._patience if unread else _LINGER):
+                self.abort()
 
     # The end
 
