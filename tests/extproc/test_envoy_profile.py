@@ -298,6 +298,14 @@ def test_one_worker_decides_and_settles() -> None:
     assert settlement_of(connection_manager(EVERYTHING)) == "sluicegate_policy"
 
 
+def test_the_access_log_comes_in_small_batches_and_is_kept_while_nobody_takes_it() -> None:
+    """With Envoy's default of 16 KiB entries are dropped under load whenever settlement's connection is made anew."""
+    (log,) = connection_manager(LEAST)["access_log"]
+    common = log["typed_config"]["common_config"]
+    assert float(common["buffer_flush_interval"].removesuffix("s")) <= 0.02
+    assert common["buffer_size_bytes"] >= 1 << 20
+
+
 def settlement_of(manager: dict[str, Any]) -> str:
     (log,) = manager["access_log"]
     name: str = log["typed_config"]["common_config"]["grpc_service"]["envoy_grpc"]["cluster_name"]
