@@ -33,7 +33,6 @@ TESTED_ELSEWHERE: Final = {
     "extproc/identity.py": "extproc/test_travel.py",
     "extproc/log.py": "extproc/test_server.py",
     "extproc/serving.py": "extproc/test_server.py",
-    "extproc/settlement.py": "extproc/test_server.py",
     "extproc/protos.py": "extproc/test_conversation.py",
     "extproc/transport.py": "contract/test_data_path.py",
     "extproc/cli/asked.py": "extproc/cli/test_explain.py",
