@@ -89,7 +89,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Payload:
-    """The parsed body, read-only by convention. Does not travel: prompts stay in memory."""
+    """The parsed body, read-only by convention, until the verdict. Does not travel: prompts stay in memory."""
 
     members: dict[str, Any] = field(repr=False)
 

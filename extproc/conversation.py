@@ -22,7 +22,7 @@ from enum import Enum
 from typing import Final, TypeAlias
 
 from extproc import envoy_messages as messages
-from extproc.call import Call, Endpoint
+from extproc.call import Call, Endpoint, Payload
 from extproc.chain import Course, VerdictOutcome
 from extproc.completion import Verdict
 from extproc.dialects import id_fields, render
@@ -144,6 +144,10 @@ class Conversation:
         if passage.body is not None:
             mutation.append(messages.set_header("content-length", str(len(passage.body))))
         beside = self._metadata(Verdict.ALLOW)
+        # The answer may last for minutes, and the body be large.
+        exchange = self._known().exchange
+        exchange.body = None
+        exchange.forget(Payload)
         if at_headers:
             beside += self._mode(messages.NONE)
         self.state = State.ALLOWED

@@ -156,6 +156,10 @@ class Exchange:
         """Every fact, in the order in which they were put."""
         return self._facts.values()
 
+    def forget(self, kind: type[Any]) -> None:
+        """Let go of the fact of this type. The host does so with bodies, once they have been judged."""
+        self._facts.pop(kind, None)
+
     def want_response(self, body: ResponseBody) -> None:
         """Ask for the response on this exchange. Only a policy that overrides `on_response_body` may ask."""
         self.response_wanted = max(self.response_wanted, body)

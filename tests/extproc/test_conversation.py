@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from extproc.call import Call, Payload
 from extproc.catalogue import Agent, Catalogue, Model, Opaque, Provider, Upstream
 from extproc.chain import Chain, Link
 from extproc.conversation import _HANDLERS, Conversation, State, read_request
@@ -456,3 +457,12 @@ def test_values_that_are_no_text_do_not_pass_for_text() -> None:
     assert (request.path, request.query) == ("/v1/models", "x=1")
     assert request.headers.get("x-odd") == "\udcff\udcfe"
     assert not any(name.startswith(":") for name, _ in request.headers)
+
+
+async def test_a_body_that_has_been_judged_is_let_go() -> None:
+    with Play(conversation(Reads())) as play:
+        (await play.envoy(headers("POST", CHAT, JSON))).server(f"request_headers: go on {NEXT_UP}")
+        (await play.envoy(body(PROMPT))).server("request_body: allow openai")
+        exchange = play.conversation._known().exchange
+        assert exchange.get(Call) is not None
+        assert (exchange.body, exchange.get(Payload)) == (None, None)
