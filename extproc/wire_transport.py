@@ -14,7 +14,7 @@ from typing import Any, Final, cast
 
 from extproc.sockets import address_of, bind
 from extproc.tasks import spawn
-from extproc.transport import Services
+from extproc.transport import ACCESS_LOGS, Services
 from extproc.wire.connection import Connection
 from extproc.wire.events import Cancelled, Event, HalfClosed, Message, Opened, Writable
 from extproc.wire.frames import ErrorCode
@@ -26,6 +26,8 @@ _log = logging.getLogger(__name__)
 _TICK: Final = 1.0
 _LOG_INTERVAL: Final = 60.0
 """A violation is logged once in so many seconds, by its name."""
+_FAREWELL: Final = 0.2
+"""Seconds between the end of an access log stream and the GOAWAY."""
 _FLUSH_SECONDS: Final = 1.0
 _LINGER: Final = 2.0
 """Seconds for the peer to hang up once it knows that we have said all."""
@@ -252,9 +254,16 @@ class Peer(asyncio.Protocol):
 
     def drain(self) -> None:
         """Let the peer go elsewhere, and finish what is in flight."""
-        for stream in self.connection.streams():
+        streams = self.connection.streams()
+        logs = [stream for stream in streams if stream.path == ACCESS_LOGS]
+        for stream in streams:
             if stream.context is not None:
                 stream.context.drain()
+        self.flush()
+        # Told both at once, Envoy counts a protocol error and hangs up: it may still have had something to say.
+        self._loop.call_later(_FAREWELL if logs else 0.0, self._go_away)
+
+    def _go_away(self) -> None:
         self.connection.drain()
         self.flush()
 
