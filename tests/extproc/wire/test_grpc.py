@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import tracemalloc
 
 import pytest
@@ -141,7 +142,7 @@ def test_messages_come_whole_wherever_frames_end(bodies: list[bytes], cuts: list
     places = sorted({0, len(data), *(min(cut, len(data)) for cut in cuts)})
     inbox = Assembler(40)
     found = []
-    for start, end in zip(places, places[1:], strict=False):
+    for start, end in itertools.pairwise(places):
         found += inbox.feed(data[start:end])
     assert found == bodies
     assert inbox.is_between_messages
