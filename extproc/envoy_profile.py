@@ -82,12 +82,12 @@ def bootstrap(settings: Settings, *, admin: str) -> dict[str, Any]:
 def _policy_clusters(settings: Settings) -> Iterable[Any]:
     """Who decides; and who settles, where that is somebody else."""
     placed = settings.server.placement()
-    yield _policy_cluster(_POLICY, placed.deciding)
+    yield _policy_cluster(_POLICY, placed.deciding, settings)
     if settings.server.workers > 1:
-        yield _policy_cluster(_SETTLEMENT, (placed.settling,))
+        yield _policy_cluster(_SETTLEMENT, (placed.settling,), settings)
 
 
-def _policy_cluster(name: str, addresses: Iterable[str]) -> Any:
+def _policy_cluster(name: str, addresses: Iterable[str], settings: Settings) -> Any:
     listed = list(addresses)
     return piece(
         "policy_cluster",
@@ -95,7 +95,21 @@ def _policy_cluster(name: str, addresses: Iterable[str]) -> Any:
         policy_cluster_type="STATIC" if listed[0].startswith("unix:") else "STRICT_DNS",
         # A worker that hangs is asked little: what it has been asked stays with it.
         policy_balancing="LEAST_REQUEST" if len(listed) > 1 else None,
+        policy_tls=_policy_tls(settings),
         policy_endpoints=[{"endpoint": {"address": _address(address)}} for address in listed],
+    )
+
+
+def _policy_tls(settings: Settings) -> Any | None:
+    tls = settings.server.tls
+    if tls is None:
+        return None
+    return piece(
+        "policy_tls",
+        envoy_certificate=tls.envoy.certificate,
+        envoy_key=tls.envoy.key,
+        policy_ca=tls.envoy.ca,
+        policy_server_name=tls.envoy.server_name,
     )
 
 

@@ -14,6 +14,7 @@ from extproc.conversation import Conversation
 from extproc.gate import Gate
 from extproc.settings import Settings
 from extproc.settlement import Settlement
+from extproc.tls_files import ServerFiles
 from extproc.transport import Services, Transport
 from extproc.travel import Travel
 from extproc.wire_transport import WireTransport
@@ -35,7 +36,7 @@ class PolicyServer:
         self._travel = Travel(kind for link in chain.links for kind in link.policy.provides)
         self._settlement = Settlement(chain, self._travel)
         services = Services(self._converse, self._settlement.take, self._healthy)
-        self._transport = _transport(settings.server.transport, services)
+        self._transport = _transport(settings, services)
 
     async def start(self, inherited: socket.socket | None = None, *, patience: float = 0.0) -> str:
         """Start policies, then listen. The address bound.
@@ -76,9 +77,11 @@ class PolicyServer:
         return not self._chain.readiness()
 
 
-def _transport(name: str, services: Services) -> Transport:
-    if name == "wire":
-        return WireTransport(services)
+def _transport(settings: Settings, services: Services) -> Transport:
+    if settings.server.transport == "wire":
+        tls = settings.server.tls
+        files = ServerFiles(tls.certificate, tls.key, tls.client_ca, tls.client_names) if tls else None
+        return WireTransport(services, tls=files)
     # Seldom used, and slow to import.
     from extproc.grpc_transport import GrpcTransport
 

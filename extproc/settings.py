@@ -25,6 +25,7 @@ from extproc.policy import FailureMode
 from extproc.secret import Secret
 from extproc.strict_yaml import YamlError, read
 
+_DNS_NAME: Final = r"^[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$"
 _SOCKET_ADDRESS: Final = r"^(unix:/.+|[^/]+:[0-9]{1,5})$"
 _NAME = r"^[a-z0-9][a-z0-9_-]{0,62}$"
 Name = Annotated[
@@ -84,6 +85,27 @@ class Listen(Section):
     cors: Cors | None = None
 
 
+class EnvoyTls(Section):
+    """What Envoy shows the policy server, and how it knows it: PEM files as Envoy sees them."""
+
+    certificate: str
+    key: str
+    ca: str
+    server_name: Annotated[str, Field(pattern=_DNS_NAME, description="A DNS name in the policy server's certificate")]
+
+
+class ServerTls(Section):
+    """Mutual TLS between Envoy and the policy server, PEM files. They are taken anew when they change."""
+
+    certificate: str
+    key: str
+    client_ca: Annotated[str, Field(description="Authorities of the certificates that clients must show")]
+    client_names: Annotated[
+        tuple[str, ...], Field(description="DNS names or URIs, one of which a client's certificate must hold")
+    ] = ()
+    envoy: EnvoyTls
+
+
 class Server(Section):
     """The policy server."""
 
@@ -94,6 +116,7 @@ class Server(Section):
         Field(pattern=_SOCKET_ADDRESS, description="unix:/path or host:port"),
         AfterValidator(socket_address),
     ] = "unix:/tmp/sluicegate/policy.sock"
+    tls: ServerTls | None = None
     decision_timeout: Annotated[Seconds, Field(description="Seconds for all policies of one message")] = 5.0
     grace: Annotated[Seconds, Field(description="Seconds for exchanges in flight at shutdown")] = 10.0
     admin: (
@@ -110,6 +133,14 @@ class Server(Section):
         self.placement()
         if self.workers > 1 and self.transport != "wire":
             raise ValueError(f"`workers: {self.workers}` needs `transport: wire`: {self.transport} cannot share a socket")
+        return self
+
+    @model_validator(mode="after")
+    def _tls_is_for_networks(self) -> Server:
+        if self.tls is not None and self.listen.startswith("unix:"):
+            raise ValueError("`tls` is for `listen: host:port`: a unix socket is its owner's alone")
+        if self.tls is not None and self.transport != "wire":
+            raise ValueError(f"`tls` needs `transport: wire`: {self.transport} would serve without it")
         return self
 
     def placement(self) -> Placement:

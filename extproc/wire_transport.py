@@ -14,6 +14,7 @@ from typing import Any, Final, cast
 
 from extproc.sockets import address_of, bind
 from extproc.tasks import spawn
+from extproc.tls_files import ServerFiles, ServerTls
 from extproc.transport import ACCESS_LOGS, Services
 from extproc.wire.connection import Connection
 from extproc.wire.events import Cancelled, Event, HalfClosed, Message, Opened, Writable
@@ -24,6 +25,7 @@ from extproc.wire_calls import begin, fail
 
 _log = logging.getLogger(__name__)
 _TICK: Final = 1.0
+_HANDSHAKE_SECONDS: Final = 10.0
 _LOG_INTERVAL: Final = 60.0
 """A violation is logged once in so many seconds, by its name."""
 _FAREWELL: Final = 0.2
@@ -36,8 +38,10 @@ _LINGER: Final = 2.0
 class WireTransport:
     """Serves `Services` over our own wire."""
 
-    def __init__(self, services: Services, limits: Limits | None = None) -> None:
+    def __init__(self, services: Services, limits: Limits | None = None, tls: ServerFiles | None = None) -> None:
         self._services = services
+        self._files = tls
+        self._tls: ServerTls | None = None
         self._limits = limits or Limits()
         self._memory = Memory()
         self._server: asyncio.Server | None = None
@@ -50,6 +54,8 @@ class WireTransport:
         self._ticking: asyncio.Task[None] | None = None
 
     async def start(self, address: str, inherited: socket.socket | None = None) -> str:
+        if self._files is not None:
+            self._tls = ServerTls(self._files)
         if inherited is None:
             listening = bind(address)
             if listening.family == socket.AF_UNIX:
@@ -59,7 +65,7 @@ class WireTransport:
             listening = inherited.dup()
             listening.setblocking(False)
         told = address_of(listening)
-        self._server = await _serve(listening, lambda: Peer(self, self._services, self._limits, self._memory))
+        self._server = await _serve(listening, lambda: Peer(self, self._services, self._limits, self._memory), self._tls)
         self._ticking = spawn(self._tick(), name="wire clock")
         return told
 
@@ -85,6 +91,9 @@ class WireTransport:
     def counters(self) -> Mapping[str, int]:
         counts = Counter(self._counters)
         counts["streams"] += sum(peer.connection.opened for peer in self._peers)
+        if self._tls is not None:
+            # Those without a connection failed.
+            counts["tls_handshakes"] = self._tls.handshakes
         counts["connections_open"] = len(self._peers)
         counts["streams_open"] = sum(peer.connection.open_streams for peer in self._peers)
         return counts
@@ -100,6 +109,8 @@ class WireTransport:
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(_TICK)
+            if self._tls is not None:
+                self._tls.refresh()
             for peer in tuple(self._peers):
                 try:
                     peer.tick(loop.time())
@@ -110,9 +121,15 @@ class WireTransport:
 
     # What peers tell
 
-    def joined(self, peer: Peer) -> bool:
-        """A connection was made. False: there are too many, and it is not wanted."""
+    def joined(self, peer: Peer, transport: asyncio.BaseTransport) -> bool:
+        """A connection was made. False: it is not wanted."""
         self._counters["connections"] += 1
+        if self._tls is not None:
+            agreed = transport.get_extra_info("ssl_object").selected_alpn_protocol()
+            refusal = self._tls.refusal(transport.get_extra_info("peercert"), agreed)
+            if refusal is not None:
+                self.violated({refusal: 1})
+                return False
         if len(self._peers) >= self._limits.connections:
             self.violated({"too_many_connections": 1})
             return False
@@ -162,7 +179,7 @@ class Peer(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        if self._hub.joined(self):
+        if self._hub.joined(self, transport):
             self.flush()
         else:
             self._transport.abort()
@@ -283,9 +300,13 @@ class Peer(asyncio.Protocol):
             self._transport.abort()
 
 
-async def _serve(listening: socket.socket, factory: Callable[[], Peer]) -> asyncio.Server:
+async def _serve(listening: socket.socket, factory: Callable[[], Peer], tls: ServerTls | None) -> asyncio.Server:
     loop = asyncio.get_running_loop()
     if listening.family != socket.AF_UNIX:
+        if tls is not None:
+            return await loop.create_server(
+                factory, sock=listening, ssl=tls.context, ssl_handshake_timeout=_HANDSHAKE_SECONDS
+            )
         return await loop.create_server(factory, sock=listening)
     # From Python 3.13 asyncio itself removes the path when it closes, also that of a socket that others still listen on.
     keep: dict[str, Any] = {"cleanup_socket": False} if _removes_sockets(loop) else {}

@@ -36,11 +36,20 @@ def _about_policies(settings: Settings, provided: Collection[type[Any]]) -> Iter
 
 
 def _about_server(settings: Settings) -> Iterator[str]:
-    address = settings.server.admin
-    if address is not None and not address.startswith("unix:"):
-        host = address.rpartition(":")[0].strip("[]")
-        if host != "localhost" and not (is_ip(host) and ipaddress.ip_address(host).is_loopback):
-            yield f"server.admin: whoever can reach {address} can read it: keep it to loopback, or to your own"
+    server = settings.server
+    if server.admin is not None and not _is_private(server.admin):
+        yield f"server.admin: whoever can reach {server.admin} can read it: keep it to loopback, or to your own"
+    if server.tls is None and not _is_private(server.listen):
+        yield (
+            f"server.listen: whoever can reach {server.listen} can ask for verdicts and write completions:"
+            " use a unix socket, loopback or `server.tls`"
+        )
+
+
+def _is_private(address: str) -> bool:
+    """Whether only this machine can connect."""
+    host = address.rpartition(":")[0].strip("[]")
+    return address.startswith("unix:") or host == "localhost" or (is_ip(host) and ipaddress.ip_address(host).is_loopback)
 
 
 def _about_urls(settings: Settings) -> Iterator[str]:
