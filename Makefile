@@ -1,7 +1,7 @@
 # What a person types. The environment is made once, in .venv, and again when pyproject.toml changes.
 
 .DEFAULT_GOAL := help
-.PHONY: help up demo test check bench clean
+.PHONY: help up demo test check bench bench-quick bench-soak bench-profile clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -10,7 +10,7 @@ PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3; do \
 	if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then echo $$python; break; fi; done)
 
 help: ## Say what there is.
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
 
 up: $(VENV)/.embedded ## Start the gateway with all it needs on 127.0.0.1:8080 (UP="--port 9090 my.yaml" for another).
 	@$(BIN)/sluicegate up $(UP)
@@ -26,8 +26,17 @@ check: $(VENV)/.dev ## Lint, formatting, types.
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(VENV)/.embedded ## Measure it next to plain Envoy (BENCH="--quick" for a first look).
-	@$(BIN)/python -m loadtests.bench $(BENCH)
+bench: $(VENV)/.bench ## Measure it next to plain Envoy, LiteLLM and Portkey, and write docs/performance (12 minutes).
+	@$(BIN)/python -m loadtests.bench --publish docs
+
+bench-quick: $(VENV)/.bench ## A first look: prints the tables (2 minutes).
+	@$(BIN)/python -m loadtests.bench --quick
+
+bench-soak: $(VENV)/.bench ## A million requests, then bodies of 50 MiB: memory and counts (5 minutes).
+	@$(BIN)/python -m loadtests.bench.endurance --publish docs
+
+bench-profile: $(VENV)/.bench ## Where the policy process spends its time under load: a flame graph, profile.svg.
+	@$(BIN)/python -m loadtests.bench.profile profile.svg
 
 clean: ## Remove the environment, caches and the state of `make up`.
 	rm -rf $(VENV) .sluicegate .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
@@ -49,4 +58,9 @@ $(VENV)/.embedded: pyproject.toml | $(VENV)/.python
 $(VENV)/.dev: pyproject.toml | $(VENV)/.python
 	@echo "installing the development environment into $(VENV)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $(VENV)/.embedded $(VENV)/.bench $@
+
+$(VENV)/.bench: pyproject.toml | $(VENV)/.python
+	@echo "installing what the benchmark needs into $(VENV)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[embedded,bench]'
 	@touch $(VENV)/.embedded $@

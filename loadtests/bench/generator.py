@@ -1,7 +1,7 @@
-"""Our own load generator, for machines without wrk: `python -m loadtests.bench.generator --help`.
+"""Our own load generator: `python -m loadtests.bench.generator --help`.
 
-HTTP/1.1 with keep-alive and without pipelining: each connection sends its next request when the answer to the last one
-is complete, and stops at the first such moment after the time is over. So what was sent is what was answered.
+For open loops and for streams, which wrk cannot measure; and for closed loops where wrk is not installed. HTTP/1.1 with
+keep-alive and without pipelining. Every request that is sent is waited for.
 """
 
 from __future__ import annotations
@@ -9,113 +9,192 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import re
 import time
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Final, cast
+from typing import Final
 
 import uvloop
 
-from loadtests.bench.load import LINE, Load, summary
+from loadtests.bench.arrivals import Arrivals
+from loadtests.bench.client import Answer, Client
+from loadtests.bench.load import LINE, Load, Taken, summary
+from loadtests.bench.timerfd import Ticker
 
-_LENGTH: Final = re.compile(rb"\r\ncontent-length: *([0-9]+)", re.IGNORECASE)
-_CHUNKED: Final = re.compile(rb"\r\ntransfer-encoding: *chunked", re.IGNORECASE)
-_HEAD_END: Final = b"\r\n\r\n"
-_LAST_CHUNK: Final = b"\r\n0\r\n\r\n"
-_PATIENCE: Final = 10.0
-
-
-class Answer:
-    """One answer while it arrives: enough of HTTP/1.1 to know when it is complete."""
-
-    def __init__(self) -> None:
-        self._data = bytearray()
-        self._needed: int | None = None
-        self._chunked = False
-        self.ok = False
-
-    def feed(self, data: bytes) -> bool:
-        """Take in bytes; True when the answer is complete."""
-        self._data += data
-        if self._needed is None and not self._chunked:
-            end = self._data.find(_HEAD_END)
-            if end < 0:
-                return False
-            head = bytes(self._data[:end])
-            self.ok = head.startswith(b"HTTP/1.1 200 ")
-            self._chunked = _CHUNKED.search(head) is not None
-            length = _LENGTH.search(head)
-            self._needed = end + len(_HEAD_END) + (int(length[1]) if length else 0)
-        if self._chunked:
-            return self._data.endswith(_LAST_CHUNK)
-        return self._needed is not None and len(self._data) >= self._needed
+_PATIENCE: Final = 30.0
 
 
-class Client(asyncio.Protocol):
-    """One connection."""
+class Generator:
+    """Connections to one target, and what they have seen."""
 
-    def __init__(self, request: bytes, deadline: float, latencies: list[float]) -> None:
+    def __init__(self, request: bytes) -> None:
         self._request = request
-        self._deadline = deadline
-        self._latencies = latencies
-        self._transport: asyncio.Transport | None = None
-        self._answer = Answer()
-        self._sent = 0.0
-        self.errors = 0
-        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._clients: list[Client] = []
+        self._over = asyncio.get_running_loop().create_future()
+        self._whole: list[float] = []
+        self._first: list[float] = []
+        self._gaps: list[float] = []
+        self._lags: list[float] = []
+        self._errors = 0
+        self._started = False
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # uvloop's transports are no subclasses of asyncio's.
-        self._transport = cast(asyncio.Transport, transport)
-        self._send()
+    async def connect(self, port: int, connections: int) -> None:
+        """Open the connections.
 
-    def data_received(self, data: bytes) -> None:
-        if not self._answer.feed(data):
-            return
-        now = time.perf_counter()
-        self._latencies.append(now - self._sent)
-        self.errors += not self._answer.ok
-        if now < self._deadline:
-            self._send()
+        Raises:
+            OSError: one was refused.
+        """
+        loop = asyncio.get_running_loop()
+        for _ in range(connections):
+            _, client = await loop.create_connection(
+                lambda: Client(self._request, self._answered, self._lost), "127.0.0.1", port
+            )
+            self._clients.append(client)
+
+    def begin(self, connections: int) -> None:
+        """Connections that were lost before anything was sent count as failures."""
+        self._errors += connections - len(self._clients)
+        self._started = True
+        if not self._clients:
+            self.end()
+
+    async def finished(self, seconds: float) -> None:
+        """Wait for the end, and hang up.
+
+        Raises:
+            TimeoutError: an answer did not come.
+        """
+        try:
+            async with asyncio.timeout(seconds + _PATIENCE):
+                await self._over
+        finally:
+            for client in self._clients:
+                client.close()
+
+    def load(self, seconds: float) -> Load:
+        """What was seen."""
+        return summary(Taken(self._whole, self._first, self._gaps, self._lags), self._errors, seconds)
+
+    def end(self) -> None:
+        if not self._over.done():
+            self._over.set_result(None)
+
+    def _answered(self, client: Client, answer: Answer) -> None:
+        self._whole.append(client.finished - client.due)
+        self._errors += not answer.ok
+        if answer.events:
+            self._first.append(answer.events[0] - client.due)
+            self._gaps += [later - earlier for earlier, later in zip(answer.events, answer.events[1:], strict=False)]
+        self._next(client)
+
+    def _lost(self, client: Client) -> None:
+        if client in self._clients:
+            self._clients.remove(client)
+        # A connection that is lost while it is idle has failed nobody.
+        self._errors += client.busy
+        if self._started:
+            self._gone(client)
+
+    def _next(self, client: Client) -> None:
+        raise NotImplementedError
+
+    def _gone(self, client: Client) -> None:
+        raise NotImplementedError
+
+
+class Closed(Generator):
+    """Each connection sends again when it has its answer, until the time is over."""
+
+    async def run(self, connections: int, seconds: float) -> Load:
+        start = time.monotonic()
+        self._deadline = start + seconds
+        self._open = len(self._clients)
+        self.begin(connections)
+        for client in tuple(self._clients):
+            client.send()
+        await self.finished(seconds)
+        return self.load(time.monotonic() - start)
+
+    def _next(self, client: Client) -> None:
+        if client.finished < self._deadline:
+            client.send()
         else:
-            self._finish()
+            self._gone(client)
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        if not self.done.done():
-            self.errors += 1
-            self.done.set_result(None)
-
-    def _send(self) -> None:
-        self._answer = Answer()
-        self._sent = time.perf_counter()
-        if self._transport is not None:
-            self._transport.write(self._request)
-
-    def _finish(self) -> None:
-        self.done.set_result(None)
-        if self._transport is not None:
-            self._transport.close()
+    def _gone(self, client: Client) -> None:
+        self._open -= 1
+        if self._open <= 0:
+            self.end()
 
 
-async def run(port: int, request: bytes, *, connections: int, seconds: float) -> Load:
-    """Send `request` over so many connections for so long.
+class Open(Generator):
+    """Requests are sent when they are due. Where no connection is free they wait, and their time runs."""
+
+    async def run(self, connections: int, arrivals: Arrivals) -> Load:
+        self._arrivals = arrivals
+        self.begin(connections)
+        self._waiting: deque[float] = deque()
+        self._free = deque(self._clients)
+        self._ticks = self._sent = 0
+        self._left = arrivals.total
+        self._ticker = Ticker(arrivals.interval, self._tick)
+        try:
+            await self.finished(arrivals.seconds)
+        finally:
+            self._ticker.close()
+        return self.load(max(arrivals.total / arrivals.rate, 1e-9))
+
+    def _tick(self, passed: int) -> None:
+        for _ in range(passed):
+            self._ticks += 1
+            due = self._ticker.start + self._ticks * self._arrivals.interval
+            for _ in range(self._arrivals.due(self._ticks) - self._sent):
+                self._sent += 1
+                self._send(due)
+
+    def _send(self, due: float) -> None:
+        if self._free:
+            client = self._free.pop()
+            client.send(due)
+            self._lags.append(client.sent - due)
+        elif self._clients:
+            self._waiting.append(due)
+        else:
+            self._errors += 1
+            self._count()
+
+    def _next(self, client: Client) -> None:
+        self._free.append(client)
+        if self._waiting:
+            self._send(self._waiting.popleft())
+        self._count()
+
+    def _gone(self, client: Client) -> None:
+        if client in self._free:
+            self._free.remove(client)
+        if client.busy:
+            self._count()
+
+    def _count(self) -> None:
+        self._left -= 1
+        if self._left <= 0:
+            self.end()
+
+
+async def run(port: int, request: bytes, *, connections: int, seconds: float, rate: float | None = None) -> Load:
+    """Send `request` over so many connections for so long; at a constant rate (per second) if one is given.
 
     Raises:
         OSError: a connection was refused.
         TimeoutError: an answer did not come.
     """
-    loop = asyncio.get_running_loop()
-    latencies: list[float] = []
-    start = time.perf_counter()
-    clients: list[Client] = []
-    for _ in range(connections):
-        _, client = await loop.create_connection(lambda: Client(request, start + seconds, latencies), "127.0.0.1", port)
-        clients.append(client)
-    async with asyncio.timeout(seconds + _PATIENCE):
-        await asyncio.gather(*(client.done for client in clients))
-    return summary(latencies, sum(client.errors for client in clients), time.perf_counter() - start)
+    generator = Closed(request) if rate is None else Open(request)
+    await generator.connect(port, connections)
+    if isinstance(generator, Closed):
+        return await generator.run(connections, seconds)
+    return await generator.run(connections, Arrivals(rate or 1.0, seconds))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -125,8 +204,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--request", type=Path, required=True, help="file that holds the bytes to send")
     parser.add_argument("--connections", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=1.0)
+    parser.add_argument("--rate", type=float, help="requests per second: an open loop (default: a closed one)")
     chosen = parser.parse_args(arguments)
-    work = run(chosen.port, chosen.request.read_bytes(), connections=chosen.connections, seconds=chosen.seconds)
+    request = chosen.request.read_bytes()
+    work = run(chosen.port, request, connections=chosen.connections, seconds=chosen.seconds, rate=chosen.rate)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         print(LINE + json.dumps(asdict(runner.run(work))))
 

@@ -16,7 +16,7 @@ from loadtests.bench.load import Load, parse
 from loadtests.bench.proc import cpu_of, peak_of
 from loadtests.bench.processes import Completions, python, requests_arrived
 from loadtests.bench.results import Cell, faults
-from loadtests.bench.scenarios import SCENARIOS, Extent, Scenario
+from loadtests.bench.scenarios import BUSY, Extent, Scenario
 
 _PATIENCE: Final = 20.0
 _SCRIPT: Final = Path(__file__).with_name("wrk.lua")
@@ -27,15 +27,42 @@ class BenchError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Counted:
+    """Where an Envoy counts the requests of a listener: its admin socket and the listener's stat prefix."""
+
+    admin: Path
+    prefix: str
+
+
+@dataclass(frozen=True, slots=True)
 class Target:
-    """A running target. `completions` is None where there is no policy server."""
+    """A running target.
+
+    Attributes:
+        pids: by process: `envoy`, `policy` (what decides: also LiteLLM and Portkey, which proxy in the same process),
+            `upstream`.
+        counted: None where there is no Envoy.
+        completions: None where there is no policy server of ours.
+        fields: headers that its requests need.
+    """
 
     name: str
     port: int
-    admin: Path
-    prefix: str
     pids: Mapping[str, int]
-    completions: Completions | None
+    counted: Counted | None = None
+    completions: Completions | None = None
+    fields: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Burst:
+    """What one generator is to send. `rate`: per second; None: a closed loop."""
+
+    tool: str
+    request: Path
+    connections: int
+    seconds: float
+    rate: float | None = None
 
 
 def find_generator(wish: str = "auto") -> str:
@@ -43,7 +70,7 @@ def find_generator(wish: str = "auto") -> str:
     return wish if wish != "auto" else "wrk" if shutil.which("wrk") else "own"
 
 
-async def measure(target: Target, scenario: Scenario, request: Path, extent: Extent, seconds: float) -> Cell:
+async def measure(target: Target, scenario: Scenario, burst: Burst) -> Cell:
     """One cell.
 
     Raises:
@@ -51,49 +78,60 @@ async def measure(target: Target, scenario: Scenario, request: Path, extent: Ext
     """
     counts = target.completions
     settled, unmetered = (counts.read(), counts.unmetered) if counts else (0, 0)
-    arrived = await requests_arrived(target.admin, target.prefix)
-    before = _cpu(target)
-    load = await _generate(target.port, scenario, request, extent, seconds)
+    arrived = await _arrived(target)
+    before = cpu(target)
+    load = await generate(target.port, burst)
     # Settlement belongs to the cost, and comes a little later.
-    await _until_settled(counts, settled + load.requests)
-    used = {name: after - before[name] for name, after in _cpu(target).items()}
-    arrived = await requests_arrived(target.admin, target.prefix) - arrived
-    await _until_settled(counts, settled + arrived)
+    await until_settled(counts, settled + load.requests)
+    used = {name: after - before[name] for name, after in cpu(target).items()}
+    now = await _arrived(target)
+    arrived = load.requests if now is None or arrived is None else now - arrived
+    await until_settled(counts, settled + arrived)
     cell = Cell(
         load=load,
         cpu=used,
         arrived=arrived,
         settled=counts.settled - settled if counts else None,
         unmetered=counts.unmetered - unmetered if counts else 0,
-        peak=peak_of(target.pids["policy"]) if counts else None,
+        peaks={name: peak_of(pid) for name, pid in target.pids.items() if name != "upstream"},
     )
-    if found := faults(cell, scenario.connections):
+    if found := faults(cell, burst.connections, scenario.chunks):
         raise BenchError(f"{target.name}, {scenario.name}: {'; '.join(found)}")
     return cell
 
 
-async def ceiling(target: Target, request: Path, extent: Extent) -> Cell:
+async def ceiling(target: Target, burst: Burst) -> Cell:
     """What the generator reaches there.
 
     Raises:
         BenchError: a request failed.
     """
-    before = _cpu(target)
-    load = await _generate(target.port, SCENARIOS[1], request, extent, extent.seconds)
-    used = {name: after - before[name] for name, after in _cpu(target).items()}
-    cell = Cell(load, used, load.requests)
-    if found := faults(cell, 0):
-        raise BenchError(f"{target.name}: {'; '.join(found)}")
+    before = cpu(target)
+    load = await generate(target.port, burst)
+    cell = Cell(load, {name: after - before[name] for name, after in cpu(target).items()}, load.requests)
+    if found := faults(cell, 0, 0):
+        raise BenchError(f"{target.name}, {BUSY.name}: {'; '.join(found)}")
     return cell
 
 
-def _cpu(target: Target) -> dict[str, float]:
+def burst(scenario: Scenario, extent: Extent, request: Path, rate: float | None) -> Burst:
+    """One round of a scenario."""
+    return Burst(extent.tool(scenario), request, scenario.connections, extent.seconds_of(scenario), rate)
+
+
+async def _arrived(target: Target) -> int | None:
+    counted = target.counted
+    return await requests_arrived(counted.admin, counted.prefix) if counted else None
+
+
+def cpu(target: Target) -> dict[str, float]:
+    """CPU seconds so far, by process."""
     ended = resource.getrusage(resource.RUSAGE_CHILDREN)
     # Servers end when all is over: of our children only generators have ended before.
     return {name: cpu_of(pid) for name, pid in target.pids.items()} | {"generator": ended.ru_utime + ended.ru_stime}
 
 
-async def _until_settled(counts: Completions | None, number: int) -> None:
+async def until_settled(counts: Completions | None, number: int) -> None:
     """Wait for so many completions; `faults` says it if they do not come."""
     if counts is None:
         return
@@ -106,22 +144,27 @@ async def _have_settled(counts: Completions, number: int) -> bool:
     return counts.read() >= number
 
 
-async def _generate(port: int, scenario: Scenario, request: Path, extent: Extent, seconds: float) -> Load:
+def _command(port: int, burst: Burst) -> tuple[str, ...]:
+    count = str(burst.connections)
+    if burst.tool == "wrk":
+        url, whole = f"http://127.0.0.1:{port}/", f"{max(1, round(burst.seconds))}s"
+        options = ("-t1", f"-c{count}", f"-d{whole}", "--timeout", "10s", "-s", str(_SCRIPT))
+        return ("wrk", *options, url, "--", str(burst.request))
+    arguments = ["--port", str(port), "--request", str(burst.request), "--connections", count]
+    arguments += ["--seconds", str(burst.seconds)]
+    if burst.rate is not None:
+        arguments += ["--rate", str(burst.rate)]
+    return python("loadtests.bench.generator", *arguments)
+
+
+async def generate(port: int, burst: Burst) -> Load:
     """Run the generator as a process of its own.
 
     Raises:
         BenchError: it failed.
     """
-    count = str(scenario.connections)
-    if extent.generator == "wrk":
-        url, whole = f"http://127.0.0.1:{port}/", f"{max(1, round(seconds))}s"
-        options = ("-t1", f"-c{count}", f"-d{whole}", "--timeout", "10s", "-s", str(_SCRIPT))
-        command: tuple[str, ...] = ("wrk", *options, url, "--", str(request))
-    else:
-        arguments = ("--port", str(port), "--request", str(request), "--connections", count, "--seconds", str(seconds))
-        command = python("loadtests.bench.generator", *arguments)
     process = await asyncio.create_subprocess_exec(
-        *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+        *_command(port, burst), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )
     try:
         output, complaint = await process.communicate()

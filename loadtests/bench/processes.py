@@ -38,6 +38,12 @@ def policy_plan(name: str, configuration: Path, environment: Mapping[str, str]) 
     return Plan(f"policy-{name}", program, says("listening"), environment=environment, grace=4.0)
 
 
+def echo_plan(name: str, transport: str, socket: Path) -> Plan:
+    """A policy server that thinks nothing."""
+    program = python("loadtests.bench.echo", "--transport", transport, "--listen", f"unix:{socket}")
+    return Plan(f"policy-{name}", program, says("listening"), grace=4.0)
+
+
 def envoy_plan(name: str, configuration: Path, admin: Path) -> Plan:
     """An Envoy.
 
@@ -114,3 +120,6 @@ class Completions:
         if record.get("event") == "completion":
             self.settled += 1
             self.unmetered += record["ending"] == "answered" and "usage" not in record
+        elif record.get("event") == "settled":
+            # The echo only counts.
+            self.settled = record["count"]

@@ -1,17 +1,17 @@
 """From what was read to what is reported. Pure.
 
 A *cell* is one target under one scenario in one round. Latencies, rates and ratios are medians over rounds. CPU is the
-sum over rounds, divided by all their requests: the kernel tells it in steps of 10 ms, too coarse for one round.
+sum over rounds, divided by all their requests.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import median
 from typing import Final
 
-from loadtests.bench.load import Load
+from loadtests.bench.load import Load, Spread
 
 BASE: Final = "plain"
 """The target that the others are compared with."""
@@ -22,11 +22,12 @@ class Cell:
     """One measurement.
 
     Attributes:
-        cpu: seconds of CPU by process (`envoy`, `policy`, `upstream`, `generator`); no `policy` where there is none.
-        arrived: requests that Envoy counted. wrk hangs up at the end, so up to `connections` more than were answered.
-        settled: completions of the policy server; None where there is none.
+        cpu: seconds of CPU by process (`envoy`, `policy`, `upstream`, `generator`), of those that there are.
+        arrived: requests that Envoy counted; without Envoy, those that were answered. wrk hangs up at the end, so up to
+            `connections` more than were answered.
+        settled: completions of the policy server; None where there is none of ours.
         unmetered: answered completions without usage.
-        peak: bytes of the policy process's largest resident size up to then; None where there is none.
+        peaks: bytes of the largest resident size up to then, by process.
     """
 
     load: Load
@@ -34,16 +35,18 @@ class Cell:
     arrived: int
     settled: int | None = None
     unmetered: int = 0
-    peak: int | None = None
+    peaks: Mapping[str, int] = field(default_factory=dict)
 
 
-def faults(cell: Cell, connections: int) -> list[str]:
-    """Why this measurement does not count; empty if it does."""
+def faults(cell: Cell, connections: int, chunks: int) -> list[str]:
+    """Why this measurement does not count; empty if it does. `chunks`: that each answer must at least have."""
     found = []
     if cell.load.requests == 0:
         found.append("no request was answered")
     if cell.load.errors:
         found.append(f"{cell.load.errors} requests failed")
+    if cell.load.chunks < chunks * cell.load.requests:
+        found.append(f"{cell.load.chunks} chunks came in {cell.load.requests} streams")
     if not 0 <= cell.arrived - cell.load.requests <= connections:
         found.append(f"{cell.arrived} requests arrived, {cell.load.requests} were answered")
     if cell.settled is not None and cell.settled != cell.arrived:
@@ -55,7 +58,13 @@ def faults(cell: Cell, connections: int) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One target under one scenario, over all rounds. Times in seconds; `ratios` to plain Envoy by name."""
+    """One target under one scenario, over all rounds. Times in seconds; `ratios` to plain Envoy by name.
+
+    Attributes:
+        cpu: seconds of CPU per request, by process.
+        generator_cores: cores that the generator kept busy.
+        lag: of an open loop: p99 of how late requests were sent.
+    """
 
     scenario: str
     target: str
@@ -64,11 +73,14 @@ class Row:
     p50: float
     p95: float
     p99: float
+    first: Spread | None
+    gap: Spread | None
+    lag: float | None
     cpu: Mapping[str, float]
-    """Seconds of CPU per request, by process."""
+    generator_cores: float
     ratios: Mapping[str, float]
     settled: int | None
-    peak: int | None
+    peaks: Mapping[str, int]
 
 
 _RATIOS: Final[Mapping[str, Callable[[Cell], float]]] = {
@@ -80,15 +92,9 @@ _RATIOS: Final[Mapping[str, Callable[[Cell], float]]] = {
 
 
 def row(scenario: str, target: str, cells: Sequence[Cell], base: Sequence[Cell]) -> Row:
-    """The rounds of one target under one scenario; `base`: those of plain Envoy, in the same order."""
-    cpu, plain = cpu_per_request(cells), cpu_per_request(base)
-    ratios = {
-        name: median(_over(read(cell), read(other)) for cell, other in zip(cells, base, strict=True))
-        for name, read in _RATIOS.items()
-    }
-    ratios["policy_cpu"] = _over(cpu.get("policy", 0.0), plain["envoy"])
-    ratios["envoy_cpu"] = _over(cpu["envoy"], plain["envoy"])
-    ratios["gateway_cpu"] = ratios["policy_cpu"] + ratios["envoy_cpu"]
+    """The rounds of one target under one scenario; `base`: those of plain Envoy, in the same order, or none."""
+    cpu = cpu_per_request(cells)
+    lags = [cell.load.lag.p99 for cell in cells if cell.load.lag]
     return Row(
         scenario=scenario,
         target=target,
@@ -97,16 +103,37 @@ def row(scenario: str, target: str, cells: Sequence[Cell], base: Sequence[Cell])
         p50=median(cell.load.p50 for cell in cells),
         p95=median(cell.load.p95 for cell in cells),
         p99=median(cell.load.p99 for cell in cells),
+        first=_median_spread(cell.load.first for cell in cells),
+        gap=_median_spread(cell.load.gap for cell in cells),
+        lag=median(lags) if lags else None,
         cpu=cpu,
-        ratios=ratios,
+        generator_cores=_over(
+            sum(cell.cpu.get("generator", 0.0) for cell in cells), sum(cell.load.seconds for cell in cells)
+        ),
+        ratios=_ratios(cells, cpu, base) if base else {},
         settled=_total(cell.settled for cell in cells),
-        peak=max((cell.peak for cell in cells if cell.peak is not None), default=None),
+        peaks={
+            name: max(cell.peaks.get(name, 0) for cell in cells)
+            for name in dict.fromkeys(name for cell in cells for name in cell.peaks)
+        },
     )
+
+
+def _ratios(cells: Sequence[Cell], cpu: Mapping[str, float], base: Sequence[Cell]) -> dict[str, float]:
+    plain = cpu_per_request(base)["envoy"]
+    ratios = {
+        name: median(_over(read(cell), read(other)) for cell, other in zip(cells, base, strict=True))
+        for name, read in _RATIOS.items()
+    }
+    ratios["policy_cpu"] = _over(cpu.get("policy", 0.0), plain)
+    ratios["envoy_cpu"] = _over(cpu.get("envoy", 0.0), plain)
+    ratios["gateway_cpu"] = ratios["policy_cpu"] + ratios["envoy_cpu"]
+    return ratios
 
 
 def rows(cells: Mapping[tuple[str, str], Sequence[Cell]]) -> list[Row]:
     """A row for each scenario and target, in the order in which they were measured."""
-    return [row(scenario, target, own, cells[scenario, BASE]) for (scenario, target), own in cells.items()]
+    return [row(scenario, target, own, cells.get((scenario, BASE), ())) for (scenario, target), own in cells.items()]
 
 
 def cpu_per_request(cells: Sequence[Cell]) -> dict[str, float]:
@@ -114,6 +141,17 @@ def cpu_per_request(cells: Sequence[Cell]) -> dict[str, float]:
     requests = sum(cell.arrived for cell in cells)
     names = dict.fromkeys(name for cell in cells for name in cell.cpu)
     return {name: _over(sum(cell.cpu.get(name, 0.0) for cell in cells), requests) for name in names}
+
+
+def _median_spread(spreads: Iterable[Spread | None]) -> Spread | None:
+    known = [spread for spread in spreads if spread is not None]
+    if not known:
+        return None
+    return Spread(
+        median(spread.p50 for spread in known),
+        median(spread.p95 for spread in known),
+        median(spread.p99 for spread in known),
+    )
 
 
 def _over(value: float, by: float) -> float:

@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
-
-import yaml
+from statistics import median
+from typing import Final
 
 from extproc.embedded.demo_keys import make_token
 from extproc.embedded.demo_tokens import Caller
 from extproc.embedded.in_process import identity_provider
-from extproc.embedded.ports import free_port
 from extproc.embedded.state import write_private
-from loadtests.bench import targets, upstream
 from loadtests.bench.load import EMPTY_REQUEST
-from loadtests.bench.measure import Target, measure
-from loadtests.bench.measure import ceiling as at_ceiling
-from loadtests.bench.processes import Completions, envoy_plan, policy_plan, started, upstream_plan
-from loadtests.bench.results import BASE, Cell
-from loadtests.bench.scenarios import SCENARIOS, Extent
+from loadtests.bench.measure import Burst, Target, burst, ceiling, measure
+from loadtests.bench.results import Cell
+from loadtests.bench.scenarios import BUSY, SCENARIOS, Extent, Scenario
+from loadtests.bench.stand import Say, Stand, Wish, standing
 
-_WARM_UP: Final = 0.5
-Say = Callable[[str], None]
+_WARM_UP: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +29,64 @@ class Run:
 
     cells: Mapping[tuple[str, str], list[Cell]]
     ceilings: Mapping[str, Cell]
+    notes: Sequence[str]
 
 
-async def run(extent: Extent, say: Say) -> Run:
+class Turns:
+    """The targets, taking turns."""
+
+    def __init__(self, stand: Stand, state: Path, extent: Extent) -> None:
+        self._stand = stand
+        self._state = state
+        self._extent = extent
+        self._token = make_token(state, Caller("contoso", "bench", ("User",)))
+        self.cells: dict[tuple[str, str], list[Cell]] = {}
+
+    async def warm_up(self) -> None:
+        """Let every target answer for a moment: just-in-time compilers, caches, the token."""
+        for target in self._stand.targets:
+            short = Burst(self._extent.generator, self._request(BUSY, target), BUSY.connections, _WARM_UP)
+            await measure(target, BUSY, short)
+
+    async def take(self, scenario: Scenario) -> None:
+        """One round of a scenario.
+
+        Raises:
+            BenchError: a request failed, was not settled or not metered.
+        """
+        for target in self._stand.targets:
+            rate = self._rate(scenario, target)
+            one = burst(scenario, self._extent, self._request(scenario, target), rate)
+            cell = await measure(target, scenario, one)
+            self.cells.setdefault((scenario.name, target.name), []).append(cell)
+
+    async def ceilings(self) -> dict[str, Cell]:
+        """What each generator reaches where nothing is in its way."""
+        # Envoy hangs up when it answers before it has read a body, so its own answer is asked for without one.
+        empty = self._state / "empty-request"
+        write_private(empty, EMPTY_REQUEST.decode())
+        found = {}
+        for name, target in self._stand.ceilings.items():
+            request = self._request(BUSY, target) if target.name == "upstream" else empty
+            for tool in dict.fromkeys((self._extent.generator, "own")):
+                one = Burst(tool, request, BUSY.connections, self._extent.seconds_of(BUSY))
+                found[f"{name}, {tool}"] = await ceiling(target, one)
+        return found
+
+    def _rate(self, scenario: Scenario, target: Target) -> float | None:
+        if scenario.follows is None:
+            return None
+        return scenario.share * median(cell.load.rate for cell in self.cells[scenario.follows, target.name])
+
+    def _request(self, scenario: Scenario, target: Target) -> Path:
+        """The file with the request. Only we can read it: it holds a token."""
+        path = self._state / f"request-{scenario.chunks}-{target.name if target.fields else ''}"
+        if not path.exists():
+            write_private(path, scenario.request(self._token, target.fields).decode())
+        return path
+
+
+async def run(extent: Extent, wish: Wish, say: Say, scenarios: Sequence[Scenario] = SCENARIOS) -> Run:
     """Measure every target under every scenario.
 
     Raises:
@@ -48,84 +96,16 @@ async def run(extent: Extent, say: Say) -> Run:
     # Sockets stand here: their paths must be short.
     with tempfile.TemporaryDirectory(prefix="sluicegate-bench-") as folder, identity_provider(Path(folder)) as identity:
         state = Path(folder)
-        requests = _write_requests(state)
-        async with _running(state, identity) as (served, ceiling, bare):
-            cells: dict[tuple[str, str], list[Cell]] = {}
-            for scenario in SCENARIOS:
-                say(f"{scenario.name}: warming up")
-                for target in served:
-                    await measure(target, scenario, requests[scenario.name], extent, _WARM_UP)
+        async with standing(state, identity, wish, say) as stand:
+            turns = Turns(stand, state, extent)
+            say("warming up")
+            await turns.warm_up()
+            for scenario in scenarios:
                 for number in range(extent.rounds):
                     say(f"{scenario.name}: round {number + 1} of {extent.rounds}")
-                    for target in served:
-                        cell = await measure(target, scenario, requests[scenario.name], extent, extent.seconds)
-                        cells.setdefault((scenario.name, target.name), []).append(cell)
+                    await turns.take(scenario)
             say("ceilings")
-            # Envoy hangs up when it answers before it has read a body, so its own answer is asked for without one.
-            write_private(state / "empty-request", EMPTY_REQUEST.decode())
-            ceilings = {
-                "Envoy answering by itself": await at_ceiling(ceiling, state / "empty-request", extent),
-                "upstream without Envoy": await at_ceiling(bare, requests[SCENARIOS[1].name], extent),
-            }
-        return Run(cells, ceilings)
-
-
-def _write_requests(state: Path) -> dict[str, Path]:
-    """The file with the request of each scenario. Only we can read them: they hold a token."""
-    token = make_token(state, Caller("contoso", "bench", ("User",)))
-    paths = {}
-    for number, scenario in enumerate(SCENARIOS):
-        path = state / f"request-{number}"
-        write_private(path, scenario.request(token).decode())
-        paths[scenario.name] = path
-    return paths
-
-
-@contextlib.asynccontextmanager
-async def _running(state: Path, identity: str) -> AsyncIterator[tuple[list[Target], Target, Target]]:
-    """The targets, the ceiling, and the upstream as a target of its own."""
-    logs, site = state / "logs", state / "site"
-    logs.mkdir()
-    targets.install_nothing(site)
-    async with contextlib.AsyncExitStack() as stack:
-        port = free_port()
-        behind = await stack.enter_async_context(started(upstream_plan(port), logs))
-        served = []
-        for name, policies in ((BASE, None), ("empty", [{"policy": targets.Nothing.name}]), ("default", None)):
-            admin, socket, listen = state / f"{name}.admin", state / f"{name}.sock", free_port()
-            tree = targets.gateway_tree(
-                port=listen, socket=socket, upstream=f"http://127.0.0.1:{port}", identity=identity, policies=policies
-            )
-            pids = {"upstream": behind.pid}
-            completions = None
-            if name == BASE:
-                ceiling_port = free_port()
-                body = upstream.whole().partition(b"\r\n\r\n")[2].decode()
-                config = targets.plain(tree, admin, ceiling_port=ceiling_port, ceiling_body=body)
-            else:
-                configuration = _write(state / f"{name}.yaml", tree)
-                plan = policy_plan(name, configuration, {"PYTHONPATH": _search_path(site)})
-                policy = await stack.enter_async_context(started(plan, logs))
-                pids["policy"] = policy.pid
-                completions = Completions(policy.log)
-                config = targets.gateway(tree, admin)
-            plan = envoy_plan(name, _write(state / f"{name}-envoy.yaml", config), admin)
-            pids["envoy"] = (await stack.enter_async_context(started(plan, logs))).pid
-            served.append(Target(name, listen, admin, "gateway", pids, completions))
-        plain = served[0]
-        ceiling = Target(
-            targets.CEILING, ceiling_port, plain.admin, targets.CEILING, {"envoy": plain.pids["envoy"]}, None
-        )
-        yield served, ceiling, Target("upstream", port, plain.admin, "", {"upstream": behind.pid}, None)
-
-
-def _search_path(site: Path) -> str:
-    return os.pathsep.join(filter(None, (str(site), os.environ.get("PYTHONPATH"))))
-
-
-def _write(path: Path, tree: Mapping[str, Any]) -> Path:
-    write_private(path, yaml.safe_dump(tree, sort_keys=False))
-    return path
+            return Run(turns.cells, await turns.ceilings(), stand.notes)
 
 
 def say(line: str) -> None:

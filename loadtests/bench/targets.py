@@ -4,36 +4,53 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from extproc.embedded.scheme import resolve_embedded
 from extproc.embedded.stack import DEMO
 from extproc.envoy_profile import bootstrap
-from extproc.policy import Policy
 from extproc.settings import parse, read_tree
+from loadtests.bench.minds import POLICIES
+from loadtests.bench.results import BASE
 
 CEILING: Final = "ceiling"
 """The listener that answers by itself: what the generator reaches when nothing is in its way."""
 
 
-class Nothing(Policy):
-    """A chain must have a policy: this one has no hook."""
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A target behind Envoy.
 
-    name = "bench_nothing"
+    Attributes:
+        transport: the policy server's; None: there is none, Envoy is plain.
+        mind: what the policy server thinks. `echo`: nothing, and without our host; `empty`: nothing, in our host;
+            `default`: the chain of the demo configuration; `reader`: one policy that reads the whole answer.
+    """
 
-    @classmethod
-    def build(cls, settings: Any, surroundings: Any) -> Nothing:
-        return cls()
+    name: str
+    transport: str | None = None
+    mind: str = "default"
 
 
-def gateway_tree(
-    *, port: int, socket: Path, upstream: str, identity: str, policies: list[dict[str, Any]] | None = None
-) -> dict[str, Any]:
-    """The demo configuration with these addresses, and with other policies than its own if they are given."""
+KINDS: Final = (
+    Kind(BASE),
+    *(
+        Kind(f"{transport} {mind}", transport, mind)
+        for mind in ("echo", "empty", "default")
+        for transport in ("grpcio", "wire")
+    ),
+)
+
+
+def gateway_tree(*, port: int, socket: Path, upstream: str, identity: str, kind: Kind) -> dict[str, Any]:
+    """The demo configuration with these addresses."""
     tree: dict[str, Any] = resolve_embedded(read_tree(DEMO), {"simulator": upstream, "identity": identity})
-    tree |= {"listen": {"address": "127.0.0.1", "port": port}, "server": {"listen": f"unix:{socket}", "grace": 2.0}}
-    return tree if policies is None else {**tree, "policies": policies}
+    server = {"listen": f"unix:{socket}", "grace": 2.0} | ({"transport": kind.transport} if kind.transport else {})
+    tree |= {"listen": {"address": "127.0.0.1", "port": port}, "server": server}
+    policy = POLICIES.get(kind.mind)
+    return tree if policy is None else {**tree, "policies": [{"policy": policy.name}]}
 
 
 def gateway(tree: Mapping[str, Any], admin: Path) -> dict[str, Any]:
@@ -74,16 +91,3 @@ def plain(tree: Mapping[str, Any], admin: Path, *, ceiling_port: int, ceiling_bo
 def _manager(listener: dict[str, Any]) -> dict[str, Any]:
     manager: dict[str, Any] = listener["filter_chains"][0]["filters"][0]["typed_config"]
     return manager
-
-
-def install_nothing(site: Path) -> None:
-    """Make `bench_nothing` an installed policy for every Python that has `site` in its PYTHONPATH.
-
-    So the policy server that is measured is started like any other, and finds its policy like any other.
-    """
-    info = site / "sluicegate_bench-0.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: sluicegate-bench\nVersion: 0\n")
-    (info / "entry_points.txt").write_text(
-        f"[sluicegate.policies]\n{Nothing.name} = {Nothing.__module__}:{Nothing.__qualname__}\n"
-    )

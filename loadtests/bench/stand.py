@@ -1,0 +1,153 @@
+"""Everything that is measured, running side by side before one upstream."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from extproc.embedded.faults import StackError
+from extproc.embedded.ports import free_port
+from extproc.embedded.state import write_private
+from loadtests.bench import minds, peers, targets, upstream
+from loadtests.bench.measure import Counted, Target
+from loadtests.bench.processes import Completions, echo_plan, envoy_plan, policy_plan, started, upstream_plan
+from loadtests.bench.targets import KINDS, Kind
+
+NAMES: Final = (*(kind.name for kind in KINDS), *(peer.name for peer in peers.PEERS))
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What is to run: targets by name, and whether what is missing may be installed."""
+
+    names: Sequence[str] = NAMES
+    install: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Stand:
+    """What runs. `ceilings`: what stands in nobody's way, by name; `notes`: what there is to say, of peers above all."""
+
+    targets: Sequence[Target]
+    ceilings: Mapping[str, Target]
+    notes: Sequence[str]
+
+
+class Builder:
+    """Starts targets, one after the other, into one exit stack."""
+
+    def __init__(self, stack: contextlib.AsyncExitStack, state: Path, identity: str) -> None:
+        self._stack = stack
+        self._state = state
+        self._identity = identity
+        self._logs, self._site = state / "logs", state / "site"
+        self._logs.mkdir()
+        minds.install(self._site)
+        self._upstream = 0
+        self.upstream_port = free_port()
+
+    async def upstream(self) -> Target:
+        """The upstream itself: first of all."""
+        behind = await self._stack.enter_async_context(started(upstream_plan(self.upstream_port), self._logs))
+        self._upstream = behind.pid
+        return Target("upstream", self.upstream_port, {"upstream": behind.pid})
+
+    async def gateway(self, kind: Kind) -> tuple[Target, Target | None]:
+        """A target behind Envoy; beside plain Envoy the listener that answers by itself."""
+        name = kind.name.replace(" ", "-")
+        admin, socket, listen = self._state / f"{name}.admin", self._state / f"{name}.sock", free_port()
+        tree = targets.gateway_tree(
+            port=listen,
+            socket=socket,
+            upstream=f"http://127.0.0.1:{self.upstream_port}",
+            identity=self._identity,
+            kind=kind,
+        )
+        pids = {"upstream": self._upstream} if self._upstream else {}
+        completions, ceiling_port = None, free_port()
+        if kind.transport is None:
+            body = upstream.whole().partition(b"\r\n\r\n")[2].decode()
+            config = targets.plain(tree, admin, ceiling_port=ceiling_port, ceiling_body=body)
+        else:
+            if kind.mind == "echo":
+                plan = echo_plan(name, kind.transport, socket)
+            else:
+                plan = policy_plan(name, self._write(f"{name}.yaml", tree), {"PYTHONPATH": self._search_path()})
+            policy = await self._stack.enter_async_context(started(plan, self._logs))
+            pids["policy"] = policy.pid
+            completions = Completions(policy.log)
+            config = targets.gateway(tree, admin)
+        plan = envoy_plan(name, self._write(f"{name}-envoy.yaml", config), admin)
+        pids["envoy"] = (await self._stack.enter_async_context(started(plan, self._logs))).pid
+        target = Target(kind.name, listen, pids, Counted(admin, "gateway"), completions)
+        if kind.transport is not None:
+            return target, None
+        return target, Target(targets.CEILING, ceiling_port, {"envoy": pids["envoy"]})
+
+    async def peer(self, peer: peers.Peer) -> Target:
+        """A gateway of others.
+
+        Raises:
+            StackError: it does not start.
+        """
+        port, base = free_port(), f"http://127.0.0.1:{self.upstream_port}/v1"
+        running = await self._stack.enter_async_context(started(peers.plan(peer, port, base, self._state), self._logs))
+        fields = tuple((name, value.replace("{upstream}", base)) for name, value in peer.fields)
+        return Target(peer.name, port, {"policy": running.pid, "upstream": self._upstream}, fields=fields)
+
+    def _search_path(self) -> str:
+        return os.pathsep.join(filter(None, (str(self._site), os.environ.get("PYTHONPATH"))))
+
+    def _write(self, name: str, tree: Mapping[str, Any]) -> Path:
+        path = self._state / name
+        write_private(path, yaml.safe_dump(tree, sort_keys=False))
+        return path
+
+
+@contextlib.asynccontextmanager
+async def standing(state: Path, identity: str, wish: Wish, say: Say) -> AsyncIterator[Stand]:
+    """Run what is wished for while the block runs. A peer that cannot be had is left out, and a note says why.
+
+    Raises:
+        StackError: something of ours did not start.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        builder = Builder(stack, state, identity)
+        bare = await builder.upstream()
+        running: list[Target] = []
+        ceilings = {}
+        for kind in KINDS:
+            if kind.name in wish.names:
+                say(f"starting {kind.name}")
+                target, ceiling = await builder.gateway(kind)
+                running.append(target)
+                if ceiling is not None:
+                    ceilings["Envoy answering by itself"] = ceiling
+        ceilings["upstream without Envoy"] = bare
+        notes = []
+        for peer in peers.PEERS:
+            if peer.name in wish.names:
+                say(f"starting {peer.name} {peer.version}")
+                try:
+                    note = await _installed(peer, wish)
+                    running.append(await builder.peer(peer))
+                except peers.PeerUnavailableError as error:
+                    note = str(error)
+                except StackError as error:
+                    note = f"{peer.name} was not measured: {error}"
+                say(note)
+                notes.append(note)
+        yield Stand(running, ceilings, notes)
+
+
+async def _installed(peer: peers.Peer, wish: Wish) -> str:
+    if not wish.install and not peer.is_installed:
+        raise peers.PeerUnavailableError(f"{peer.name} was not measured: it is not installed (make bench installs it)")
+    return await peers.install(peer)
