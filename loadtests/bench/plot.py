@@ -56,20 +56,17 @@ def draw(rows: Sequence[Row], path: Path, subtitle: str) -> None:
 
 
 def _bars(axes: Any, targets: Sequence[str], values: Mapping[str, float]) -> None:
-    for place, target in enumerate(targets):
-        value = values.get(target, 0.0)
-        if value:
-            axes.barh(place, value, color=_color(target))
-        axes.annotate(
-            f" {value:,.0f}" if value else " none", (value or axes.get_xlim()[0], place), va="center", fontsize=9
-        )
     _scale(axes, [value for value in values.values() if value])
-    for text in axes.texts:
-        if text.get_text() == " none":
-            text.xy = (axes.get_xlim()[0], text.xy[1])
+    for place, target in enumerate(targets):
+        if value := values.get(target):
+            axes.barh(place, value, color=_color(target))
+            axes.annotate(f" {value:,.0f}", (value, place), va="center", fontsize=9)
+        else:
+            axes.text(0.01, place, "none", transform=axes.get_yaxis_transform(), va="center", fontsize=9)
 
 
 def _latencies(axes: Any, targets: Sequence[str], rows: Mapping[str, Row]) -> None:
+    _scale(axes, [value * 1000 for row in rows.values() for value in (row.p50, row.p99)])
     for place, target in enumerate(targets):
         if target in rows:
             p50, p99 = rows[target].p50 * 1000, rows[target].p99 * 1000
@@ -77,7 +74,6 @@ def _latencies(axes: Any, targets: Sequence[str], rows: Mapping[str, Row]) -> No
             axes.plot((p50, p99), (place, place), color="black", linewidth=1)
             axes.plot(p99, place, "|", color="black", markersize=9)
             axes.annotate(f"  {p50:.2f} / {p99:.2f}", (p99, place), va="center", fontsize=9)
-    _scale(axes, [value * 1000 for row in rows.values() for value in (row.p50, row.p99)])
 
 
 def _scale(axes: Any, values: Sequence[float]) -> None:
