@@ -21,7 +21,11 @@ from extproc.protos import AccessLogType, HTTPAccessLogEntry, Message
 from extproc.travel import AI_GATEWAY_NAMESPACE, NAMESPACE, USAGE_NAMESPACE, Travel
 
 _FINAL_TYPES: Final = frozenset({AccessLogType.Value("NotSet"), AccessLogType.Value("DownstreamEnd")})
-_METHODS: Final = HTTPAccessLogEntry.DESCRIPTOR.file.pool.FindEnumTypeByName("envoy.config.core.v3.RequestMethod")
+_METHODS: Final[Mapping[int, str]] = {
+    value.number: value.name
+    for value in HTTPAccessLogEntry.DESCRIPTOR.file.pool.FindEnumTypeByName("envoy.config.core.v3.RequestMethod").values
+    if value.number
+}
 _AI_GATEWAY_KEYS: Final = {
     "input": "llm_input_token",
     "output": "llm_output_token",
@@ -126,11 +130,13 @@ def classify(verdict: Verdict, flags: frozenset[str], details: str, *, answered:
 
 
 def _scalars(struct: Message) -> dict[str, Any]:
-    readers: Mapping[str, Callable[[Message], Any]] = _READERS
     values = {}
     for name, value in struct.fields.items():
-        reader = readers.get(value.WhichOneof("kind"))
-        if reader is not None:
+        # Counts, nearly always. Only a zero must be told from what is no number.
+        number = value.number_value
+        if number:
+            values[name] = number
+        elif (reader := _READERS.get(value.WhichOneof("kind"))) is not None:
             values[name] = reader(value)
     return values
 
@@ -148,6 +154,8 @@ def _usage(values: Mapping[str, Any], keys: Mapping[str, str], meter: Meter, bes
     A provider that states no total has one all the same. `beside`: cached input and cache writes are counted beside the
     input, not inside it.
     """
+    if not values:
+        return None
     reported = [values[key] for key in (keys["input"], keys["output"]) if key in values]
     if not reported or not all(map(_is_count, reported)):
         # Settling an unreadable count as 0 would charge nothing; without usage the estimate stands.
@@ -170,8 +178,7 @@ def _count(value: object) -> int:
 
 
 def _method(number: int) -> str:
-    known = _METHODS.values_by_number.get(number) if number else None
-    return str(known.name) if known else ""
+    return _METHODS.get(number, "")
 
 
 def _text(value: object) -> str | None:

@@ -23,6 +23,10 @@ _OUTPUT_FIELDS: Final[Mapping[Operation, tuple[str, ...]]] = {
     Operation.RESPONSES: ("max_output_tokens",),
     Operation.MESSAGES: ("max_tokens",),
 }
+_CHOICE_FIELDS: Final[Mapping[Operation, tuple[str, ...]]] = {
+    Operation.CHAT: ("n",),
+    Operation.COMPLETIONS: ("n", "best_of"),
+}
 _INPUT_FIELD: Final[Mapping[Operation, tuple[str, tuple[type, ...]]]] = {
     Operation.CHAT: ("messages", (list,)),
     Operation.MESSAGES: ("messages", (list,)),
@@ -151,7 +155,7 @@ def _max_output(operation: Operation, members: dict[str, Any]) -> int | None:
 
 
 def _choices(operation: Operation, members: dict[str, Any]) -> int:
-    names = {Operation.CHAT: ("n",), Operation.COMPLETIONS: ("n", "best_of")}.get(operation, ())
+    names = _CHOICE_FIELDS.get(operation, ())
     values = [_integer(members, name, _MAX_CHOICES) for name in names]
     each = max([1, *(value for value in values if value is not None)])
     return each * _prompts(members) if operation is Operation.COMPLETIONS else each

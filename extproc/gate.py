@@ -143,7 +143,7 @@ class Gate:
         return Passage(
             target,
             tuple(sets),
-            tuple(sorted(course.remove_headers.union(removed))),
+            tuple(sorted(course.remove_headers.union(removed))) if course.remove_headers else removed,
             self._edited_body(call, target, course),
         )
 

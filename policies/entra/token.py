@@ -16,7 +16,7 @@ from extproc.exchange import Headers
 from extproc.payload import PayloadError, read_object
 from policies.entra.refusal import Reason, Refusal, RefusedError, shown
 
-CREDENTIAL_FIELDS: Final = frozenset({"authorization", "api-key", "x-api-key"})
+CREDENTIAL_FIELDS: Final = ("authorization", "api-key", "x-api-key")
 """SDKs that know only API keys send the token in the second (Azure OpenAI) or third (Anthropic) field."""
 
 # Narrower than RFC 6750's b64token: a JWT has neither "+", "/", "~" nor padding. A comma is Envoy joining two fields.
@@ -41,11 +41,12 @@ class Token:
 def read_bearer(headers: Headers, max_bytes: int) -> str | Refusal:
     """The one token that the request carries. Several fields may carry it, if they carry the same."""
     found: dict[str, str] = {}
-    for name, value in headers:
-        if name in CREDENTIAL_FIELDS:
-            if name in found:
-                return Refusal(Reason.REPEATED_FIELD, name)
-            found[name] = value
+    for name in CREDENTIAL_FIELDS:
+        values = headers.all(name)
+        if len(values) > 1:
+            return Refusal(Reason.REPEATED_FIELD, name)
+        if values:
+            found[name] = values[0]
     if not found:
         return Refusal(Reason.NO_CREDENTIALS)
     token: str | None = None
