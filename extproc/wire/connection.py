@@ -80,8 +80,13 @@ class Connection:
 
     @property
     def is_drained(self) -> bool:
-        """Whether the peer knows that we go, and nothing is in flight."""
-        return self._gone and not self._streams.open
+        """Whether the peer knows that we go, and nothing is in flight.
+
+        A call that we have ended is not in flight, unless somebody wants to know what the peer still says.
+        """
+        return self._gone and all(
+            stream.finished and stream.deaf and not stream.queue for stream in self._streams.open.values()
+        )
 
     # What the server does
 
