@@ -82,6 +82,7 @@ class WireTransport:
         await self._until_empty(_FLUSH_SECONDS)
         for peer in tuple(self._peers):
             peer.abort()
+        await self._until_empty(_FLUSH_SECONDS)
         if self._ticking is not None:
             self._ticking.cancel()
         if self._socket is not None:
