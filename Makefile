@@ -1,7 +1,7 @@
 # What a person types. The environment is made once, in .venv, and again when pyproject.toml changes.
 
 .DEFAULT_GOAL := help
-.PHONY: help up demo test check bench bench-quick bench-soak bench-profile clean
+.PHONY: help up demo test check bench bench-quick bench-soak bench-profile fuzz clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -37,6 +37,9 @@ bench-soak: $(VENV)/.bench ## A million requests, then bodies of 50 MiB: memory 
 
 bench-profile: $(VENV)/.bench ## Where the policy process spends its time under load: a flame graph, profile.svg.
 	@$(BIN)/python -m loadtests.bench.profile profile.svg
+
+fuzz: $(VENV)/.dev ## Mutations of what real clients sent, against the wire (FUZZ="--seconds 600" for longer than a minute).
+	@$(BIN)/python -m loadtests.fuzz $(FUZZ)
 
 clean: ## Remove the environment, caches and the state of `make up`.
 	rm -rf $(VENV) .sluicegate .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
