@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -36,6 +38,7 @@ async def profile(target: str, seconds: float, path: Path, options: Sequence[str
         BenchError: py-spy failed, or the load did.
         StackError: something did not start.
     """
+    program = _py_spy()
     with tempfile.TemporaryDirectory(prefix="sluicegate-bench-") as folder, identity_provider(Path(folder)) as identity:
         state = Path(folder)
         request = state / "request"
@@ -47,13 +50,26 @@ async def profile(target: str, seconds: float, path: Path, options: Sequence[str
             loading = spawn(generate(one.port, burst), name="load")
             await asyncio.sleep(_LEAD)
             command = ("record", "--pid", str(one.pids["policy"]), "--duration", f"{seconds:g}", "--rate", "500")
-            sampling = await asyncio.create_subprocess_exec("py-spy", *command, "--output", str(path), *options)
+            sampling = await asyncio.create_subprocess_exec(program, *command, "--output", str(path), *options)
             status = await sampling.wait()
             load = await loading
             used = cpu(one)["policy"] - before["policy"]
         if status != 0:
             raise BenchError(f"py-spy ended with status {status}; where ptrace is restricted it must be run as root")
         say(f"{target}: {load.rate:,.0f} requests/s, {used / load.requests * 1e6:.0f} us of policy CPU each; see {path}")
+
+
+def _py_spy() -> str:
+    """The program: beside our Python, or where programs are.
+
+    Raises:
+        BenchError: it is not installed.
+    """
+    places = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)))
+    found = shutil.which("py-spy", path=places)
+    if found is None:
+        raise BenchError("py-spy is not installed: pip install 'sluicegate[bench]'")
+    return found
 
 
 async def _interruptible_profile(chosen: argparse.Namespace) -> None:
@@ -70,7 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--native", action="store_true", help="with the frames of C libraries")
     try:
         asyncio.run(_interruptible_profile(parser.parse_args(arguments)))
-    except (BenchError, StackError, FileNotFoundError) as error:
+    except (BenchError, StackError) as error:
         print(error, file=sys.stderr)
         return 1
     except asyncio.CancelledError:
