@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, TypeVar
+
+import msgspec
 
 from extproc.call import METERS, Call
 from extproc.identity import Identity
@@ -89,9 +91,8 @@ class Decision:
     """False in shadow mode, and for a failure that was let pass (`failure: open`)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Completion:
-    """One exchange, whole.
+class Completion(msgspec.Struct, frozen=True):
+    """One exchange, whole. (A frozen struct: a frozen dataclass of so many members takes 5 us to make.)
 
     Attributes:
         id: the exchange's id, minted at the decision; Envoy's stream id where there was no decision.
@@ -126,7 +127,11 @@ class Completion:
     decisions: tuple[Decision, ...] = ()
     flags: tuple[str, ...] = ()
     details: str = ""
-    facts: Mapping[type[Any], Any] = field(default_factory=dict, repr=False)
+    facts: Mapping[type[Any], Any] = msgspec.field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        # Facts say who it was: not in a message that somebody prints.
+        return f"Completion({self.id}, {self.verdict}, {self.ending})"
 
     def get(self, kind: type[F]) -> F | None:
         """The fact of this type that travelled with the verdict, or None."""

@@ -37,13 +37,12 @@ _AGENT: Final = re.compile(r"/agents/([a-z0-9][a-z0-9_-]{0,62})(/.*)")
 _API_VERSION: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:-preview)?|preview|latest|v1")
 
 
-def _exact() -> dict[str, tuple[Operation, Dialect]]:
-    table: dict[str, tuple[Operation, Dialect]] = {}
-    for root in _OPENAI_ROOTS:
-        table.update({root + suffix: (operation, Dialect.OPENAI) for suffix, operation in _OPENAI_CALLS.items()})
-    for root in _ANTHROPIC_ROOTS:
-        table.update({root + path: (operation, Dialect.ANTHROPIC) for path, operation in _ANTHROPIC_CALLS.items()})
-    return table
+def _exact() -> dict[str, Endpoint]:
+    openai = {root + path: (call, Dialect.OPENAI) for root in _OPENAI_ROOTS for path, call in _OPENAI_CALLS.items()}
+    anthropic = {
+        root + path: (call, Dialect.ANTHROPIC) for root in _ANTHROPIC_ROOTS for path, call in _ANTHROPIC_CALLS.items()
+    }
+    return {path: Endpoint(call, dialect, has_payload=True) for path, (call, dialect) in {**openai, **anthropic}.items()}
 
 
 _CALLS: Final = _exact()
@@ -75,7 +74,7 @@ def dialect_of(request: Request) -> Dialect:
 def match(request: Request, catalogue: Catalogue) -> Endpoint | Reject:
     """The endpoint that a request line names, or the refusal."""
     path = request.path
-    if not is_query(request.query):
+    if request.query and not is_query(request.query):
         return Reject(400, "invalid_query", "The query of this URL holds characters that no query may hold.")
     if "upgrade" in request.headers:
         return Reject(400, "upgrade_not_supported", "This gateway does not upgrade connections.")
@@ -83,7 +82,7 @@ def match(request: Request, catalogue: Catalogue) -> Endpoint | Reject:
     if exact is not None:
         if request.method != "POST":
             return _not_found(request)
-        return Endpoint(exact[0], exact[1], has_payload=True)
+        return exact
     if path.startswith("/openai/") and (azure := _azure(request)) is not None:
         return azure
     if (models := _models(request)) is not None:

@@ -11,8 +11,7 @@ and stands twice is refused, where protobuf would merge the two.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from extproc.edits import CREDENTIALS
 from extproc.transport import ProtocolError
@@ -33,8 +32,7 @@ _REMEMBERED_BYTES: Final = 160
 Field = tuple[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(NamedTuple):
     """A part of a request or response.
 
     Attributes:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from typing import Any, Final, TypeVar
 
+import msgspec
+
 F = TypeVar("F")
 
 # Query parameters that RFC 6750 section 2.3 and careless clients use for credentials. They never reach a log.
@@ -62,8 +64,7 @@ class Headers:
         return f"Headers({', '.join(key for key, _ in self._items)})"
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(msgspec.Struct, frozen=True):
     """The request line and header fields, as Envoy received them.
 
     `path` is the raw `:path` without its query; `query` is the raw query without the question mark ("" if absent).

@@ -7,9 +7,8 @@ answers at once unless a policy must wait.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
 from extproc.call import Call, Endpoint, OutputCeiling, Payload
 from extproc.calls import read_call, without_payload
@@ -34,8 +33,7 @@ _JSON: Final = "application/json"
 _UTF8: Final = frozenset({"charset=utf-8", 'charset="utf-8"', "charset=utf8"})
 
 
-@dataclass(frozen=True, slots=True)
-class Passage:
+class Passage(NamedTuple):
     """The exchange may go up, with these changes. `body` is None where the client's bytes go as they are."""
 
     target: Target

@@ -10,8 +10,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -30,8 +29,7 @@ _log = logging.getLogger(__name__)
 _HOST_TRAVELLERS: Final[tuple[type[Any], ...]] = (Identity, Call, Target, OutputCeiling)
 
 
-@dataclass(frozen=True, slots=True)
-class Luggage:
+class Luggage(NamedTuple):
     """What the metadata of one exchange told."""
 
     exchange_id: str

@@ -107,7 +107,9 @@ def _call(grants: Grants, holdings: Holdings, identity: Identity, call: Call) ->
     covering = list(_covering(grants, held, call.dialect, call.model))
     if not covering:
         return refusals.model_not_allowed(call, holdings)
-    allowing = [one for one in covering if all(tool in one.grant.hosted_tools for tool in call.hosted_tools)]
+    allowing = covering
+    if call.hosted_tools:
+        allowing = [one for one in covering if all(tool in one.grant.hosted_tools for tool in call.hosted_tools)]
     if not allowing:
         return _tool_refusal(covering, call, holdings)
     return _bounded(allowing, call) if call.operation in _GENERATES else Allowed(allowing[0])

@@ -7,11 +7,11 @@ malformed JSON, unknown path, refused by a policy, upstream down.
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from google.protobuf import json_format
 from hypothesis import given
@@ -188,7 +188,7 @@ def test_our_own_namespaces() -> None:
     lua = {"input": 5.0, "output": 7.0, "total": 12.0, "cached_input": 1.0, "cache_write": 2.0, "reasoning": 3.0}
     more = {"model": "gpt-4o-2024", "chunks": 9.0, "complete": True}
     read = read_entry(with_metadata(sluicegate=OURS, sluicegate__usage={**lua, **more}), Travel())
-    assert read == replace(
+    assert read == msgspec.structs.replace(
         COMPLETIONS[0],
         id="ex-1",
         verdict=Verdict.ALLOW,

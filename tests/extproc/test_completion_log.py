@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 import pytest
 
 from extproc.call import Call, Operation, Payload
@@ -108,16 +108,16 @@ CALL = Call(Operation.CHAT, Dialect.OPENAI, "gpt-4o", stream=True)
     ],
 )
 def test_lines(changes: dict[str, Any], more: dict[str, Any]) -> None:
-    assert json.loads(line(replace(LEAST, **changes))) == {**LEAST_LINE, **more}
+    assert json.loads(line(msgspec.structs.replace(LEAST, **changes))) == {**LEAST_LINE, **more}
 
 
 def test_a_line_is_one_line() -> None:
-    hostile = replace(LEAST, path="/a\r\nb\u2028", details='"}\n{"')
+    hostile = msgspec.structs.replace(LEAST, path="/a\r\nb\u2028", details='"}\n{"')
     assert b"\n" not in line(hostile)
     assert json.loads(line(hostile))["path"] == "/a\r\nb\u2028"
 
 
 def test_facts_that_are_nobodys_business_are_not_written() -> None:
     facts = by_type([IDENTITY, CALL, Payload({"messages": ["hunter2"]})])
-    assert "hunter2" not in str(record(replace(LEAST, facts=facts)))
-    assert "uti" not in str(record(replace(LEAST, facts=facts)))
+    assert "hunter2" not in str(record(msgspec.structs.replace(LEAST, facts=facts)))
+    assert "uti" not in str(record(msgspec.structs.replace(LEAST, facts=facts)))

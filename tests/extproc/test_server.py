@@ -152,7 +152,8 @@ class Careless(Policy):
         if FAILS: raise ValueError("s3cret")
 
 serving.assemble = lambda settings: Chain([Link(Careless())])
-asyncio.run(serving.serve(parse({"server": {"listen": "127.0.0.1:0"}, "policies": [{"policy": "careless"}]}), lambda: None))
+settings = parse({"server": {"listen": "127.0.0.1:0"}, "policies": [{"policy": "careless"}]})
+asyncio.run(serving.serve(settings, lambda: None))
 """
 
 
