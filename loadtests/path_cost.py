@@ -27,6 +27,7 @@ from extproc.embedded.demo_tokens import Caller
 from extproc.embedded.in_process import identity_provider
 from extproc.embedded.scheme import resolve_embedded
 from extproc.embedded.stack import DEMO
+from extproc.embedded.waiting import until
 from extproc.gate import Gate
 from extproc.protos import ProcessingRequest, ProcessingResponse, StreamAccessLogsMessage
 from extproc.server import mint
@@ -121,6 +122,10 @@ async def measure(chain: Chain, gate: Gate, token: str) -> dict[str, float]:
     return {name: min(values) for name, values in rounds.items()}
 
 
+async def _ready(chain: Chain) -> bool:
+    return not chain.readiness()
+
+
 def _timed(work: Callable[[], Any]) -> float:
     before = time.process_time()
     work()
@@ -145,8 +150,7 @@ async def main() -> None:
             settings = parse(resolve_embedded(read_tree(DEMO), {"simulator": "http://127.0.0.1:1", "identity": identity}))
             chain = Chain([]) if name == "empty" else assemble(settings)
             await chain.start()
-            while chain.readiness():
-                await asyncio.sleep(0.05)
+            await until(lambda: _ready(chain))
             with _silent():
                 found = await measure(chain, Gate(chain, settings.catalogue(), settings.identity_headers), token)
             steps = ", ".join(f"{step} {seconds * 1e6:.1f}" for step, seconds in found.items())
