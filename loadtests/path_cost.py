@@ -122,8 +122,11 @@ async def measure(chain: Chain, gate: Gate, token: str) -> dict[str, float]:
     return {name: min(values) for name, values in rounds.items()}
 
 
-async def _ready(chain: Chain) -> bool:
-    return not chain.readiness()
+async def _until_ready(chain: Chain) -> None:
+    async def ready() -> bool:
+        return not chain.readiness()
+
+    await until(ready)
 
 
 def _timed(work: Callable[[], Any]) -> float:
@@ -150,7 +153,7 @@ async def main() -> None:
             settings = parse(resolve_embedded(read_tree(DEMO), {"simulator": "http://127.0.0.1:1", "identity": identity}))
             chain = Chain([]) if name == "empty" else assemble(settings)
             await chain.start()
-            await until(lambda: _ready(chain))
+            await _until_ready(chain)
             with _silent():
                 found = await measure(chain, Gate(chain, settings.catalogue(), settings.identity_headers), token)
             steps = ", ".join(f"{step} {seconds * 1e6:.1f}" for step, seconds in found.items())
