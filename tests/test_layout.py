@@ -48,6 +48,7 @@ TESTED_ELSEWHERE: Final = {
     "extproc/embedded/ports.py": "extproc/embedded/test_stack.py",
     "extproc/embedded/running.py": "extproc/embedded/test_up.py",
     "extproc/embedded/waiting.py": "extproc/embedded/test_stack.py",
+    "extproc/wire/events.py": "extproc/wire/test_connection.py",
     "extproc/workers/duty.py": "extproc/workers/test_worker.py",
     "extproc/workers/process.py": "extproc/workers/test_supervisor.py",
     "extproc/workers/slot.py": "extproc/workers/test_supervisor.py",
