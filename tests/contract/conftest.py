@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.servers import running_simulator
+from tests.transports import TRANSPORTS
 
 
 @pytest.fixture(scope="session")
@@ -14,3 +15,10 @@ def simulator() -> Iterator[str]:
     """The base URL of the upstream simulator."""
     with running_simulator() as server:
         yield server.url
+
+
+@pytest.fixture(scope="module", params=TRANSPORTS)
+def transport(request: pytest.FixtureRequest) -> str:
+    """A value of `server.transport`. Asked for by what a transport could break, and by nothing else: hostile requests end
+    at Envoy or at the conversation, and reach both in the same bytes whatever carries them."""
+    return str(request.param)

@@ -32,9 +32,10 @@ class World:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def world(simulator: str) -> AsyncIterator[World]:
+async def world(simulator: str, transport: str) -> AsyncIterator[World]:
     policy = Obedient()
-    async with running_gateway([policy], simulator=simulator, server={"decision_timeout": 1.0}) as gateway:
+    server = {"decision_timeout": 1.0, "transport": transport}
+    async with running_gateway([policy], simulator=simulator, server=server) as gateway:
         yield World(gateway, policy)
 
 
@@ -220,10 +221,11 @@ async def test_bodies_without_a_length(world: World) -> None:
     assert (empty.status_code, empty.json()["error"]["code"]) == (400, "empty_body")
 
 
-async def test_a_body_of_exactly_the_limit_passes_and_one_byte_more_does_not(simulator: str) -> None:
+async def test_a_body_of_exactly_the_limit_passes_and_one_byte_more_does_not(simulator: str, transport: str) -> None:
     limit = 1024 * 1024
     frame = len(json.dumps(PROMPT | {"pad": ""}, separators=(",", ":")))
-    async with running_gateway([Obedient()], simulator=simulator, max_body_bytes=limit) as gateway:
+    server = {"transport": transport}
+    async with running_gateway([Obedient()], simulator=simulator, max_body_bytes=limit, server=server) as gateway:
         for length, status in ((limit, 200), (limit + 1, 413)):
             content = json.dumps(PROMPT | {"pad": "x" * (length - frame)}, separators=(",", ":")).encode()
             assert len(content) == length

@@ -25,14 +25,19 @@ QUICK = {"idle": 1.0, "stream_idle": 1.0, "total": 3.0, "connect": 1.0}
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def gateway(simulator: str) -> AsyncIterator[Gateway]:
+async def gateway(simulator: str, transport: str) -> AsyncIterator[Gateway]:
     upstreams = [
         {"name": "openai", "provider": "openai", "url": f"{simulator}/v1", "models": [MODEL]},
         {"name": "anthropic", "provider": "anthropic", "url": simulator, "models": ["claude"]},
         {"name": "down", "provider": "openai", "url": f"http://{HOST}:{free_port()}/v1", "models": ["down"]},
     ]
     async with running_gateway(
-        [Obedient()], simulator=simulator, upstreams=upstreams, opaque=[], timeouts=QUICK
+        [Obedient()],
+        simulator=simulator,
+        upstreams=upstreams,
+        opaque=[],
+        timeouts=QUICK,
+        server={"transport": transport},
     ) as running:
         yield running
 
@@ -189,12 +194,13 @@ async def test_refused_by_envoy(gateway: Gateway) -> None:
     )
 
 
-async def test_a_thousand_at_once(simulator: str) -> None:
+async def test_a_thousand_at_once(simulator: str, transport: str) -> None:
     """Plain, streamed and rejected ones mixed; every one settled once, with its own usage.
 
     With the usual time limits: here clients, policy server and settlement share one event loop with the test.
     """
-    async with running_gateway([Obedient()], simulator=simulator, server={"decision_timeout": 30.0}) as gateway:
+    server = {"decision_timeout": 30.0, "transport": transport}
+    async with running_gateway([Obedient()], simulator=simulator, server=server) as gateway:
         await _a_thousand(gateway)
 
 

@@ -37,6 +37,7 @@ class Place:
     folder: Path
     simulator: str
     identity_port: int
+    transport: str = "wire"
 
     @property
     def socket(self) -> Path:
@@ -45,7 +46,7 @@ class Place:
     def tree(self) -> dict[str, Any]:
         return {
             "listen": {"address": HOST, "port": 0},
-            "server": {"listen": f"unix:{self.socket}", "decision_timeout": 0.5, "grace": 1},
+            "server": {"listen": f"unix:{self.socket}", "transport": self.transport, "decision_timeout": 0.5, "grace": 1},
             "upstreams": [
                 {"name": "openai", "provider": "openai", "url": f"{self.simulator}/v1", "models": ["gpt-4o"]},
                 {"name": "anthropic", "provider": "anthropic", "url": self.simulator, "models": ["claude"]},
@@ -114,6 +115,12 @@ def place(simulator: str) -> Iterator[Place]:
         yield Place(Path(folder), simulator, free_port())
 
 
+@pytest.fixture
+def either_transport(place: Place, transport: str) -> None:
+    """The place's policy server speaks by one transport, then by the other."""
+    place.transport = transport
+
+
 async def refused(client: httpx.AsyncClient, place: Place, codes: set[str]) -> None:
     """Neither dialect gets through, and each is told so in its own words."""
     await place.forget()
@@ -147,6 +154,7 @@ async def test_a_policy_server_that_breaks_the_rules(place: Place, name: str) ->
         assert unread.status_code == 503
 
 
+@pytest.mark.usefixtures("either_transport")
 async def test_no_policy_server_then_one_then_killed_then_stopped(place: Place) -> None:
     with place.identity_provider():
         async with place.envoy() as client:
@@ -166,6 +174,7 @@ async def test_no_policy_server_then_one_then_killed_then_stopped(place: Place) 
                 await recovers(client)
 
 
+@pytest.mark.usefixtures("either_transport")
 async def test_killed_with_requests_in_flight(place: Place) -> None:
     with place.identity_provider():
         async with place.envoy() as client:
@@ -183,6 +192,7 @@ async def test_killed_with_requests_in_flight(place: Place) -> None:
             assert await place.arrived() == 0
 
 
+@pytest.mark.usefixtures("either_transport")
 async def test_answers_under_way_outlive_the_policy_server(place: Place) -> None:
     """What was decided is decided: the stream has ended with the verdict, and nobody breaks the answer."""
     with place.identity_provider():
