@@ -321,6 +321,8 @@ class Connection:
         # name the last one counts: each touches every stream, and one frame may hold thousands.
         if (initial := dict(values).get(frames.INITIAL_WINDOW_SIZE)) is not None:
             self._out.resize(initial, self._streams.open.values())
+        if any(name == frames.HEADER_TABLE_SIZE and value < frames.DEFAULT_TABLE for name, value in values):
+            self._out.drop_table()
         self._out.put(frames.frame(frames.SETTINGS, frames.ACK, 0))
         self._pump(events)
 

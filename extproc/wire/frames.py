@@ -13,6 +13,7 @@ MAX_FRAME: Final = 16_384
 LARGEST_FRAME: Final = 2**24 - 1
 MAX_WINDOW: Final = 2**31 - 1
 DEFAULT_WINDOW: Final = 65_535
+DEFAULT_TABLE: Final = 4_096
 NUMBER_MASK: Final = 2**31 - 1
 """The bits of a stream's number; the one above them is reserved and ignored."""
 

@@ -21,6 +21,8 @@ from extproc.wire.limits import Memory
 _AHEAD: Final = 1024 * 1024
 _OPENING: Final = frames.END_HEADERS
 _CLOSING: Final = frames.END_HEADERS | frames.END_STREAM
+_TABLE_OF_NOTHING: Final = b"\x20"
+"""A header block that begins so says that our encoder's table has no room. RFC 7541, section 6.3."""
 
 
 class Outbox:
@@ -33,6 +35,8 @@ class Outbox:
         """Of a new stream."""
         self._ready: list[bytes] = []
         self._ahead = 0
+        self._prefix = b""
+        self._table_dropped = False
         self._waiting: OrderedDict[int, Stream] = OrderedDict()
         """Those whose own window is open."""
 
@@ -44,6 +48,15 @@ class Outbox:
     def put(self, frame: bytes) -> None:
         """A frame that no window holds back."""
         self._ready.append(frame)
+
+    def drop_table(self) -> None:
+        """The peer wants the table of our encoder smaller than it begins: the next header block must say so.
+
+        RFC 9113, section 4.3.1. We never use it, so that we may say for good that it has no room.
+        """
+        if not self._table_dropped:
+            self._table_dropped = True
+            self._prefix = _TABLE_OF_NOTHING
 
     def take(self) -> bytes:
         """All bytes that are ready for the socket."""
@@ -58,7 +71,7 @@ class Outbox:
         """Send a message on a stream that has not been finished."""
         if not stream.headers_sent:
             stream.headers_sent = True
-            self._ready.append(frames.frame(frames.HEADERS, _OPENING, stream.number, HEADERS_BLOCK))
+            self._put_headers(_OPENING, stream, HEADERS_BLOCK)
         size = len(message) + 5
         if size <= self.window and size <= stream.window_out and size <= frames.MAX_FRAME and not stream.queue:
             self.window -= size
@@ -73,6 +86,11 @@ class Outbox:
         self._memory.used += size
         self.resume(stream)
 
+    def _put_headers(self, flags: int, stream: Stream, block: bytes) -> None:
+        if self._prefix:
+            block, self._prefix = self._prefix + block, b""
+        self._ready.append(frames.frame(frames.HEADERS, flags, stream.number, block))
+
     def resume(self, stream: Stream) -> None:
         """Let a stream take its turns, if there is something to be sent and its window is open."""
         if stream.queue and stream.window_out > 0:
@@ -83,7 +101,7 @@ class Outbox:
         if stream.queue:
             stream.trailers = block
         else:
-            self._ready.append(frames.frame(frames.HEADERS, _CLOSING, stream.number, block))
+            self._put_headers(_CLOSING, stream, block)
 
     def forget(self, stream: Stream) -> None:
         """Drop all that waits on a stream."""
