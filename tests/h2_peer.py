@@ -112,15 +112,16 @@ class Peer:
     async def send(self, stream: int, data: bytes, *, ends: bool = False, pad: int | None = None) -> None:
         """Send data as the windows allow: waits for them."""
         overhead = 0 if pad is None else pad + 1
+        rest = memoryview(data)
         async with asyncio.timeout(60):
             while True:
                 window = min(self.h2.local_flow_control_window(stream), self.h2.max_outbound_frame_size) - overhead
-                part, data = data[: max(window, 0)], data[max(window, 0) :]
-                if part or not data:
-                    self.h2.send_data(stream, part, end_stream=ends and not data, pad_length=pad)
+                part, rest = rest[: max(window, 0)], rest[max(window, 0) :]
+                if part or not rest:
+                    self.h2.send_data(stream, bytes(part), end_stream=ends and not rest, pad_length=pad)
                 self.flush()
                 await self._writer.drain()
-                if not data:
+                if not rest:
                     return
                 if window <= 0:
                     await self.read()
