@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
+
+import msgspec
 
 from extproc.exchange import Dialect
 
@@ -58,8 +60,7 @@ class Endpoint:
     rest: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(msgspec.Struct, frozen=True):
     """What the body asks for. Put before `on_request_body`; travels to settlement.
 
     Attributes:
@@ -87,15 +88,16 @@ class Call:
     path: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Payload:
+class Payload(msgspec.Struct, frozen=True):
     """The parsed body, read-only by convention, until the verdict. Does not travel: prompts stay in memory."""
 
-    members: dict[str, Any] = field(repr=False)
+    members: dict[str, Any]
+
+    def __repr__(self) -> str:
+        return f"Payload({len(self.members)} members)"
 
 
-@dataclass(frozen=True, slots=True)
-class OutputCeiling:
+class OutputCeiling(msgspec.Struct, frozen=True):
     """The most output tokens this caller may ask for. Where the client set no ceiling, the host inserts this one in the
     field that the dialect takes."""
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from fnmatch import fnmatchcase
 
+import msgspec
+
 from extproc.exchange import Dialect
 
 
@@ -56,8 +58,7 @@ class Upstream:
         return glob
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(msgspec.Struct, frozen=True):
     """Where the exchange goes. Put before `on_request_body` where there is one; travels to settlement.
 
     Attributes:

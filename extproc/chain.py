@@ -13,8 +13,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias, TypeVar, assert_never
+
+import msgspec
 
 from extproc.call import Payload
 from extproc.completion import Completion, Decision
@@ -54,15 +56,14 @@ class Step:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(slots=True)
-class Course:
+class Course(msgspec.Struct):
     """What has come of one exchange so far: the chain's mutable half of it."""
 
     exchange: Exchange
-    decisions: list[Decision] = field(default_factory=list)
-    set_headers: dict[str, str] = field(default_factory=dict)
-    remove_headers: set[str] = field(default_factory=set)
-    members: dict[str, Any] = field(default_factory=dict)
+    decisions: list[Decision] = msgspec.field(default_factory=list)
+    set_headers: dict[str, str] = msgspec.field(default_factory=dict)
+    remove_headers: set[str] = msgspec.field(default_factory=set)
+    members: dict[str, Any] = msgspec.field(default_factory=dict)
     body_changed: bool = False
     steps: list[Step] | None = None
     deadline: float | None = None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, TypeVar
@@ -62,8 +61,7 @@ class Meter(StrEnum):
     AI_GATEWAY = "ai_gateway"
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(msgspec.Struct, frozen=True):
     """Tokens as the provider reported them, in the provider's own meaning.
 
     OpenAI counts `cached_input` and `reasoning` inside `input` and `output`; Anthropic counts `cached_input` and
@@ -79,8 +77,7 @@ class Usage:
     meter: Meter = Meter.LUA
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(msgspec.Struct, frozen=True):
     """One policy's say, where it was more than to continue."""
 
     policy: str

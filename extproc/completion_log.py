@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import orjson
+from msgspec.structs import asdict
 
 from extproc.completion import Completion
 
@@ -16,7 +17,7 @@ def line(completion: Completion) -> bytes:
 
 def record(completion: Completion) -> dict[str, Any]:
     """The completion as a flat mapping; members without a value are left out."""
-    identity, call, usage = completion.identity, completion.call, completion.usage
+    usage = completion.usage
     values: dict[str, Any] = {
         "timestamp": completion.started,
         "event": "completion",
@@ -29,30 +30,51 @@ def record(completion: Completion) -> dict[str, Any]:
         "ending": completion.ending,
         "ended_by": completion.ended_by,
         "latency_ms": round(completion.duration * 1000, 3),
-        "first_byte_ms": None if completion.first_byte is None else round(completion.first_byte * 1000, 3),
-        "bytes_in": completion.bytes_in,
-        "bytes_out": completion.bytes_out,
-        "upstream": completion.upstream,
-        "backend": completion.backend,
-        "response_model": completion.response_model,
-        "output_floor": completion.output_floor or None,
-        "unmetered": completion.unmetered or None,
-        "flags": list(completion.flags) or None,
-        "details": completion.details or None,
-        "decisions": list(completion.decisions) or None,
     }
-    if identity is not None:
-        values |= {
-            "tenant_id": identity.tenant,
-            "tenant": identity.tenant_name or None,
-            "user_id": identity.user,
-            "app_id": identity.app,
-            "caller": identity.kind,
-            "department": identity.department or None,
-            "cost_centre": identity.cost_centre or None,
-        }
-    if call is not None:
-        values |= {"operation": call.operation, "model": call.model, "stream": call.stream, "route": call.route}
+    if completion.first_byte is not None:
+        values["first_byte_ms"] = round(completion.first_byte * 1000, 3)
+    values["bytes_in"] = completion.bytes_in
+    values["bytes_out"] = completion.bytes_out
+    if completion.upstream is not None:
+        values["upstream"] = completion.upstream
+    if completion.backend is not None:
+        values["backend"] = completion.backend
+    if completion.response_model is not None:
+        values["response_model"] = completion.response_model
+    if completion.output_floor:
+        values["output_floor"] = completion.output_floor
+    if usage is None and completion.unmetered:
+        values["unmetered"] = True
+    if completion.flags:
+        values["flags"] = completion.flags
+    if completion.details:
+        values["details"] = completion.details
+    if completion.decisions:
+        values["decisions"] = [asdict(decision) for decision in completion.decisions]
+    _say_who(completion, values)
     if usage is not None:
-        values["usage"] = usage
-    return {name: value for name, value in values.items() if value is not None}
+        values["usage"] = asdict(usage)
+    return values
+
+
+def _say_who(completion: Completion, values: dict[str, Any]) -> None:
+    """Who called, and what for."""
+    identity, call = completion.identity, completion.call
+    if identity is not None:
+        values["tenant_id"] = identity.tenant
+        if identity.tenant_name:
+            values["tenant"] = identity.tenant_name
+        values["user_id"] = identity.user
+        values["app_id"] = identity.app
+        values["caller"] = identity.kind
+        if identity.department:
+            values["department"] = identity.department
+        if identity.cost_centre:
+            values["cost_centre"] = identity.cost_centre
+    if call is not None:
+        values["operation"] = call.operation
+        if call.model is not None:
+            values["model"] = call.model
+        values["stream"] = call.stream
+        if call.route is not None:
+            values["route"] = call.route

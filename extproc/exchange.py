@@ -1,8 +1,8 @@
 """One HTTP request and its fate.
 
-An `Exchange` lives from the request headers to the verdict. Policies learn and tell through *facts*: frozen dataclasses
-keyed by their own type, put once. Nothing in it outlives the verdict; what settlement must know travels with the verdict
-as Envoy dynamic metadata (see `extproc.travel`).
+An `Exchange` lives from the request headers to the verdict. Policies learn and tell through *facts*: frozen dataclasses,
+or structs (which cost a fifth to make), keyed by their own type, put once. Nothing in it outlives the verdict; what
+settlement must know travels with the verdict as Envoy dynamic metadata (see `extproc.travel`).
 """
 
 from __future__ import annotations

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from enum import StrEnum
+
+import msgspec
 
 
 class CallerKind(StrEnum):
@@ -13,8 +14,7 @@ class CallerKind(StrEnum):
     APP = "app"
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(msgspec.Struct, frozen=True):
     """A verified caller.
 
     Attributes:
@@ -46,4 +46,4 @@ class Identity:
 
     def travelling(self) -> Identity:
         """What settlement needs: without the groups, which may be hundreds."""
-        return replace(self, groups=frozenset()) if self.groups else self
+        return msgspec.structs.replace(self, groups=frozenset()) if self.groups else self

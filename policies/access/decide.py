@@ -7,8 +7,7 @@ most generous output ceiling among them holds.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from extproc.call import Call, Endpoint, Operation
 from extproc.exchange import Dialect
@@ -26,8 +25,7 @@ _USES: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Allowed:
+class Allowed(NamedTuple):
     """Allowed, and by which permission. `ceiling` bounds the output tokens of one answer, if any."""
 
     by: Held

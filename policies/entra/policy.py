@@ -7,9 +7,10 @@ and asking Graph for groups is awaited.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from hashlib import sha256
 from typing import Any, ClassVar
+
+from msgspec.structs import replace
 
 from extproc.exchange import Exchange
 from extproc.identity import Identity
