@@ -14,7 +14,7 @@ from extproc.conversation import Conversation
 from extproc.gate import Gate
 from extproc.settings import Settings
 from extproc.settlement import Settlement
-from extproc.tls_files import ServerFiles
+from extproc.tls_files import files_of
 from extproc.transport import Services, Transport
 from extproc.travel import Travel
 from extproc.wire_transport import WireTransport
@@ -80,8 +80,7 @@ class PolicyServer:
 def _transport(settings: Settings, services: Services) -> Transport:
     if settings.server.transport == "wire":
         tls = settings.server.tls
-        files = ServerFiles(tls.certificate, tls.key, tls.client_ca, tls.client_names) if tls else None
-        return WireTransport(services, tls=files)
+        return WireTransport(services, tls=files_of(tls) if tls else None)
     # Seldom used, and slow to import.
     from extproc.grpc_transport import GrpcTransport
 

@@ -91,7 +91,7 @@ class EnvoyTls(Section):
     certificate: str
     key: str
     ca: str
-    server_name: Annotated[str, Field(pattern=_DNS_NAME, description="A DNS name in the policy server's certificate")]
+    server_name: Annotated[str, Field(pattern=_DNS_NAME, description="a DNS name in the policy server's certificate")]
 
 
 class ServerTls(Section):

@@ -55,7 +55,7 @@ class WireTransport:
 
     async def start(self, address: str, inherited: socket.socket | None = None) -> str:
         if self._files is not None:
-            self._tls = ServerTls(self._files)
+            self._tls = ServerTls(self._files, lambda name: self.violated({name: 1}))
         if inherited is None:
             listening = bind(address)
             if listening.family == socket.AF_UNIX:

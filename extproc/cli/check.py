@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from extproc.cli.console import complain, say
 from extproc.cli.doubts import doubts
-from extproc.cli.loading import Configuration, examined, placed
+from extproc.cli.loading import Configuration, examined, placed, wrong_certificates
 from extproc.cli.references import missing
 from extproc.settings import Settings
 
@@ -18,10 +18,13 @@ def command(configuration: Configuration) -> None:
     """Check a configuration offline: every mistake with its line, and what was expected. Exit status 2 if it is wrong.
 
     What is allowed and almost surely not meant is a warning; so are environment variables and files that are not there:
-    they may be there where it will run.
+    they may be there where it will run. And so are certificates of the policy server that it could not use.
     """
     tree, found = examined(configuration)
-    for warning in placed([*missing(tree), *warnings(found)], configuration):
+    absent = list(missing(tree))
+    # What is not there has been said.
+    unusable = [] if any(line.startswith("server.tls.") for line in absent) else wrong_certificates(found.settings)
+    for warning in placed([*absent, *unusable, *warnings(found)], configuration):
         complain(warning, prefix="warning: ")
     say(f"{configuration}: right ({summary(found.settings)})")
 

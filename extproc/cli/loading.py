@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -13,7 +14,7 @@ from extproc.cli.references import missing
 from extproc.embedded.scheme import embedded_mistakes, fill_in, mentions, resolve_embedded
 from extproc.mistakes import ConfigurationError
 from extproc.placement import MAX_WORKERS
-from extproc.settings import read_tree
+from extproc.settings import Settings, read_tree
 from extproc.strict_yaml import lines
 
 if TYPE_CHECKING:
@@ -120,9 +121,26 @@ def read_for_serving(path: Path, *, workers: int | None = None) -> tuple[dict[st
         if mistakes:
             raise ConfigurationError(mistakes)
     found = examined(path, workers=workers)
-    # Upstreams' credentials and TLS files are Envoy's: it may run elsewhere.
+    # Upstreams' credentials and `listen.tls` are Envoy's: it may run elsewhere.
     must_be_there(path, of="policies")
+    with located(path):
+        if mistakes := wrong_certificates(found[1].settings):
+            raise ConfigurationError(mistakes)
     return found
+
+
+def wrong_certificates(settings: Settings) -> list[str]:
+    """What is wrong with the files of `server.tls`: not there, not fitting, expired."""
+    from extproc.tls_files import files_of, load
+
+    tls = settings.server.tls
+    if tls is None:
+        return []
+    try:
+        load(files_of(tls), datetime.now(UTC))
+    except OSError as error:
+        return [f"server.tls: {error}"]
+    return []
 
 
 def must_be_there(path: Path, *, of: str = "") -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-_TLS_FILES: Final = ("certificate", "key")
+_TLS_FILES: Final = ("certificate", "key", "client_ca")
 
 
 def missing(tree: Any, environment: Mapping[str, str] = os.environ) -> Iterator[str]:

@@ -103,6 +103,17 @@ def settings(tree: dict[str, Any], files: Path | None = None) -> Settings:
     return parse(json.loads(json.dumps(tree).replace("FILES", str(files or "/files"))))
 
 
+POLICY_TLS: dict[str, Any] = {
+    "certificate": "/policy/certificate.pem",
+    "key": "/policy/key.pem",
+    "client_ca": "/policy/ca.pem",
+    "envoy": {
+        "certificate": "FILES/certificate.pem",
+        "key": "FILES/key.pem",
+        "ca": "FILES/certificate.pem",
+        "server_name": "policy.internal",
+    },
+}
 CASES: dict[str, dict[str, Any]] = {
     "least": LEAST,
     "everything": EVERYTHING,
@@ -113,6 +124,8 @@ CASES: dict[str, dict[str, Any]] = {
     "policy server by address of version 6": {**LEAST, "server": {"listen": "[::1]:9002"}},
     "several workers": {**LEAST, "server": {"transport": "wire", "workers": 3, "listen": "unix:/run/policy.sock"}},
     "several workers by address": {**LEAST, "server": {"transport": "wire", "workers": 2, "listen": "127.0.0.1:9002"}},
+    "policy server by TLS": {**LEAST, "server": {"listen": "policy.example:9002", "tls": POLICY_TLS}},
+    "several workers by TLS": {**LEAST, "server": {"workers": 2, "listen": "policy.example:9002", "tls": POLICY_TLS}},
     "fractions of seconds": {**LEAST, "timeouts": {"connect": 0.001, "idle": 0.12345, "total": 1234.5678}},
     **{f"upstream {entry['name']}": {**LEAST, "upstreams": [entry]} for entry in EVERYTHING["upstreams"]},
     **{f"agent {entry['name']}": {**LEAST, "agents": [entry]} for entry in EVERYTHING["agents"]},
@@ -291,6 +304,29 @@ def test_several_workers_share_the_decisions_and_the_access_log_goes_to_one_of_i
     made = connection_manager(CASES["several workers"])
     assert settlement_of(made) == "sluicegate_settlement"
     assert made["http_filters"][0]["typed_config"]["grpc_service"]["envoy_grpc"]["cluster_name"] == "sluicegate_policy"
+
+
+def test_envoy_and_the_policy_server_show_each_other_certificates() -> None:
+    rendered = bootstrap(settings(CASES["several workers by TLS"]), admin=ADMIN)
+    policy, settlement = rendered["static_resources"]["clusters"]
+    assert policy["transport_socket"] == settlement["transport_socket"]
+    typed = policy["transport_socket"]["typed_config"]
+    context = typed["common_tls_context"]
+    assert (typed["sni"], context["alpn_protocols"]) == ("policy.internal", ["h2"])
+    assert set(context["tls_params"].values()) == {"TLSv1_3"}
+    assert context["tls_certificates"] == [
+        {"certificate_chain": {"filename": "/files/certificate.pem"}, "private_key": {"filename": "/files/key.pem"}}
+    ]
+    assert context["validation_context"] == {
+        "trusted_ca": {"filename": "/files/certificate.pem"},
+        "match_typed_subject_alt_names": [{"san_type": "DNS", "matcher": {"exact": "policy.internal"}}],
+    }
+    # The policy server's own files are nothing to Envoy.
+    assert "/policy/" not in json.dumps(rendered)
+
+
+def test_without_tls_there_is_none() -> None:
+    assert "transport_socket" not in clusters()["sluicegate_policy"]
 
 
 def test_one_worker_decides_and_settles() -> None:

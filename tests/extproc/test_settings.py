@@ -53,6 +53,12 @@ def test_the_least() -> None:
     assert settings.catalogue() == Catalogue()
 
 
+TLS: dict[str, Any] = {
+    "certificate": "c",
+    "key": "k",
+    "client_ca": "a",
+    "envoy": {"certificate": "c", "key": "k", "ca": "a", "server_name": "policy.internal"},
+}
 WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"policies": []}, "policies", "at least 1"),
     ({"policies": None}, "policies", ""),
@@ -97,6 +103,19 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"server": {"listen": "unix:x"}}, "server.listen", "expected unix:/path or host:port"),
     ({"server": {"listen": "host"}}, "server.listen", "expected unix:/path or host:port"),
     ({"server": {"listen": "host:70000"}}, "server.listen", "65535"),
+    ({"server": {"tls": TLS}}, "server", "a unix socket is its owner's alone"),
+    ({"server": {"tls": TLS, "listen": "h:1", "transport": "grpcio"}}, "server", "would serve without it"),
+    (
+        {"server": {"tls": {name: TLS[name] for name in TLS if name != "client_ca"}, "listen": "h:1"}},
+        "server.tls.client_ca",
+        "missing",
+    ),
+    (
+        {"server": {"tls": {**TLS, "envoy": {**TLS["envoy"], "server_name": "10.0.0.1/x"}}, "listen": "h:1"}},
+        "server.tls.envoy.server_name",
+        "a DNS name",
+    ),
+    ({"server": {"tls": {**TLS, "client_names": "envoy"}, "listen": "h:1"}}, "server.tls.client_names", "a list"),
     ({"server": {"decision_timeout": 0}}, "server.decision_timeout", "at least 0.001"),
     ({"server": {"decision_timeout": float("nan")}}, "server.decision_timeout", ""),
     ({"timeouts": {"total": float("inf")}}, "timeouts.total", "at most 86400"),

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
+import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import uvloop
 
-from extproc.tls_files import ServerFiles, ServerTls, names_of
+from extproc.tls_files import ServerFiles, ServerTls, expiry, failure_of, load, names_of, snapshot
 from extproc.transport import Services
 from extproc.wire.frames import PREFACE, settings
 from extproc.wire_transport import WireTransport
@@ -49,7 +52,7 @@ def test_who_is_taken(
 ) -> None:
     authority = Authority(tmp_path, "ours")
     server = authority.sign("server", NAME)
-    tls = ServerTls(ServerFiles(server.certificate, server.key, authority.path, names))
+    tls = ServerTls(ServerFiles(server.certificate, server.key, authority.path, names), failed=print)
     assert tls.refusal(certificate, protocol) == refusal
 
 
@@ -58,18 +61,113 @@ def test_names() -> None:
     assert names_of({}) == set()
 
 
+def reasoned(reason: str) -> ssl.SSLError:
+    error = ssl.SSLError(1, reason)
+    error.reason = reason
+    return error
+
+
+def unverified(code: int) -> ssl.SSLError:
+    error = ssl.SSLCertVerificationError(1, "CERTIFICATE_VERIFY_FAILED")
+    error.reason, error.verify_code = "CERTIFICATE_VERIFY_FAILED", code
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "name"),
+    [
+        (unverified(10), "client_certificate_expired"),
+        (unverified(20), "client_certificate_not_trusted"),
+        (unverified(18), "client_certificate_not_trusted"),
+        (reasoned("PEER_DID_NOT_RETURN_A_CERTIFICATE"), "no_client_certificate"),
+        (reasoned("TLSV1_ALERT_UNKNOWN_CA"), "our_certificate_not_trusted"),
+        (reasoned("SSLV3_ALERT_CERTIFICATE_EXPIRED"), "our_certificate_not_trusted"),
+        (reasoned("SSLV3_ALERT_HANDSHAKE_FAILURE"), "tls_handshake_failed"),
+        (reasoned("UNSUPPORTED_PROTOCOL"), "tls_too_old"),
+        (reasoned("HTTP_REQUEST"), "not_tls"),
+        (reasoned("WRONG_VERSION_NUMBER"), "not_tls"),
+        (reasoned("SOMETHING_NEW"), "tls_handshake_failed"),
+        (ssl.SSLError(1, "without a reason"), "tls_handshake_failed"),
+    ],
+)
+def test_failures_have_stable_names(error: ssl.SSLError, name: str) -> None:
+    assert failure_of(error) == name
+
+
+def test_a_snapshot_tells_one_state_of_files_from_another(tmp_path: Path) -> None:
+    one, none = tmp_path / "one", str(tmp_path / "none")
+    one.write_text("a")
+    first = snapshot([str(one), none])
+    assert first == snapshot([str(one), none])
+    assert first[1] is None
+    one.write_text("longer")
+    longer = snapshot([str(one), none])
+    (tmp_path / "new").write_text("longer")
+    (tmp_path / "new").rename(one)
+    renamed = snapshot([str(one), none])
+    one.unlink()
+    assert len({first, longer, renamed, snapshot([str(one), none])}) == 4
+
+
+def test_a_symbolic_link_is_followed(tmp_path: Path) -> None:
+    """Kubernetes: tls.crt -> ..data/tls.crt, ..data -> ..2026; then `..data` leads elsewhere."""
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "tls.crt").write_text(name)
+    (tmp_path / "data").symlink_to("one")
+    (tmp_path / "tls.crt").symlink_to("data/tls.crt")
+    before = snapshot([str(tmp_path / "tls.crt")])
+    (tmp_path / "spare").symlink_to("two")
+    (tmp_path / "spare").rename(tmp_path / "data")
+    assert snapshot([str(tmp_path / "tls.crt")]) != before
+
+
 def test_files_that_cannot_be_used_are_named(tmp_path: Path) -> None:
-    authority = Authority(tmp_path, "ours")
+    authority, now = Authority(tmp_path, "ours"), datetime.now(UTC)
     server, other = authority.sign("server", NAME), authority.sign("other", NAME)
+    expired = authority.sign("expired", NAME, days=-1)
     (tmp_path / "empty").touch()
+    (tmp_path / "folder").mkdir()
     for files, words in (
         (ServerFiles(str(tmp_path / "none"), server.key, authority.path), "none: No such file"),
-        (ServerFiles(server.certificate, other.key, authority.path), "no certificate and its key"),
+        (ServerFiles(server.certificate, str(tmp_path / "none"), authority.path), "none: No such file"),
+        (ServerFiles(server.certificate, server.key, str(tmp_path / "none")), "none: No such file"),
+        (ServerFiles(server.certificate, server.key, str(tmp_path / "folder")), "folder: Is a directory"),
+        (ServerFiles(server.certificate, other.key, authority.path), "other-key.pem is not the key of .*server.pem"),
         (ServerFiles(str(tmp_path / "empty"), server.key, authority.path), "no certificate and its key"),
         (ServerFiles(server.certificate, server.key, str(tmp_path / "empty")), "holds no certificates"),
+        (ServerFiles(expired.certificate, expired.key, authority.path), "expired.pem has expired: it was valid until 20"),
     ):
-        with pytest.raises(OSError, match=words):
-            ServerTls(files)
+        with pytest.raises(OSError, match=words) as caught:
+            load(files, now)
+        assert "PRIVATE KEY" not in str(caught.value)
+
+
+def test_a_certificate_is_good_until_it_expires(tmp_path: Path) -> None:
+    authority = Authority(tmp_path, "ours")
+    server = authority.sign("server", NAME)
+    files = ServerFiles(server.certificate, server.key, authority.path)
+    until = expiry(Path(server.certificate).read_bytes())
+    assert load(files, until - timedelta(seconds=1)).verify_mode is ssl.CERT_REQUIRED
+    with pytest.raises(OSError, match="expired"):
+        load(files, until)
+
+
+def test_what_cannot_be_used_is_said_once_and_the_old_stays(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    authority = Authority(tmp_path, "ours")
+    server = authority.sign("server", NAME)
+    tls = ServerTls(ServerFiles(server.certificate, server.key, authority.path), failed=print)
+    caplog.set_level(logging.INFO, "extproc.tls_files")
+    Path(server.key).rename(tmp_path / "away")
+    assert [tls.refresh() for _ in range(5)] == [False] * 5
+    authority.sign("server", NAME, days=-1)
+    assert [tls.refresh() for _ in range(5)] == [False] * 5
+    authority.sign("server", NAME)
+    assert [tls.refresh() for _ in range(3)] == [True, False, False]
+    gone, expired, taken = caplog.messages
+    assert "server-key.pem: No such file" in gone
+    assert "has expired" in expired
+    assert "new connections get the new ones" in taken
 
 
 @dataclass(slots=True)
@@ -143,6 +241,8 @@ async def test_others_are_hung_up_on(world: World) -> None:
         assert await world.connect(client, ours.path) == b""
     counters = world.transport.counters()
     assert (counters["tls_handshakes"], counters.get("connections", 0)) == (3, 0)
+    for name in ("no_client_certificate", "client_certificate_not_trusted", "client_certificate_expired"):
+        assert counters[f"violation_{name}"] == 1
     assert await world.connect(ours.sign("named", "somebody.else"), ours.path) == b""
     assert await world.connect(world.client, ours.path, alpn=None) == b""
     counters = world.transport.counters()
@@ -169,3 +269,71 @@ async def test_files_that_change_are_taken_for_new_connections(world: World) -> 
     assert (await world.connect(new.sign("client2", "envoy.internal"), new.path))[3:4] == b"\x04"
     # The old authority counts no more.
     assert await world.connect(world.client, new.path) == b""
+
+
+@on_either_loop
+async def test_who_does_not_speak_tls_is_hung_up_on(world: World) -> None:
+    for said in (b"GET / HTTP/1.1\r\n\r\n", PREFACE + settings({}), b"\x80" * 64):
+        reader, writer = await asyncio.open_connection(HOST, world.port)
+        writer.write(said)
+        with contextlib.suppress(ConnectionError):
+            assert await reader.read() == b""
+        writer.transport.abort()
+    counters = world.transport.counters()
+    assert (counters["violation_not_tls"], counters.get("connections", 0)) == (3, 0)
+
+
+@on_either_loop
+async def test_a_client_that_does_not_trust_us_is_counted(world: World) -> None:
+    context = ssl.create_default_context(cafile=Authority(world.folder, "theirs").path)
+
+    def connect() -> None:
+        # asyncio's client would hang up without a word.
+        with socket.create_connection((HOST, world.port)) as raw, pytest.raises(ssl.SSLCertVerificationError):
+            context.wrap_socket(raw, server_hostname=NAME)
+
+    await asyncio.to_thread(connect)
+    async with asyncio.timeout(5):
+        while "violation_our_certificate_not_trusted" not in world.transport.counters():
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_nobody_comes_back_on_a_session_of_an_authority_that_counts_no_more(
+    tmp_path: Path, version: ssl.TLSVersion
+) -> None:
+    """A client that resumes is not verified again: with TLS 1.2, or with tickets, this one would be let in for hours."""
+
+    @on_either_loop
+    async def scenario(world: World) -> None:
+        context = ssl.create_default_context(cafile=world.authority.path)
+        context.minimum_version = context.maximum_version = version
+        context.set_alpn_protocols(["h2"])
+        context.load_cert_chain(world.client.certificate, world.client.key)
+
+        def connect(session: ssl.SSLSession | None) -> tuple[bool, ssl.SSLSession | None, ssl.SSLSocket | None]:
+            """Whether it was answered and whether by resuming; its session; the socket, open: else sessions are lost."""
+            raw = socket.create_connection((HOST, world.port))
+            try:
+                connection = context.wrap_socket(raw, server_hostname=NAME, session=session)
+                connection.sendall(PREFACE + settings({}))
+                return bool(connection.recv(9)), connection.session, connection
+            except OSError:
+                raw.close()
+                return False, None, None
+
+        served, session, kept = await asyncio.to_thread(connect, None)
+        assert served == (version is ssl.TLSVersion.TLSv1_3)
+        tls = world.transport._tls
+        assert tls is not None
+        # The server's own certificate stays: the client has no reason to turn away.
+        new = Authority(world.folder, "new")
+        Path(world.authority.path).write_bytes(Path(new.path).read_bytes())
+        assert tls.refresh()
+        again, _, other = await asyncio.to_thread(connect, session)
+        assert not again
+        for connection in (kept, other):
+            if connection is not None:
+                connection.close()
+
+    scenario(tmp_path, "asyncio")

@@ -7,10 +7,12 @@ import pytest
 from extproc.assembly import examine
 from extproc.cli.app import run
 from extproc.cli.check import summary
+from extproc.cli.loading import read_for_serving
 from extproc.cli.references import missing, references
 from extproc.embedded.stack import DEMO
 from extproc.mistakes import ConfigurationError
 from extproc.settings import parse
+from tests.certificates import Authority
 
 DEFECTS = Path(__file__).parents[2] / "fixtures" / "config"
 
@@ -149,16 +151,59 @@ def test_references(tmp_path: Path) -> None:
     here.write_text("secret")
     tree = {
         "listen": {"tls": {"certificate": "/nowhere/tls.crt", "key": str(here)}},
+        "server": {"tls": {"client_ca": "/nowhere/ca.crt", "envoy": {"certificate": "/on/another/machine"}}},
         "upstreams": [{"credential": {"env": "SET"}}, {"credential": {"env": "EMPTY"}}, {"credential": {"env": 7}}],
         "policies": [{"settings": {"graph": {"secret": {"file": "/nowhere/secret"}}, "deep": [[{"env": "UNSET"}]]}}],
     }
-    assert len(list(references(tree))) == 6
+    assert len(list(references(tree))) == 7
     assert list(missing(tree, {"SET": "x", "EMPTY": ""})) == [
         "listen.tls.certificate: the file /nowhere/tls.crt cannot be read",
+        "server.tls.client_ca: the file /nowhere/ca.crt cannot be read",
         "upstreams[1].credential.env: the environment variable EMPTY is not set",
         "policies[0].settings.graph.secret.file: the file /nowhere/secret cannot be read",
         "policies[0].settings.deep[0][0].env: the environment variable UNSET is not set",
     ]
+
+
+@pytest.mark.parametrize(
+    ("days", "misfit", "line", "words"),
+    [
+        (-1, False, 4, "server.tls: {folder}/server.pem has expired: it was valid until "),
+        (1, True, 4, "server.tls: {folder}/other-key.pem is not the key of {folder}/server.pem"),
+        (1, None, 6, "server.tls.key: the file {folder}/none cannot be read"),
+    ],
+)
+def test_certificates_that_the_policy_server_could_not_use(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], days: int, misfit: bool | None, line: int, words: str
+) -> None:
+    """`check` may run elsewhere, so it warns; `serve` does not begin."""
+    authority = Authority(tmp_path, "ours")
+    server, other = authority.sign("server", "policy.internal", days=days), authority.sign("other", "policy.internal")
+    key = {True: other.key, False: server.key, None: f"{tmp_path}/none"}[misfit]
+    path = tmp_path / "c.yaml"
+    path.write_text(
+        f"""
+server:
+  listen: 127.0.0.1:0
+  tls:
+    certificate: {server.certificate}
+    key: {key}
+    client_ca: {authority.path}
+    envoy: {{certificate: c, key: k, ca: a, server_name: policy.internal}}
+policies:
+  - policy: entra
+    settings:
+      audiences: [api://x]
+      tenants: [{{id: 16223b5e-7f36-5850-bda3-09553ced0b0e}}]
+"""
+    )
+    assert run(["check", str(path)], plugins=()) == 0
+    warned, _ = capsys.readouterr().err.splitlines()
+    assert warned.startswith(f"warning: {path}:{line}: {words.format(folder=tmp_path)}")
+    with pytest.raises(ConfigurationError) as caught:
+        read_for_serving(path)
+    (mistake,) = caught.value.mistakes
+    assert mistake.startswith(f"{path}:4: server.tls: {tmp_path}/")
 
 
 def test_what_follows_from_another_mistake_is_not_reported() -> None:

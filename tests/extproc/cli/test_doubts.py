@@ -110,3 +110,33 @@ def test_what_is_covered_is_matched(glob: str, other: str, names: list[str]) -> 
 )
 def test_what_the_server_tells_of_itself_is_for_this_machine(address: str, open_to_others: bool) -> None:
     assert [line.partition(":")[0] for line in found(server={"admin": address})] == ["server.admin"] * open_to_others
+
+
+TLS = {
+    "certificate": "c",
+    "key": "k",
+    "client_ca": "a",
+    "envoy": {"certificate": "c", "key": "k", "ca": "a", "server_name": "policy.internal"},
+}
+
+
+@pytest.mark.parametrize(
+    ("server", "warned"),
+    [
+        ({}, False),
+        ({"listen": "unix:/run/x/policy.sock"}, False),
+        ({"listen": "127.0.0.1:9000"}, False),
+        ({"listen": "127.8.8.8:9000"}, False),
+        ({"listen": "[::1]:9000"}, False),
+        ({"listen": "localhost:9000"}, False),
+        ({"listen": "0.0.0.0:9000"}, True),
+        ({"listen": "[::]:9000"}, True),
+        ({"listen": "10.0.0.5:9000"}, True),
+        ({"listen": "policy.internal:9000"}, True),
+        ({"listen": "10.0.0.5:9000", "tls": TLS}, False),
+    ],
+)
+def test_a_policy_server_that_others_can_ask(server: dict[str, Any], warned: bool) -> None:
+    lines = found(server=server)
+    assert len(lines) == warned
+    assert all(line.startswith("server.listen: ") and "`server.tls`" in line for line in lines)
