@@ -252,10 +252,14 @@ class Peer(asyncio.Protocol):
         last may be lost. RFC 9112, section 9.6, tells the same of HTTP/1.1."""
         self._said_all = True
         self.connection.lose()
-        if transport.can_write_eof():
-            transport.write_eof()
-        else:
+        if not transport.can_write_eof():
             transport.close()
+            return
+        try:
+            transport.write_eof()
+        except OSError:
+            # The peer had hung up, and what we said last has reset the connection: nobody has told us yet.
+            transport.abort()
 
     def tick(self, now: float) -> None:
         """About once a second."""

@@ -20,6 +20,8 @@ import h2.errors
 import h2.events
 import h2.settings
 
+from extproc.transport import PROCESS
+
 PATIENCE: Final = 10.0
 """Seconds after which an answer does not come."""
 
@@ -172,6 +174,17 @@ class Peer:
         """The message of that number."""
         await self.until(lambda: len(self.answers[stream].messages) > number or self.answers[stream].over)
         return self.answers[stream].messages[number]
+
+    async def serves(self) -> None:
+        """The connection takes another stream. The server has dialogues of `tests.transports.Puppets`."""
+        assert await self.message(await self.call(PROCESS, framed(b"say here"))) == b"here"
+
+    async def change(self, setting: int, value: int) -> None:
+        """Change a setting, and wait until the server has taken it."""
+        before = self.settings_acknowledged
+        self.h2.update_settings({h2.settings.SettingCodes(setting): value})
+        self.flush()
+        await self.until(lambda: self.settings_acknowledged > before)
 
     async def until_hung_up(self) -> None:
         """Read all that comes."""

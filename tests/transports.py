@@ -168,6 +168,10 @@ class World:
         self.transport = _KINDS[kind](Services(converse, self.logged.append, lambda: self.ready))
         self.channel: Any = None
 
+    def violations(self) -> list[str]:
+        """The rules that peers have broken."""
+        return [name for name in self.transport.counters() if name.startswith("violation")]
+
     def process(self) -> Any:
         """An ext_proc stream of messages."""
         call = self.channel.stream_stream(
