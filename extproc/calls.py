@@ -41,6 +41,8 @@ _JUDGED: Final = frozenset(
     }
 )
 """The members that a decision may stand on."""
+_TOOL_MEMBERS: Final = frozenset({"tools", "prompt", "mcp_servers", "data_sources", "web_search_options"})
+"""A body without any of these brings no tools."""
 _TOOL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 _MAX_HOSTED: Final = 32
 # Tools of these types run at the client; every other type runs at the provider.
@@ -93,7 +95,7 @@ def read_call(endpoint: Endpoint, members: dict[str, Any]) -> Call:
         wants_usage=stream and _wants_usage(members),
         max_output=_max_output(operation, members),
         choices=_choices(operation, members),
-        hosted_tools=_distinct(_hosted_tools(endpoint, members)),
+        hosted_tools=() if _TOOL_MEMBERS.isdisjoint(members) else _distinct(_hosted_tools(endpoint, members)),
     )
 
 
@@ -150,14 +152,18 @@ def _wants_usage(members: dict[str, Any]) -> bool:
 
 def _max_output(operation: Operation, members: dict[str, Any]) -> int | None:
     """The largest of the ceilings set: providers differ in which of two counts."""
-    values = [_integer(members, name, _MAX_TOKENS) for name in _OUTPUT_FIELDS.get(operation, ())]
-    return max((value for value in values if value is not None), default=None)
+    largest: int | None = None
+    for name in _OUTPUT_FIELDS.get(operation, ()):
+        value = _integer(members, name, _MAX_TOKENS)
+        if value is not None and (largest is None or value > largest):
+            largest = value
+    return largest
 
 
 def _choices(operation: Operation, members: dict[str, Any]) -> int:
-    names = _CHOICE_FIELDS.get(operation, ())
-    values = [_integer(members, name, _MAX_CHOICES) for name in names]
-    each = max([1, *(value for value in values if value is not None)])
+    each = 1
+    for name in _CHOICE_FIELDS.get(operation, ()):
+        each = max(each, _integer(members, name, _MAX_CHOICES) or 1)
     return each * _prompts(members) if operation is Operation.COMPLETIONS else each
 
 

