@@ -139,8 +139,9 @@ class Conversation:
                 return self._answer(judgement, Verdict.RESPOND)
 
     def _allow(self, passage: Passage, *, at_headers: bool) -> bytes:
-        mutation = [messages.remove_header(name) for name in passage.remove_headers]
-        mutation += [messages.set_header(name, value) for name, value in passage.set_headers]
+        mutation = [messages.remove_headers(passage.remove_headers)]
+        for name, value in passage.set_headers:
+            mutation.append(messages.set_header(name, value))
         if passage.body is not None:
             mutation.append(messages.set_header("content-length", str(len(passage.body))))
         beside = self._metadata(Verdict.ALLOW)
@@ -172,8 +173,9 @@ class Conversation:
 
     def _metadata(self, verdict: Verdict) -> bytes:
         course = self._known()
-        once = {"exchange": course.exchange.id, "facts": self._travel.pack(course.exchange, course.decisions)}
-        return messages.metadata(NAMESPACE, scalars(course.exchange, verdict), once)
+        exchange = course.exchange
+        once = {"exchange": exchange.id, "facts": self._travel.pack(exchange, course.decisions)}
+        return messages.metadata(NAMESPACE, scalars(exchange, verdict) + messages.entries(once))
 
     def _mode(self, request_body: int) -> bytes:
         """How the rest is to be sent."""
@@ -192,7 +194,7 @@ class Conversation:
         if not part.last and (wanted is not ResponseBody.NONE or self._hides_usage()):
             # A policy may change the length; and Envoy's Lua writes the length of the first chunk that it changes into
             # headers that still wait here. Envoy frames what it has.
-            mutation = messages.remove_header("content-length")
+            mutation = messages.remove_headers(("content-length",))
         mode = messages.mode(response_headers=messages.SEND, response_body=_BODY_MODES[wanted])
         return messages.response_headers(mutation, mode)
 

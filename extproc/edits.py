@@ -74,7 +74,7 @@ def removed_headers(
 
 
 # A client sends the same names each time: saves 2 us. Bounded in bytes by what Envoy takes as one header block.
-@lru_cache(512)
+@lru_cache(256)
 def _removed(names: tuple[str, ...], told: tuple[str, ...], to_provider: bool, forward_token: bool) -> tuple[str, ...]:
     removed = [
         name

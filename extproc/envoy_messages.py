@@ -26,6 +26,8 @@ _OVERWRITE: Final = b"\x18\x02"
 """OVERWRITE_IF_EXISTS_OR_ADD; to append is the default."""
 _CLEAR_ROUTE_CACHE: Final = b"\x28\x01"
 _REMEMBERED: Final = 4_096
+_REMEMBERED_LENGTH: Final = 128
+"""A longer value is not worth its memory: it hardly comes again."""
 SKIP, SEND = 2, 1
 """How headers and trailers are sent (`ProcessingMode.HeaderSendMode`)."""
 NONE, STREAMED, BUFFERED = 0, 1, 2
@@ -53,35 +55,39 @@ def _field(tag: bytes, payload: bytes) -> bytes:
     return tag + _varint(len(payload)) + payload
 
 
-@lru_cache(_REMEMBERED)
 def set_header(name: str, value: str, *, append: bool = False) -> bytes:
     """A field of `HeaderMutation` that sets a header: over the one that is there, or beside it."""
+    return _remembered_header(name, value, append) if len(value) <= _REMEMBERED_LENGTH else _header(name, value, append)
+
+
+def _header(name: str, value: str, append: bool) -> bytes:
     header = _field(b"\x0a", name.encode()) + _field(b"\x1a", value.encode())
     return _field(b"\x0a", _field(b"\x0a", header) + (b"" if append else _OVERWRITE))
 
 
-@lru_cache(_REMEMBERED)
-def remove_header(name: str) -> bytes:
-    """A field of `HeaderMutation` that takes a header away."""
-    return _field(b"\x12", name.encode())
+_remembered_header: Final = lru_cache(_REMEMBERED)(_header)
 
 
-@lru_cache(_REMEMBERED)
-def _remembered_entry(name: str, value: str | bool) -> bytes:
-    return _entry(name, value)
+# Clients send the same names each time. Bounded in bytes by what Envoy takes as one header block.
+@lru_cache(256)
+def remove_headers(names: tuple[str, ...]) -> bytes:
+    """Fields of `HeaderMutation` that take headers away."""
+    return b"".join(_field(b"\x12", name.encode()) for name in names)
+
+
+def entries(values: Mapping[str, str | bool]) -> bytes:
+    """Entries of a `Struct`."""
+    return b"".join(_entry(name, value) for name, value in values.items())
 
 
 def _entry(name: str, value: str | bool) -> bytes:
-    """An entry of a `Struct`."""
     told = bytes((0x20, value)) if isinstance(value, bool) else _field(b"\x1a", value.encode())
     return _field(b"\x0a", _field(b"\x0a", name.encode()) + _field(b"\x12", told))
 
 
-def metadata(namespace: str, known: Mapping[str, str | bool], once: Mapping[str, str]) -> bytes:
-    """Dynamic metadata in this namespace. `once`: values that no other exchange will have."""
-    parts = [_remembered_entry(name, value) for name, value in known.items()]
-    parts += [_entry(name, value) for name, value in once.items()]
-    struct = _field(b"\x2a", b"".join(parts))
+def metadata(namespace: str, struct: bytes) -> bytes:
+    """Dynamic metadata in this namespace. `struct`: from `entries`."""
+    struct = _field(b"\x2a", struct)
     return _field(b"\x42", _field(b"\x0a", _field(b"\x0a", namespace.encode()) + _field(b"\x12", struct)))
 
 
