@@ -8,13 +8,14 @@ from __future__ import annotations
 import ipaddress
 import json
 from collections.abc import Iterable
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from extproc.catalogue import Provider
 from extproc.envoy_data import data_directory, piece
 from extproc.envoy_replies import local_replies
+from extproc.envoy_tls import policy_socket, secrets
 from extproc.secret import Secret
 from extproc.settings import AgentEntry, Settings, UpstreamEntry
 
@@ -41,10 +42,11 @@ def _address(address: str) -> dict[str, Any]:
     return {"socket_address": {"address": host.strip("[]"), "port_value": int(port)}}
 
 
-def bootstrap(settings: Settings, *, admin: str) -> dict[str, Any]:
+def bootstrap(settings: Settings, *, admin: str, secret_directory: PurePath | None = None) -> dict[str, Any]:
     """Envoy's bootstrap for these settings.
 
-    `admin`: `unix:/path` or `host:port` of Envoy's admin endpoint.
+    `admin`: `unix:/path` or `host:port` of Envoy's admin endpoint. `secret_directory`: where Envoy finds the files of
+    `extproc.envoy_tls.secret_files`; without it, what they hold is part of the bootstrap, and read once.
     """
     listen = settings.listen
     entries: tuple[UpstreamEntry | AgentEntry, ...] = (*settings.upstreams, *settings.agents)
@@ -73,21 +75,27 @@ def bootstrap(settings: Settings, *, admin: str) -> dict[str, Any]:
             "bootstrap",
             admin_address=_address(admin),
             listener=listener,
-            clusters=[*_policy_clusters(settings), *(_cluster(entry, settings) for entry in entries)],
-            secrets=[secret for entry in entries if (secret := _secret(entry)) is not None],
+            clusters=[
+                *_policy_clusters(settings, policy_socket(settings, secret_directory)),
+                *(_cluster(entry, settings) for entry in entries),
+            ],
+            secrets=[
+                *(secrets(settings) if secret_directory is None else ()),
+                *(secret for entry in entries if (secret := _secret(entry)) is not None),
+            ],
         )
     )
 
 
-def _policy_clusters(settings: Settings) -> Iterable[Any]:
+def _policy_clusters(settings: Settings, tls: Any | None) -> Iterable[Any]:
     """Who decides; and who settles, where that is somebody else."""
     placed = settings.server.placement()
-    yield _policy_cluster(_POLICY, placed.deciding, settings)
+    yield _policy_cluster(_POLICY, placed.deciding, tls)
     if settings.server.workers > 1:
-        yield _policy_cluster(_SETTLEMENT, (placed.settling,), settings)
+        yield _policy_cluster(_SETTLEMENT, (placed.settling,), tls)
 
 
-def _policy_cluster(name: str, addresses: Iterable[str], settings: Settings) -> Any:
+def _policy_cluster(name: str, addresses: Iterable[str], tls: Any | None) -> Any:
     listed = list(addresses)
     return piece(
         "policy_cluster",
@@ -95,21 +103,8 @@ def _policy_cluster(name: str, addresses: Iterable[str], settings: Settings) -> 
         policy_cluster_type="STATIC" if listed[0].startswith("unix:") else "STRICT_DNS",
         # A worker that hangs is asked little: what it has been asked stays with it.
         policy_balancing="LEAST_REQUEST" if len(listed) > 1 else None,
-        policy_tls=_policy_tls(settings),
+        policy_tls=tls,
         policy_endpoints=[{"endpoint": {"address": _address(address)}} for address in listed],
-    )
-
-
-def _policy_tls(settings: Settings) -> Any | None:
-    tls = settings.server.tls
-    if tls is None:
-        return None
-    return piece(
-        "policy_tls",
-        envoy_certificate=tls.envoy.certificate,
-        envoy_key=tls.envoy.key,
-        policy_ca=tls.envoy.ca,
-        policy_server_name=tls.envoy.server_name,
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ import httpx
 from extproc.chain import Chain, Link
 from extproc.completion import Completion
 from extproc.envoy_profile import bootstrap
+from extproc.envoy_tls import secret_files
 from extproc.policy import Policy
 from extproc.server import PolicyServer
 from extproc.settings import Settings, parse
@@ -103,9 +105,16 @@ class Gateway:
 
 @contextlib.asynccontextmanager
 async def running_gateway(
-    policies: Iterable[Policy | Link] = (), *, simulator: str | None = None, **changes: Any
+    policies: Iterable[Policy | Link] = (),
+    *,
+    simulator: str | None = None,
+    secret_directory: Path | None = None,
+    **changes: Any,
 ) -> AsyncIterator[Gateway]:
-    """A gateway with these policies, and a recorder behind them. `changes` replace sections of the settings."""
+    """A gateway with these policies, and a recorder behind them. `changes` replace sections of the settings.
+
+    `secret_directory`: where Envoy is to find its certificates for TLS to the policy server, in files.
+    """
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sg-", dir="/tmp")))
         upstream = simulator or stack.enter_context(running_simulator()).url
@@ -117,7 +126,10 @@ async def running_gateway(
         policy_server = PolicyServer(given, Chain(links, timeout=given.server.decision_timeout))
         await policy_server.start()
         try:
-            config = bootstrap(given, admin=f"{HOST}:{free_port()}")
+            config = bootstrap(given, admin=f"{HOST}:{free_port()}", secret_directory=secret_directory)
+            if secret_directory is not None:
+                for name, held in secret_files(given).items():
+                    (secret_directory / name).write_text(json.dumps(held))
             envoy = await asyncio.to_thread(stack.enter_context, running_envoy(config))
             async with httpx.AsyncClient(base_url=envoy.url, timeout=30) as client:
                 yield Gateway(envoy, client, recorder, policy_server, given, upstream)

@@ -314,13 +314,24 @@ def test_envoy_and_the_policy_server_show_each_other_certificates() -> None:
     context = typed["common_tls_context"]
     assert (typed["sni"], context["alpn_protocols"]) == ("policy.internal", ["h2"])
     assert set(context["tls_params"].values()) == {"TLSv1_3"}
-    assert context["tls_certificates"] == [
-        {"certificate_chain": {"filename": "/files/certificate.pem"}, "private_key": {"filename": "/files/key.pem"}}
-    ]
-    assert context["validation_context"] == {
-        "trusted_ca": {"filename": "/files/certificate.pem"},
-        "match_typed_subject_alt_names": [{"san_type": "DNS", "matcher": {"exact": "policy.internal"}}],
+    assert context["combined_validation_context"]["default_validation_context"] == {
+        "match_typed_subject_alt_names": [{"san_type": "DNS", "matcher": {"exact": "policy.internal"}}]
     }
+    # Named, and part of the bootstrap.
+    assert context["tls_certificate_sds_secret_configs"] == [{"name": "policy_certificate"}]
+    assert rendered["static_resources"]["secrets"] == [
+        {
+            "name": "policy_certificate",
+            "tls_certificate": {
+                "certificate_chain": {"filename": "/files/certificate.pem"},
+                "private_key": {"filename": "/files/key.pem"},
+            },
+        },
+        {
+            "name": "policy_authority",
+            "validation_context": {"trusted_ca": {"filename": "/files/certificate.pem"}},
+        },
+    ]
     # The policy server's own files are nothing to Envoy.
     assert "/policy/" not in json.dumps(rendered)
 

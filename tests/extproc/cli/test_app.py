@@ -170,6 +170,43 @@ def test_render_for_as_many_workers_as_will_serve(
     assert len(locality["lb_endpoints"]) == (3 if settlement else 1)
 
 
+SECURED = """
+server:
+  listen: policy.internal:9000
+  tls:
+    certificate: /p/tls.crt
+    key: /p/tls.key
+    client_ca: /p/ca.crt
+    envoy: {certificate: /e/tls.crt, key: /e/tls.key, ca: /e/ca.crt, server_name: policy.internal}
+policies: [{policy: entra}]
+"""
+
+
+def test_render_writes_envoys_secrets(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config, directory = tmp_path / "c.yaml", tmp_path / "new" / "secrets"
+    config.write_text(SECURED)
+    assert run(["render", str(config), "--secrets", str(directory)], plugins=()) == 0
+    printed = capsys.readouterr().out
+    names = sorted(path.name for path in directory.iterdir())
+    assert names == ["policy_authority.yaml", "policy_certificate.yaml"]
+    for name in names:
+        assert yaml.safe_load((directory / name).read_text())["resources"]
+        assert f"path: {directory}/{name}" in printed
+    assert "/e/tls.key" in (directory / "policy_certificate.yaml").read_text()
+    assert "/e/tls.key" not in printed
+    assert run(["render", str(config)], plugins=()) == 0
+    assert "/e/tls.key" in capsys.readouterr().out
+
+
+def test_render_says_why_it_writes_no_secrets(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["render", str(DEMO), "--secrets", str(tmp_path)], plugins=()) == 2
+    assert "no `server.tls`" in capsys.readouterr().err
+    config = tmp_path / "c.yaml"
+    config.write_text(SECURED)
+    assert run(["render", str(config), "--secrets", str(config)], plugins=()) == 2
+    assert "File exists" in capsys.readouterr().err
+
+
 def test_render_prints_envoys_bootstrap(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["render", str(DEMO), "--admin", "unix:/run/admin.sock"], plugins=()) == 0
     bootstrap = yaml.safe_load(capsys.readouterr().out)
