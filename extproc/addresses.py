@@ -44,6 +44,12 @@ def is_ip(value: str) -> bool:
     return True
 
 
+def is_everywhere(address: str) -> bool:
+    """Whether `host:port` means all addresses of the machine, and so says nothing of where to connect."""
+    host = address.rpartition(":")[0].strip("[]")
+    return is_ip(host) and ipaddress.ip_address(host).is_unspecified
+
+
 def listening_ip(value: str) -> str:
     """An address to listen on: Envoy takes no names there.
 

@@ -90,9 +90,17 @@ def bootstrap(settings: Settings, *, admin: str, secret_directory: PurePath | No
 def _policy_clusters(settings: Settings, tls: Any | None) -> Iterable[Any]:
     """Who decides; and who settles, where that is somebody else."""
     placed = settings.server.placement()
-    yield _policy_cluster(_POLICY, placed.deciding, tls)
+    yield _policy_cluster(_POLICY, [_as_seen(address, settings) for address in placed.deciding], tls)
     if settings.server.workers > 1:
-        yield _policy_cluster(_SETTLEMENT, (placed.settling,), tls)
+        yield _policy_cluster(_SETTLEMENT, [_as_seen(placed.settling, settings)], tls)
+
+
+def _as_seen(address: str, settings: Settings) -> str:
+    """Where Envoy connects to what listens on this address."""
+    tls = settings.server.tls
+    if tls is None or tls.envoy.host is None:
+        return address
+    return f"{tls.envoy.host}:{address.rpartition(':')[2]}"
 
 
 def _policy_cluster(name: str, addresses: Iterable[str], tls: Any | None) -> Any:

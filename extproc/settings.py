@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from extproc.addresses import listening_ip, socket_address, upstream_url
+from extproc.addresses import is_everywhere, listening_ip, socket_address, upstream_url
 from extproc.catalogue import Agent, Catalogue, Model, Opaque, Provider, Upstream
 from extproc.consistency import inconsistencies
 from extproc.endpoints import covered_calls
@@ -92,6 +92,9 @@ class EnvoyTls(Section):
     key: str
     ca: str
     server_name: Annotated[str, Field(pattern=_DNS_NAME, description="a DNS name in the policy server's certificate")]
+    host: Annotated[
+        str | None, Field(pattern=_DNS_NAME, description="a host name or IPv4 address by which Envoy reaches it")
+    ] = None
 
 
 class ServerTls(Section):
@@ -141,6 +144,8 @@ class Server(Section):
             raise ValueError("`tls` is for `listen: host:port`: a unix socket is its owner's alone")
         if self.tls is not None and self.transport != "wire":
             raise ValueError(f"`tls` needs `transport: wire`: {self.transport} would serve without it")
+        if self.tls is not None and self.tls.envoy.host is None and is_everywhere(self.listen):
+            raise ValueError(f"`tls.envoy.host` is needed: Envoy cannot connect to {self.listen}")
         return self
 
     def placement(self) -> Placement:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from extproc.addresses import listening_ip, socket_address, upstream_url
+from extproc.addresses import is_everywhere, listening_ip, socket_address, upstream_url
 
 
 @pytest.mark.parametrize(
@@ -105,3 +105,19 @@ def test_sockets(value: str) -> None:
 def test_no_socket() -> None:
     with pytest.raises(ValueError, match="65535"):
         socket_address("policy:65536")
+
+
+@pytest.mark.parametrize(
+    ("address", "everywhere"),
+    [
+        ("0.0.0.0:1", True),
+        ("[::]:1", True),
+        ("[0:0::0]:1", True),
+        ("127.0.0.1:1", False),
+        ("[::1]:1", False),
+        ("policy:1", False),
+        ("unix:/0.0.0.0:1", False),
+    ],
+)
+def test_everywhere_is_nowhere_to_connect_to(address: str, everywhere: bool) -> None:
+    assert is_everywhere(address) is everywhere

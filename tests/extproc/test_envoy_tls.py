@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import PurePath
 from typing import Any
 
+import pytest
+
 from extproc.envoy_profile import bootstrap
 from extproc.envoy_tls import policy_socket, secret_files, secrets
 from extproc.settings import Settings, parse
@@ -51,3 +53,23 @@ def test_or_in_a_file_of_its_own() -> None:
         assert resource == secret
     rendered = bootstrap(settings, admin="127.0.0.1:0", secret_directory=DIRECTORY)
     assert rendered["static_resources"]["secrets"] == []
+
+
+@pytest.mark.parametrize(
+    ("host", "listen", "workers", "connects"),
+    [
+        (None, "10.0.0.5:9000", 1, [("10.0.0.5", 9000)]),
+        ("policy.example", "0.0.0.0:9000", 1, [("policy.example", 9000)]),
+        ("policy.example", "[::]:9000", 1, [("policy.example", 9000)]),
+        ("10.0.0.5", "0.0.0.0:9000", 2, [("10.0.0.5", 9000), ("10.0.0.5", 9001), ("10.0.0.5", 9002)]),
+    ],
+)
+def test_where_envoy_connects_to(host: str | None, listen: str, workers: int, connects: list[tuple[str, int]]) -> None:
+    server = {"listen": listen, "workers": workers, "tls": {**TLS, "envoy": {**ENVOY, "host": host}}}
+    rendered = bootstrap(parse({"policies": [{"policy": "p"}], "server": server}), admin="127.0.0.1:0")
+    found = [
+        one["endpoint"]["address"]["socket_address"]
+        for cluster in rendered["static_resources"]["clusters"]
+        for one in cluster["load_assignment"]["endpoints"][0]["lb_endpoints"]
+    ]
+    assert [(address["address"], address["port_value"]) for address in found] == connects

@@ -115,6 +115,13 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
         "server.tls.envoy.server_name",
         "a DNS name",
     ),
+    ({"server": {"tls": TLS, "listen": "0.0.0.0:1"}}, "server", "`tls.envoy.host` is needed"),
+    ({"server": {"tls": TLS, "listen": "[::]:1"}}, "server", "`tls.envoy.host` is needed"),
+    (
+        {"server": {"tls": {**TLS, "envoy": {**TLS["envoy"], "host": "h:1"}}, "listen": "h:1"}},
+        "server.tls.envoy.host",
+        "a host name",
+    ),
     ({"server": {"tls": {**TLS, "client_names": "envoy"}, "listen": "h:1"}}, "server.tls.client_names", "a list"),
     ({"server": {"decision_timeout": 0}}, "server.decision_timeout", "at least 0.001"),
     ({"server": {"decision_timeout": float("nan")}}, "server.decision_timeout", ""),
