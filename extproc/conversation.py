@@ -17,7 +17,7 @@ Every transition is in `_HANDLERS`; what is not there is a protocol error.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from enum import Enum
 from typing import Final, TypeAlias
 
@@ -243,15 +243,11 @@ _HANDLERS: Final[Mapping[tuple[State, str], Callable[[Conversation, Part], Reply
 }
 
 
-def read_request(fields: Iterable[Field]) -> Request:
+def read_request(fields: Sequence[Field]) -> Request:
     """The request line and fields of an Envoy header map."""
-    pseudo: dict[str, str] = {}
-    regular: list[Field] = []
-    for item in fields:
-        if item[0].startswith(":"):
-            pseudo[item[0]] = item[1]
-        else:
-            regular.append(item)
+    regular = [item for item in fields if item[0][:1] != ":"]
+    # Envoy puts the others first; one that came later would be missed here, and the request refused for want of it.
+    pseudo = dict(fields[: len(fields) - len(regular)])
     headers = Headers(regular)
     path, _, query = pseudo.get(":path", "").partition("?")
     return Request(

