@@ -18,7 +18,7 @@ Every transition is in `_HANDLERS`; what is not there is a protocol error.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from enum import Enum
+from enum import StrEnum
 from typing import Final, TypeAlias
 
 from extproc import envoy_messages as messages
@@ -46,7 +46,7 @@ _BODY_MODES: Final = {
 }
 
 
-class State(Enum):
+class State(StrEnum):
     """Where a conversation stands."""
 
     OPENED = "opened"
@@ -245,10 +245,14 @@ _HANDLERS: Final[Mapping[tuple[State, str], Callable[[Conversation, Part], Reply
 
 def read_request(fields: Sequence[Field]) -> Request:
     """The request line and fields of an Envoy header map."""
-    regular = [item for item in fields if item[0][:1] != ":"]
-    # Envoy puts the others first; one that came later would be missed here, and the request refused for want of it.
-    pseudo = dict(fields[: len(fields) - len(regular)])
-    headers = Headers(regular)
+    line = 0
+    for name, _ in fields:
+        if name[:1] != ":":
+            # Envoy keeps the request line in front (its HeaderMapImpl): only what stands there is one.
+            break
+        line += 1
+    pseudo = dict(fields[:line])
+    headers = Headers(fields[line:])
     path, _, query = pseudo.get(":path", "").partition("?")
     return Request(
         method=pseudo.get(":method", ""),

@@ -82,13 +82,19 @@ def entries(values: Mapping[str, str | bool]) -> bytes:
 
 def _entry(name: str, value: str | bool) -> bytes:
     told = bytes((0x20, value)) if isinstance(value, bool) else _field(b"\x1a", value.encode())
-    return _field(b"\x0a", _field(b"\x0a", name.encode()) + _field(b"\x12", told))
+    return _field(b"\x0a", _key(name) + _varint(len(told)) + told)
+
+
+@lru_cache(64)
+def _key(name: str) -> bytes:
+    """The key of an entry, and the tag of its value."""
+    return _field(b"\x0a", name.encode()) + b"\x12"
 
 
 def metadata(namespace: str, struct: bytes) -> bytes:
     """Dynamic metadata in this namespace. `struct`: from `entries`."""
-    struct = _field(b"\x2a", struct)
-    return _field(b"\x42", _field(b"\x0a", _field(b"\x0a", namespace.encode()) + _field(b"\x12", struct)))
+    value = _field(b"\x2a", struct)
+    return _field(b"\x42", _field(b"\x0a", _key(namespace) + _varint(len(value)) + value))
 
 
 @lru_cache(64)
