@@ -66,7 +66,7 @@ class Conversation:
 
     __slots__ = ("_course", "_gate", "_mint", "_travel", "state")
 
-    def __init__(self, gate: Gate, travel: Travel, mint: Callable[[], str], *, steps: bool = False) -> None:
+    def __init__(self, gate: Gate, travel: Travel, mint: Callable[[], str]) -> None:
         """`mint` makes the exchange's id: unique for ever, not to be guessed."""
         self._gate = gate
         self._travel = travel

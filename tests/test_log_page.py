@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from msgspec.structs import fields
 
 from extproc.access_log import classify
 from extproc.call import Call, Operation
