@@ -29,6 +29,8 @@ _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _REMEMBERED: Final = 2_048
 _REMEMBERED_BYTES: Final = 160
 """A longer field is not worth its memory: it hardly comes again."""
+_FORGOTTEN: Final = CREDENTIALS | {"x-request-id", "traceparent"}
+"""Secrets, and what no other request has."""
 
 Field = tuple[str, str]
 
@@ -125,7 +127,7 @@ class RequestReader:
             field = known.get(entry)
             if field is None:
                 field = _field(entry)
-                if size <= _REMEMBERED_BYTES and field[0] not in CREDENTIALS:
+                if size <= _REMEMBERED_BYTES and field[0] not in _FORGOTTEN:
                     if len(known) >= _REMEMBERED:
                         known.clear()
                     known[entry] = field
