@@ -92,9 +92,10 @@ class EnvoyTls(Section):
     key: str
     ca: str
     server_name: Annotated[str, Field(pattern=_DNS_NAME, description="a DNS name in the policy server's certificate")]
-    host: Annotated[
-        str | None, Field(pattern=_DNS_NAME, description="a host name or IPv4 address by which Envoy reaches it")
-    ] = None
+    host: (
+        Annotated[str, Field(pattern=_DNS_NAME, description="a host name or IPv4 address by which Envoy reaches it")]
+        | None
+    ) = None
 
 
 class ServerTls(Section):
