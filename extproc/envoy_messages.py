@@ -25,7 +25,7 @@ _KINDS: Final = {
 _OVERWRITE: Final = b"\x18\x02"
 """OVERWRITE_IF_EXISTS_OR_ADD; to append is the default."""
 _CLEAR_ROUTE_CACHE: Final = b"\x28\x01"
-_REMEMBERED: Final = 4_096
+_REMEMBERED: Final = 256
 _REMEMBERED_LENGTH: Final = 128
 """A longer value is not worth its memory: it hardly comes again."""
 SKIP, SEND = 2, 1

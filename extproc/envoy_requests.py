@@ -10,6 +10,7 @@ and stands twice is refused, where protobuf would merge the two.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
@@ -56,7 +57,8 @@ class RequestReader:
     """Reads messages, and remembers header fields. One for a server."""
 
     def __init__(self) -> None:
-        self._known: dict[bytes, Field] = {}
+        # The eldest goes first: emptied all at once, it would grow and shrink for ever, and be cold each time.
+        self._known: OrderedDict[bytes, Field] = OrderedDict()
 
     def read(self, data: bytes) -> Part:
         """The part that a `ProcessingRequest` is about.
@@ -129,7 +131,7 @@ class RequestReader:
                 field = _field(entry)
                 if size <= _REMEMBERED_BYTES and field[0] not in _FORGOTTEN:
                     if len(known) >= _REMEMBERED:
-                        known.clear()
+                        known.popitem(last=False)
                     known[entry] = field
             fields.append(field)
         if position != end:

@@ -6,6 +6,7 @@ answers at once unless a policy must wait.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from functools import lru_cache
 from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
@@ -30,7 +31,7 @@ B = TypeVar("B")
 
 HOST_PROVIDES: Final[frozenset[type[Any]]] = frozenset({Endpoint, Call, Payload, Target})
 _JSON: Final = "application/json"
-_REMEMBERED: Final = 1_024
+_REMEMBERED: Final = 256
 _UTF8: Final = frozenset({"charset=utf-8", 'charset="utf-8"', "charset=utf8"})
 
 
@@ -68,7 +69,7 @@ class Gate:
         self.chain = chain
         self._catalogue = catalogue
         self._identity_headers = identity_headers
-        self._targets: dict[tuple[Operation, Dialect, str], Target] = {}
+        self._targets: OrderedDict[tuple[Operation, Dialect, str], Target] = OrderedDict()
 
     def headers(self, course: Course) -> Judgement | Awaitable[Judgement | None] | None:
         """The request line and headers are known. None: the body is needed before there can be a verdict."""
@@ -129,7 +130,7 @@ class Gate:
             target = choose(endpoint, call, request, self._catalogue)
             if target is not None:
                 if len(self._targets) >= _REMEMBERED:
-                    self._targets.clear()
+                    self._targets.popitem(last=False)
                 self._targets[asked] = target
         return target
 

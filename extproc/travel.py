@@ -162,7 +162,7 @@ def scalars(exchange: Exchange, verdict: Verdict) -> bytes:
 
 
 # A caller asks for the same things again and again: saves 2 us.
-@lru_cache(4096)
+@lru_cache(256)
 def _scalars(
     verdict: Verdict,
     caller: tuple[str, str] | None,
