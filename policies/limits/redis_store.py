@@ -1,0 +1,123 @@
+"""The counters in Redis: one script for each operation, one round trip for each script.
+
+All keys of a tenant are in one slot of a cluster (`{tenant}` is their hash tag): `sg:{tenant}:s:<subject>`, a hash with
+a field for each counter; `sg:{tenant}:r:<id>`, the record of a reservation; `sg:{tenant}:leases`, a sorted set of ids by
+the end of their leases. What they hold is said in `scripts/reserve.lua`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from policies.limits.limit import Measure, Window
+from policies.limits.memory_store import KEEP, TOMBSTONE
+from policies.limits.redis_client import RedisClient, Script
+from policies.limits.store import Answer, Ask, Demand, Overdue, Standing, StoreUnavailableError, Used
+from policies.limits.subjects import tag
+
+_SCRIPTS: Final = Path(__file__).with_name("scripts")
+_MEASURES: Final[Mapping[Measure, str]] = {
+    Measure.REQUESTS: "r",
+    Measure.TOKENS: "t",
+    Measure.DOLLARS: "d",
+    Measure.PARALLEL: "p",
+}
+_WINDOWS: Final[Mapping[Window, str]] = {
+    Window.MINUTE: "m",
+    Window.DAY: "d",
+    Window.MONTH: "M",
+    Window.NONE: "n",
+}
+_encoder: Final = msgspec.msgpack.Encoder()
+
+
+def script(name: str) -> Script:
+    """The script of this name, from the file beside this module."""
+    return Script((_SCRIPTS / f"{name}.lua").read_text("utf-8"))
+
+
+RESERVE: Final = script("reserve")
+SETTLE: Final = script("settle")
+EXPIRE: Final = script("expire")
+OVERDUE: Final = script("overdue")
+
+
+class RedisStore:
+    """See `policies.limits.store.Store`."""
+
+    def __init__(self, client: RedisClient) -> None:
+        self._client = client
+
+    async def reserve(self, ask: Ask) -> Answer:
+        prefix = f"sg:{tag(ask.tenant)}:"
+        record = f"{prefix}r:{ask.id}"
+        keys = [record, f"{prefix}leases"]
+        answer = await self._client.script(RESERVE, record, keys, [_packed(ask, keys)])
+        return _answer(answer, len(ask.demands))
+
+    async def settle(self, tenant: str, reservation: str, used: Used) -> bool:
+        prefix = f"sg:{tag(tenant)}:"
+        record = f"{prefix}r:{reservation}"
+        arguments = [reservation, used.requests, used.tokens, used.dollars, TOMBSTONE]
+        done = await self._client.script(SETTLE, record, [record, f"{prefix}leases"], arguments)
+        return bool(done == 1)
+
+    async def overdue(self, tenant: str, most: int) -> Sequence[Overdue]:
+        prefix = f"sg:{tag(tenant)}:"
+        leases = f"{prefix}leases"
+        found = await self._client.script(OVERDUE, leases, [leases], [most, f"{prefix}r:"])
+        told = [_text(value) for value in found]
+        return [Overdue(tenant, told[at], told[at + 1]) for at in range(0, len(told), 2)]
+
+    async def expire(self, tenant: str, reservation: str) -> bool:
+        prefix = f"sg:{tag(tenant)}:"
+        record = f"{prefix}r:{reservation}"
+        done = await self._client.script(EXPIRE, record, [record, f"{prefix}leases"], [reservation, KEEP])
+        return bool(done == 1)
+
+
+def _packed(ask: Ask, keys: list[str]) -> bytes:
+    """The argument of `reserve.lua`. Subjects' keys are put to `keys`: demands of one subject stand together."""
+    demands, subject, index = [], "", 0
+    for demand in ask.demands:
+        if demand.key != subject:
+            subject, index = demand.key, index + 1
+            keys.append(subject)
+        demands.append(_demand(demand, index))
+    zone = ask.zone
+    return _encoder.encode(
+        (
+            *(ask.id, ask.request_id, int(ask.lease * 1000), KEEP, zone.offset, zone.until, zone.next_offset),
+            *(ask.output, ask.expected, ask.floor, ask.force, ask.at, demands),
+        )
+    )
+
+
+def _demand(demand: Demand, index: int) -> tuple[Any, ...]:
+    return (
+        index,
+        demand.counter,
+        _MEASURES[demand.measure],
+        _WINDOWS[demand.window],
+        *(demand.amount, demand.fixed, demand.per_output, demand.clamps, demand.expected, demand.shadow, demand.seconds),
+    )
+
+
+def _answer(told: Any, count: int) -> Answer:
+    if not isinstance(told, list) or len(told) < 2:
+        raise StoreUnavailableError("the answer of a script cannot be read")
+    code, output = told[0], told[1]
+    if code >= 2:
+        return Answer(code == 2, output, (), settled=code == 3)
+    if len(told) != 2 + 4 * count:
+        raise StoreUnavailableError("the answer of a script cannot be read")
+    standings = tuple(Standing(told[at], told[at + 1], told[at + 2], bool(told[at + 3])) for at in range(2, len(told), 4))
+    return Answer(code == 1, output, standings)
+
+
+def _text(value: bytes | str) -> str:
+    return value.decode() if isinstance(value, bytes) else value

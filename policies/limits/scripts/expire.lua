@@ -1,0 +1,30 @@
+-- Charge a reservation whose lease has ended as it was reserved: what it reserved simply stays. Once.
+--
+-- KEYS: the reservation's record, the tenant's leases. ARGV: id, milliseconds for which a late settlement may correct it.
+-- Answers 1: done now; 0: there was nothing to do.
+
+local deadline = redis.call('ZSCORE', KEYS[2], ARGV[1])
+if not deadline then return 0 end
+local clock = redis.call('TIME')
+if tonumber(deadline) > clock[1] * 1000 + math.floor(clock[2] / 1000) then return 0 end
+redis.call('ZREM', KEYS[2], ARGV[1])
+local record = redis.call('GET', KEYS[1])
+if not record or record == 's' then return 0 end
+local content = cmsgpack.unpack(record)
+local charges = content[4]
+for i = 1, #charges do
+  local key, counter, measure, _, reserved, _, generation = unpack(charges[i])
+  if measure == 'p' then
+    local value = redis.call('HGET', key, counter)
+    if value then
+      local w, c, p, o, g = string.match(value, '^(%d+) (%d+) (%d+) (%d+) (%d+)$')
+      if tonumber(g) == generation then
+        redis.call('HSET', key, counter,
+          string.format('%s %d %s %s %s', w, math.max(0, tonumber(c) - reserved), p, o, g))
+      end
+    end
+  end
+end
+content[1] = 'e'
+redis.call('SET', KEYS[1], cmsgpack.pack(content), 'PX', ARGV[2])
+return 1

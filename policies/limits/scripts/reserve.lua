@@ -1,0 +1,169 @@
+-- Reserve on every counter, or on none. One round trip, one slot.
+--
+-- KEYS: the reservation's record, the tenant's leases, then the subjects' hashes.
+-- ARGV[1]: MessagePack of {id, request id, lease, keep (both ms), zone offset, zone until, zone's next offset (s), output,
+--   expected, floor, force, at (ms or 0), demands}; a demand is {index of its subject among KEYS, counter, measure, window,
+--   amount, fixed, per_output, clamps, expected, shadow, seconds}.
+-- Answers {code, output granted, then for each demand: used, before, ms until reset, refused}; code 0 refused, 1 reserved,
+--   2 reserved before, 3 settled before.
+--
+-- A counter is a field of its subject's hash: "window current before carried generation", all of them whole numbers.
+-- A record is MessagePack of {state, request id, output, charges}; a charge is {key, counter, measure, window, reserved,
+--   amount or 0 (for a limit that carries debt), generation}. State: "r" reserved, "e" charged at the estimate. A settled one
+--   is the letter "s" alone.
+
+local id, request_id, lease, keep, offset, zone_until, next_offset, output, expected, floor, force, at, demands =
+  unpack(cmsgpack.unpack(ARGV[1]))
+
+local record = redis.call('GET', KEYS[1])
+if record then
+  if record == 's' then return {3, 0} end
+  return {2, cmsgpack.unpack(record)[3]}
+end
+
+local clock = redis.call('TIME')
+local present = clock[1] * 1000 + math.floor(clock[2] / 1000)
+local now = present
+if at > 0 then now = at end
+
+-- The civil calendar from the number of days since 1970-01-01 (Howard Hinnant, "chrono-compatible low-level date algorithms").
+local function year_and_month(days)
+  local z = days + 719468
+  local era = math.floor(z / 146097)
+  local doe = z - era * 146097
+  local yoe = math.floor((doe - math.floor(doe / 1460) + math.floor(doe / 36524) - math.floor(doe / 146096)) / 365)
+  local doy = doe - (365 * yoe + math.floor(yoe / 4) - math.floor(yoe / 100))
+  local mp = math.floor((5 * doy + 2) / 153)
+  local month = mp < 10 and mp + 3 or mp - 9
+  return yoe + era * 400 + (month <= 2 and 1 or 0), month
+end
+
+local function first_day(year, month)
+  local y = month <= 2 and year - 1 or year
+  local era = math.floor(y / 400)
+  local yoe = y - era * 400
+  local doy = math.floor((153 * (month > 2 and month - 3 or month + 9) + 2) / 5)
+  return era * 146097 + yoe * 365 + math.floor(yoe / 4) - math.floor(yoe / 100) + doy - 719468
+end
+
+local seconds = math.floor(now / 1000)
+local day = math.floor((seconds + (seconds < zone_until and offset or next_offset)) / 86400)
+
+-- Milliseconds until this day begins where the subject lives.
+local function until_day(number)
+  local instant = number * 86400 - offset
+  if instant >= zone_until then instant = number * 86400 - next_offset end
+  return math.max(0, instant * 1000 - now)
+end
+
+-- The number of the present window, and the milliseconds until it ends; worked out once for each kind.
+local windows = {}
+local function window(kind)
+  local known = windows[kind]
+  if not known then
+    if kind == 'm' then
+      known = {math.floor(now / 60000), 60000 - now % 60000}
+    elseif kind == 'd' then
+      known = {day, until_day(day + 1)}
+    elseif kind == 'M' then
+      local year, month = year_and_month(day)
+      known = {year * 12 + month - 1, until_day(first_day(month == 12 and year + 1 or year, month == 12 and 1 or month + 1))}
+    else
+      known = {0, 0}
+    end
+    windows[kind] = known
+  end
+  return known[1], known[2]
+end
+
+-- Every counter as it stands now, and what of the output the budgets allow.
+local count = #demands
+local numbers, currents, befores, carrieds, generations, useds, resets = {}, {}, {}, {}, {}, {}, {}
+local granted = output
+local wanted = math.min(floor, output)
+local refused = {}
+local subject, fields, values, taken = 0, nil, nil, 0
+for i = 1, count do
+  local demand = demands[i]
+  if demand[1] ~= subject then
+    subject, fields, taken = demand[1], {}, 0
+    local j = i
+    while j <= count and demands[j][1] == subject do
+      fields[#fields + 1] = demands[j][2]
+      j = j + 1
+    end
+    values = redis.call('HMGET', KEYS[subject + 2], unpack(fields))
+  end
+  taken = taken + 1
+  local number, reset = window(demand[4])
+  local amount, fixed, per_output = demand[5], demand[6], demand[7]
+  local current, before, carried, generation = 0, 0, 0, 0
+  local value = values[taken]
+  if value then
+    local w, c, p, o, g = string.match(value, '^(%d+) (%d+) (%d+) (%d+) (%d+)$')
+    w, current, before, carried, generation = tonumber(w), tonumber(c), tonumber(p), tonumber(o), tonumber(g)
+    if number > w then
+      local debt = demand[9] and demand[4] ~= 'm' and math.max(0, current + carried - amount) or 0
+      before = number == w + 1 and current or 0
+      current, carried = 0, debt
+    else
+      -- A clock that went back opens no older window.
+      number = w
+    end
+  end
+  local used = current + carried
+  if demand[4] == 'm' then used = used + math.ceil(before * reset / 60000) end
+  numbers[i], currents[i], befores[i], carrieds[i], generations[i] = number, current, before, carried, generation
+  useds[i], resets[i] = used, reset
+  if demand[8] and not demand[9] and not demand[10] and per_output > 0 then
+    local room = amount - used - fixed
+    if granted * per_output > room * 1000000 then
+      local most = room > 0 and math.floor(room * 1000000 / per_output) or 0
+      if room < 0 or most < wanted then refused[i] = true end
+      if most < granted then granted = most end
+    end
+  end
+end
+
+local needs = {}
+local admitted = true
+for i = 1, count do
+  local demand = demands[i]
+  local out = demand[9] and math.min(expected, granted) or granted
+  local need = demand[6] + math.ceil(out * demand[7] / 1000000)
+  needs[i] = need
+  if demand[5] <= 0 or useds[i] + need > demand[5] then refused[i] = true end
+  if refused[i] and not demand[10] then admitted = false end
+end
+if force then admitted = true end
+
+local answer = {admitted and 1 or 0, granted}
+local charges = {}
+local i = 1
+while i <= count do
+  local index = demands[i][1]
+  local key, written, longest = KEYS[index + 2], {}, 0
+  while i <= count and demands[i][1] == index do
+    local demand, need = demands[i], admitted and needs[i] or 0
+    if admitted then
+      written[#written + 1] = demand[2]
+      written[#written + 1] = string.format('%d %d %d %d %d',
+        numbers[i], currents[i] + need, befores[i], carrieds[i], generations[i])
+      charges[i] = {key, demand[2], demand[3], numbers[i], need, demand[9] and demand[5] or 0, generations[i]}
+      if demand[11] > longest then longest = demand[11] end
+    end
+    local base = (i - 1) * 4 + 2
+    answer[base + 1], answer[base + 2] = currents[i] + carrieds[i] + need, demand[4] == 'm' and befores[i] or 0
+    answer[base + 3], answer[base + 4] = resets[i], refused[i] and 1 or 0
+    i = i + 1
+  end
+  if admitted then
+    redis.call('HSET', key, unpack(written))
+    redis.call('EXPIRE', key, longest)
+  end
+end
+if admitted then
+  redis.call('SET', KEYS[1], cmsgpack.pack({'r', request_id, granted, charges}), 'PX', lease + keep)
+  redis.call('ZADD', KEYS[2], present + lease, id)
+end
+return answer
