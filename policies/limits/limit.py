@@ -87,11 +87,15 @@ class Limit(msgspec.Struct, frozen=True):
         allowance: with `outage: allowance`, how much all workers together may let through, in the unit of `amount`.
         shadow: counted, and not enforced.
         source: where it comes from, for people: `limits[2]`, `override`.
+        key: of the subject's counters.
+        seconds: how long the subject's counters are kept after they were last written.
     """
 
     subject: Subject
     kind: Kind
     amount: int
+    key: str
+    seconds: int
     soft: float = 0.8
     reserve: OutputReserve = OutputReserve.CEILING
     outage: Outage = Outage.CLOSED

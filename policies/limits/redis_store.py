@@ -49,34 +49,39 @@ OVERDUE: Final = script("overdue")
 class RedisStore:
     """See `policies.limits.store.Store`."""
 
-    def __init__(self, client: RedisClient) -> None:
+    def __init__(self, client: RedisClient, *, deadline: float | None = None) -> None:
+        """`deadline`: seconds for each call; None for the client's own."""
         self._client = client
+        self._deadline = deadline
 
     async def reserve(self, ask: Ask) -> Answer:
         prefix = f"sg:{tag(ask.tenant)}:"
         record = f"{prefix}r:{ask.id}"
         keys = [record, f"{prefix}leases"]
-        answer = await self._client.script(RESERVE, record, keys, [_packed(ask, keys)])
+        answer = await self._client.script(RESERVE, record, keys, [_packed(ask, keys)], deadline=self._deadline)
         return _answer(answer, len(ask.demands))
 
     async def settle(self, tenant: str, reservation: str, used: Used) -> bool:
         prefix = f"sg:{tag(tenant)}:"
         record = f"{prefix}r:{reservation}"
         arguments = [reservation, used.requests, used.tokens, used.dollars, TOMBSTONE]
-        done = await self._client.script(SETTLE, record, [record, f"{prefix}leases"], arguments)
+        keys = [record, f"{prefix}leases"]
+        done = await self._client.script(SETTLE, record, keys, arguments, deadline=self._deadline)
         return bool(done == 1)
 
     async def overdue(self, tenant: str, most: int) -> Sequence[Overdue]:
         prefix = f"sg:{tag(tenant)}:"
         leases = f"{prefix}leases"
-        found = await self._client.script(OVERDUE, leases, [leases], [most, f"{prefix}r:"])
+        arguments = [most, f"{prefix}r:"]
+        found = await self._client.script(OVERDUE, leases, [leases], arguments, deadline=self._deadline)
         told = [_text(value) for value in found]
         return [Overdue(tenant, told[at], told[at + 1]) for at in range(0, len(told), 2)]
 
     async def expire(self, tenant: str, reservation: str) -> bool:
         prefix = f"sg:{tag(tenant)}:"
         record = f"{prefix}r:{reservation}"
-        done = await self._client.script(EXPIRE, record, [record, f"{prefix}leases"], [reservation, KEEP])
+        keys = [record, f"{prefix}leases"]
+        done = await self._client.script(EXPIRE, record, keys, [reservation, KEEP], deadline=self._deadline)
         return bool(done == 1)
 
 

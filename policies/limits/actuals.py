@@ -1,0 +1,71 @@
+"""What an exchange really used, from its completion. Pure.
+
+Where the provider has counted, its count is what was used, also above the reservation. Where it has not:
+
+- nothing went up (refused, answered by the gateway): nothing, not even a request;
+- the upstream refused, or could not be reached: a request, and no tokens;
+- a stream that broke off: its input, and at least the chunks that were seen;
+- anything else that may have cost (no usage in the answer, a client that left before a plain answer came, a time-out):
+  all that was reserved, for what is not known is not free.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+from extproc.call import METERS
+from extproc.completion import Completion, Ending, Verdict
+from extproc.exchange import Dialect
+from extproc.price import Portions, Price, cost, portions
+from policies.limits.demands import Scale
+from policies.limits.reservation import Reservation
+from policies.limits.store import Used
+
+
+class Basis(StrEnum):
+    """Where the figures come from."""
+
+    METERED = "metered"
+    NOTHING = "nothing"
+    CHUNKS = "chunks"
+    ESTIMATE = "estimate"
+
+
+class Actual(msgspec.Struct, frozen=True):
+    """What was used, and how that is known."""
+
+    tokens: Portions
+    requests: int
+    basis: Basis
+
+    def used(self, scale: Scale, price: Price | None) -> Used:
+        """In the units of the counters."""
+        return Used(self.requests, scale.weigh(self.tokens), cost(self.tokens, price) if price is not None else 0)
+
+
+_NOTHING = Portions()
+
+
+def actual(completion: Completion, reservation: Reservation) -> Actual:
+    """What the exchange with this reservation used."""
+    call = completion.call
+    if completion.verdict is not Verdict.ALLOW:
+        return Actual(_NOTHING, 0, Basis.NOTHING)
+    if completion.usage is not None:
+        dialect = call.dialect if call is not None else Dialect.OPENAI
+        return Actual(portions(completion.usage, dialect), 1, Basis.METERED)
+    if call is None or call.operation not in METERS:
+        return Actual(_NOTHING, 1, Basis.NOTHING)
+    if completion.ending is Ending.UPSTREAM_UNAVAILABLE or _failed(completion):
+        return Actual(_NOTHING, 1, Basis.NOTHING)
+    whole = Portions(input=reservation.input, output=reservation.output * reservation.choices)
+    if call.stream and completion.ending in (Ending.CLIENT_GONE, Ending.UPSTREAM_CUT) and completion.output_floor:
+        return Actual(Portions(input=reservation.input, output=completion.output_floor), 1, Basis.CHUNKS)
+    return Actual(whole, 1, Basis.ESTIMATE)
+
+
+def _failed(completion: Completion) -> bool:
+    """The upstream's answer was an error: no provider bills one."""
+    return completion.ending is Ending.ANSWERED and not 200 <= completion.status < 300

@@ -1,0 +1,110 @@
+"""What an exchange asks of its limits: from limits, tokens and prices to demands. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from extproc.price import PICO, Portions, Price
+from policies.limits.limit import Limit, Measure, OutputReserve, Window
+from policies.limits.settings import Weights
+from policies.limits.store import Demand
+
+_RATE = (Window.MINUTE, Window.NONE)
+
+
+class Scale(msgspec.Struct, frozen=True):
+    """What a token of each kind counts as, in millionths."""
+
+    input: int
+    cached_input: int
+    cache_write: int
+    output: int
+    reasoning: int
+
+    @classmethod
+    def of(cls, weights: Weights) -> Scale:
+        return cls(*(round(getattr(weights, name) * PICO) for name in cls.__struct_fields__))
+
+    @property
+    def most_input(self) -> int:
+        """Whatever kind of input it turns out to be."""
+        return max(self.input, self.cached_input, self.cache_write)
+
+    @property
+    def most_output(self) -> int:
+        return max(self.output, self.reasoning)
+
+    def weigh(self, tokens: Portions) -> int:
+        """Weighted tokens, rounded up for the whole exchange."""
+        exact = (
+            tokens.input * self.input
+            + tokens.cached_input * self.cached_input
+            + tokens.cache_write * self.cache_write
+            + (tokens.output - tokens.reasoning) * self.output
+            + tokens.reasoning * self.reasoning
+        )
+        return -(-exact // PICO)
+
+
+class Size(msgspec.Struct, frozen=True):
+    """How large a call can be.
+
+    Attributes:
+        input: tokens.
+        output: the most tokens of one answer; 0 where there is none.
+        choices: how many answers are generated.
+        price: of the model; None where it has none.
+    """
+
+    input: int = 0
+    output: int = 0
+    choices: int = 1
+    price: Price | None = None
+
+
+def demands(limits: Iterable[Limit], size: Size, scale: Scale) -> tuple[Demand, ...]:
+    """A demand for each limit, in their order. Limits of dollars are left out where there is no price."""
+    asked = []
+    for limit in limits:
+        measure = limit.kind.measure
+        fixed, per_output = 1, 0
+        if measure is Measure.TOKENS:
+            fixed, per_output = -(-size.input * scale.most_input // PICO), scale.most_output * size.choices
+        elif measure is Measure.DOLLARS:
+            if size.price is None:
+                continue
+            price = size.price
+            dearest = max(price.input, price.cached_input, price.cache_write)
+            fixed, per_output = -(-size.input * dearest // PICO), price.output * size.choices
+        if size.output == 0:
+            per_output = 0
+        asked.append(
+            Demand(
+                limit.key,
+                limit.kind.counter,
+                measure,
+                limit.kind.window,
+                limit.amount,
+                fixed,
+                per_output,
+                clamps=limit.kind.window not in _RATE,
+                expected=limit.reserve is OutputReserve.EXPECTED and per_output > 0,
+                shadow=limit.shadow,
+                seconds=limit.seconds,
+            )
+        )
+    return tuple(asked)
+
+
+def within_rates(asked: Iterable[Demand], output: int, floor: int) -> int:
+    """The output that fits under every rate as a whole: a call that asks for more than a minute's tokens would never be
+    admitted, however long it waits. Left alone where not even the floor fits."""
+    for demand in asked:
+        if demand.window not in _RATE or demand.expected or demand.shadow or demand.per_output <= 0:
+            continue
+        most = (demand.amount - demand.fixed) * PICO // demand.per_output
+        if min(floor, output) <= most < output:
+            output = most
+    return output

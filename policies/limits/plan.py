@@ -1,0 +1,193 @@
+"""Which limits bear on an exchange: configuration first, overrides on top. Pure; remembered for each kind of caller."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
+from typing import Final
+
+import msgspec
+
+from extproc.call import Call, Operation
+from extproc.identity import Identity
+from policies.limits.limit import KINDS, Kind, Limit, Measure, Outage, Window
+from policies.limits.settings import LimitEntry, Match
+from policies.limits.subjects import EVERYONE, Level, Subject
+
+_REMEMBERED: Final = 4_096
+_MARGIN: Final = 3_600
+_KEPT: Final[Mapping[Window, int]] = {
+    # Twice the window, so that the one before is still there, and some more.
+    Window.MINUTE: 120 + _MARGIN,
+    Window.DAY: 2 * 86_400 + _MARGIN,
+    Window.MONTH: 62 * 86_400 + _MARGIN,
+    Window.NONE: 86_400,
+}
+
+
+class Caller(msgspec.Struct, frozen=True):
+    """All of an exchange that limits can be about. Empty where there is no such thing."""
+
+    tenant: str
+    tenant_name: str
+    department: str
+    user: str
+    app: str
+    roles: frozenset[str]
+    model: str
+    agent: str
+    session: str
+
+    @classmethod
+    def of(cls, identity: Identity, call: Call, session: str) -> Caller:
+        return cls(
+            identity.tenant,
+            identity.tenant_name,
+            identity.department,
+            identity.user,
+            identity.app,
+            identity.roles,
+            call.model or "",
+            (call.route or "") if call.operation is Operation.AGENT else "",
+            session,
+        )
+
+    def value(self, level: Level) -> str:
+        """Who it is on this level within the tenant."""
+        value: str = getattr(self, level.value)
+        return value
+
+
+class Override(msgspec.Struct, frozen=True):
+    """A limit that was set at run time, in place of the configured one or beside it."""
+
+    subject: Subject
+    kind: str
+    amount: int
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """The limits on one kind of caller: its own tenant's, and those of everyone. Those of one subject stand together."""
+
+    limits: tuple[Limit, ...]
+    everyone: tuple[Limit, ...]
+
+
+class Plans:
+    """The rules of a gateway. Shared by all exchanges."""
+
+    def __init__(self, entries: Sequence[LimitEntry], *, shadow: bool = False) -> None:
+        """`shadow`: none of them is enforced."""
+        self._entries = tuple(entries)
+        self._shadow = shadow
+        self._overrides: dict[str, tuple[Override, ...]] = {}
+        self._remembered: dict[Caller, Plan] = {}
+
+    def override(self, overrides: Iterable[Override]) -> None:
+        """Take these in place of all former ones."""
+        by_tenant: dict[str, list[Override]] = {}
+        for one in overrides:
+            by_tenant.setdefault(one.subject.tenant, []).append(one)
+        self._overrides = {tenant: tuple(found) for tenant, found in by_tenant.items()}
+        self._remembered.clear()
+
+    def plan(self, caller: Caller) -> Plan:
+        """The limits that bear on this caller."""
+        known = self._remembered.get(caller)
+        if known is None:
+            if len(self._remembered) >= _REMEMBERED:
+                self._remembered.pop(next(iter(self._remembered)))
+            known = self._remembered[caller] = self._work_out(caller)
+        return known
+
+    def _work_out(self, caller: Caller) -> Plan:
+        found: dict[tuple[Subject, str], Limit] = {}
+        for index, entry in enumerate(self._entries):
+            if not matches(entry.match, caller):
+                continue
+            subject = subject_of(entry.subject, caller)
+            if subject is None:
+                continue
+            for name, amount in entry.amounts().items():
+                found[subject, name] = self._limit(entry, index, subject, KINDS[name], amount)
+        for tenant in (caller.tenant, EVERYONE):
+            for one in self._overrides.get(tenant, ()):
+                if subject_of(tuple(level for level, _ in one.subject.parts), caller, tenant) == one.subject:
+                    at = one.subject, one.kind
+                    found[at] = overridden(found.get(at), one, shadow=self._shadow)
+        by_key = sorted(found.values(), key=lambda limit: limit.key)
+        return Plan(
+            tuple(limit for limit in by_key if limit.subject.tenant != EVERYONE),
+            tuple(limit for limit in by_key if limit.subject.tenant == EVERYONE),
+        )
+
+    def _limit(self, entry: LimitEntry, index: int, subject: Subject, kind: Kind, amount: int) -> Limit:
+        return Limit(
+            subject,
+            kind,
+            amount,
+            subject.key(),
+            _KEPT[kind.window],
+            soft=entry.soft,
+            reserve=entry.output_reserve,
+            outage=entry.outage or usual_outage(kind),
+            allowance=entry.counted_allowance(),
+            shadow=entry.shadow or self._shadow,
+            source=f"limits[{index}]",
+        )
+
+
+def usual_outage(kind: Kind) -> Outage:
+    """Rates are worth less than an interruption; money is not."""
+    budget = kind.window in (Window.DAY, Window.MONTH) and kind.measure is not Measure.REQUESTS
+    return Outage.CLOSED if budget else Outage.LOCAL
+
+
+def overridden(configured: Limit | None, override: Override, *, shadow: bool = False) -> Limit:
+    """The limit with the amount that was set at run time."""
+    if configured is not None:
+        return msgspec.structs.replace(configured, amount=override.amount, source="override")
+    kind = KINDS[override.kind]
+    subject = override.subject
+    return Limit(
+        subject,
+        kind,
+        override.amount,
+        subject.key(),
+        _KEPT[kind.window],
+        outage=usual_outage(kind),
+        shadow=shadow,
+        source="override",
+    )
+
+
+def matches(match: Match, caller: Caller) -> bool:
+    """Whether an entry is for this caller."""
+    return (
+        (match.tenant is None or _fits(match.tenant, caller.tenant_name) or _fits(match.tenant, caller.tenant))
+        and (match.department is None or _fits(match.department, caller.department))
+        and (match.role is None or any(_fits(match.role, role) for role in caller.roles))
+        and (match.user is None or _fits(match.user, caller.user))
+        and (match.app is None or _fits(match.app, caller.app))
+        and (match.model is None or _fits(match.model, caller.model))
+        and (match.agent is None or _fits(match.agent, caller.agent))
+    )
+
+
+def _fits(pattern: str, value: str) -> bool:
+    return bool(value) and fnmatchcase(value, pattern)
+
+
+def subject_of(levels: Sequence[Level], caller: Caller, tenant: str | None = None) -> Subject | None:
+    """The subject of these levels that this caller is; None where it has no such thing (an exchange without a model)."""
+    if Level.EVERYONE in levels:
+        tenant = EVERYONE
+    parts: list[tuple[Level, str]] = []
+    for level in levels:
+        if level is Level.TENANT or level is Level.EVERYONE:
+            continue
+        value = caller.value(level)
+        if not value:
+            return None
+        parts.append((level, value))
+    return Subject(tenant if tenant is not None else caller.tenant, tuple(parts))

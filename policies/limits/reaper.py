@@ -1,0 +1,85 @@
+"""Reservations whose lease has ended: charged as they were made, once, and told of.
+
+A settlement that comes later still corrects them. One kind is not charged: where Envoy's access log has told that the
+exchange ended before its verdict arrived, nothing went up, and what was reserved is given back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Mapping
+from typing import Final
+
+from extproc.tasks import spawn
+from policies.limits.registry import Registry
+from policies.limits.store import Overdue, Store, StoreUnavailableError, Used
+from policies.limits.subjects import EVERYONE
+
+_log = logging.getLogger(__name__)
+_ROUND: Final = 1.0
+"""Seconds between rounds, at least."""
+_OFFICE: Final = 10.0
+_AT_ONCE: Final = 100
+_PER_SECOND: Final = 2_000
+"""Tenants that are looked at in a second: each is one command."""
+
+
+class Reaper:
+    """One of all workers reaps. `start`, then `stop`."""
+
+    def __init__(self, store: Store, registry: Registry) -> None:
+        self._store = store
+        self._registry = registry
+        self._name = secrets.token_hex(8)
+        self._task: asyncio.Task[None] | None = None
+        self._expired = self._returned = 0
+
+    def start(self) -> None:
+        self._task = spawn(self._work(), name="limits: reap")
+
+    def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+    def counters(self) -> Mapping[str, int]:
+        """Reservations that were charged as they were made, and those that were given back."""
+        return {"leases_expired": self._expired, "leases_returned": self._returned}
+
+    async def reap(self) -> int:
+        """Look at every tenant once; how many leases had ended."""
+        tenants = [EVERYONE, *await self._registry.tenants()]
+        count = 0
+        for start in range(0, len(tenants), _AT_ONCE):
+            batch = tenants[start : start + _AT_ONCE]
+            found = await asyncio.gather(*(self._store.overdue(tenant, _AT_ONCE) for tenant in batch))
+            for overdue in found:
+                for one in overdue:
+                    await self._end(one)
+                    count += 1
+            if len(tenants) > _AT_ONCE:
+                await asyncio.sleep(_AT_ONCE / _PER_SECOND)
+        return count
+
+    async def _end(self, one: Overdue) -> None:
+        if one.request_id and await self._registry.witnessed(one.request_id):
+            if await self._store.settle(one.tenant, one.id, Used()):
+                self._returned += 1
+            return
+        if await self._store.expire(one.tenant, one.id):
+            self._expired += 1
+            _log.warning(
+                "reservation %s of tenant %s was never settled: it is charged as it was made", one.id, one.tenant
+            )
+
+    async def _work(self) -> None:
+        while True:
+            try:
+                if await self._registry.elected(self._name, _OFFICE):
+                    await self.reap()
+            except StoreUnavailableError:
+                pass
+            except Exception as error:
+                _log.error("reaping failed: %s", type(error).__name__, exc_info=error)
+            await asyncio.sleep(_ROUND)

@@ -1,0 +1,133 @@
+"""The registry in Redis. Keys of all tenants together live in one slot of a cluster, apart from those of any tenant:
+
+`sg:{sg}:tenants` (hash: id to name), `sg:{sg}:overrides` (hash: subject and kind to amount), `sg:{sg}:version`,
+`sg:{sg}:changes` (stream), `sg:{sg}:reaper` (who reaps), and `sg:ended:<request id>` wherever it falls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from policies.limits.limit import KINDS
+from policies.limits.plan import Override
+from policies.limits.redis_client import RedisClient
+from policies.limits.redis_store import script
+from policies.limits.registry import Change
+from policies.limits.subjects import Subject, SubjectError, parse
+
+_TENANTS: Final = "sg:{sg}:tenants"
+_OVERRIDES: Final = "sg:{sg}:overrides"
+_VERSION: Final = "sg:{sg}:version"
+_CHANGES: Final = "sg:{sg}:changes"
+_REAPER: Final = "sg:{sg}:reaper"
+_CHANGE: Final = script("change")
+_RESET: Final = script("reset")
+_ELECT: Final = script("elect")
+_PATIENCE: Final = 1.0
+"""Seconds: none of this is on the path of an exchange."""
+
+
+class RedisRegistry:
+    """See `policies.limits.registry.Registry`; and what the command line does beside it."""
+
+    def __init__(self, client: RedisClient) -> None:
+        self._client = client
+
+    async def remember(self, tenant: str, name: str) -> None:
+        await self._client.command(_TENANTS, "HSET", _TENANTS, tenant, name, deadline=_PATIENCE)
+
+    async def tenants(self) -> Mapping[str, str]:
+        found = await self._client.command(_TENANTS, "HGETALL", _TENANTS, deadline=_PATIENCE)
+        return _pairs(found)
+
+    async def version(self) -> int:
+        return int(await self._client.command(_VERSION, "GET", _VERSION, deadline=_PATIENCE) or 0)
+
+    async def overrides(self) -> Sequence[Override]:
+        found = _pairs(await self._client.command(_OVERRIDES, "HGETALL", _OVERRIDES, deadline=_PATIENCE))
+        read = (_override(field, amount) for field, amount in found.items())
+        return [one for one in read if one is not None]
+
+    async def witness(self, request_id: str, seconds: float) -> None:
+        key = f"sg:ended:{request_id}"
+        await self._client.command(key, "SET", key, "1", "PX", int(seconds * 1000), deadline=_PATIENCE)
+
+    async def witnessed(self, request_id: str) -> bool:
+        key = f"sg:ended:{request_id}"
+        return bool(await self._client.command(key, "EXISTS", key, deadline=_PATIENCE))
+
+    async def elected(self, candidate: str, seconds: float) -> bool:
+        told = await self._client.script(_ELECT, _REAPER, [_REAPER], [candidate, int(seconds * 1000)], deadline=_PATIENCE)
+        return bool(told == 1)
+
+    async def change(self, subject: Subject, kind: str, amount: int | None, by: str) -> int | None:
+        """Set a limit, or unset it (None): the configured one counts again. The amount that was set before."""
+        arguments = [
+            *(_field(subject, kind), "" if amount is None else amount, by, "unset" if amount is None else "set"),
+            *(str(subject), kind),
+        ]
+        keys = [_OVERRIDES, _VERSION, _CHANGES]
+        before = await self._client.script(_CHANGE, _OVERRIDES, keys, arguments, deadline=_PATIENCE)
+        return int(before) if before else None
+
+    async def reset(self, subject: Subject, kinds: Sequence[str], by: str) -> int:
+        """Set counters of a subject back to nothing; how many there were."""
+        key = subject.key()
+        counters = [KINDS[kind].counter for kind in kinds]
+        count = await self._client.script(_RESET, key, [key], counters, deadline=_PATIENCE)
+        arguments = ["", "", by, "reset", str(subject), ",".join(kinds)]
+        await self._client.script(_CHANGE, _OVERRIDES, [_OVERRIDES, _VERSION, _CHANGES], arguments, deadline=_PATIENCE)
+        return int(count)
+
+    async def changes(self, most: int) -> list[Change]:
+        """The last changes, the newest first."""
+        entries = await self._client.command(_CHANGES, "XREVRANGE", _CHANGES, "+", "-", "COUNT", most, deadline=_PATIENCE)
+        return [_change(_text(at), _pairs(fields)) for at, fields in entries]
+
+    async def counters(self, subject: Subject) -> Mapping[str, str]:
+        """The subject's counters as they are written, by their names."""
+        key = subject.key()
+        return _pairs(await self._client.command(key, "HGETALL", key, deadline=_PATIENCE))
+
+
+def _field(subject: Subject, kind: str) -> str:
+    return f"{subject} {kind}"
+
+
+def _override(field: str, amount: str) -> Override | None:
+    """What stands there; None where another version has written what this one does not know."""
+    text, _, kind = field.rpartition(" ")
+    try:
+        return Override(parse(text), kind, int(amount)) if kind in KINDS else None
+    except (SubjectError, ValueError):
+        return None
+
+
+def _change(at: str, fields: Mapping[str, str]) -> Change:
+    def amount(name: str) -> int | None:
+        return int(fields[name]) if fields.get(name) else None
+
+    return Change(
+        int(at.partition("-")[0]) / 1000,
+        fields.get("by", ""),
+        fields.get("action", ""),
+        fields.get("subject", ""),
+        fields.get("kind", ""),
+        amount("before"),
+        amount("after"),
+    )
+
+
+def _pairs(found: object) -> dict[str, str]:
+    """Fields and values, in RESP2's form or RESP3's."""
+    if isinstance(found, dict):
+        return {_text(name): _text(value) for name, value in found.items()}
+    if not isinstance(found, list):
+        return {}
+    told = [_text(value) for value in found]
+    return dict(zip(told[::2], told[1::2], strict=True))
+
+
+def _text(value: bytes | str) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value

@@ -1,0 +1,146 @@
+"""Refusals: which limit, how much is left, when it resets, and what an SDK should do about it. Pure.
+
+A client's SDK waits for `retry-after-ms` if it is at most 120 seconds, and not for longer (measured with openai-python
+and openai-node): so whatever takes longer says `x-should-retry: false` as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Final
+
+import msgspec
+
+from extproc.outcome import Reject
+from policies.limits.limit import Limit, Measure, Window
+from policies.limits.store import Demand, Standing
+from policies.limits.told import Stood, level_of, remaining
+from policies.limits.windows import wait
+
+_PATIENCE: Final = 120_000
+"""Milliseconds for which SDKs wait."""
+_PARALLEL_WAIT: Final = 1_000
+_UNITS: Final = {
+    Measure.REQUESTS: "requests",
+    Measure.TOKENS: "tokens",
+    Measure.DOLLARS: "US dollars",
+    Measure.PARALLEL: "parallel requests",
+}
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """A limit that refuses. `wait` in milliseconds; None: no waiting helps."""
+
+    limit: Limit
+    demand: Demand
+    standing: Standing
+    wait: int | None
+
+
+def refusal(stood: Sequence[Stood], output: int, floor: int) -> Refusal | None:
+    """Of the limits that refuse, the one that will do so for longest; None if none does.
+
+    `output`: the output asked for; `floor`: the least of it worth granting.
+    """
+    refusing = [
+        Refusal(one.limit, one.demand, one.standing, _wait(one.demand, one.standing, output, floor))
+        for one in stood
+        if one.standing.refused
+    ]
+    return max(refusing, key=lambda one: (one.limit.amount == 0, one.wait is None, one.wait or 0), default=None)
+
+
+def _wait(demand: Demand, standing: Standing, output: int, floor: int) -> int | None:
+    need = demand.reserved(min(floor, output) if demand.clamps else output)
+    if need > demand.amount:
+        return None
+    if demand.window is Window.NONE:
+        return _PARALLEL_WAIT
+    if demand.window is Window.MINUTE:
+        return max(1, wait(demand.amount, need, standing.used, standing.before, standing.reset))
+    return max(1, standing.reset)
+
+
+def reject(found: Refusal, *, budget_status: int, now: float) -> Reject:
+    """The refusal, as the caller hears it. `now`: seconds since the epoch."""
+    limit = found.limit
+    whose, kind = level_of(limit), limit.kind.name
+    if limit.amount == 0:
+        return _suspended(limit)
+    status, code = (429, "rate_limit_exceeded")
+    if limit.kind.window in (Window.DAY, Window.MONTH):
+        status, code = budget_status, "budget_exceeded"
+    elif limit.kind.measure is Measure.PARALLEL:
+        code = "too_many_parallel_requests"
+    left = _amount(limit, remaining(limit, found.standing))
+    told = f"The {whose}'s limit {kind} of {_amount(limit, limit.amount)} leaves {left}, and this request needs more."
+    if found.wait is None:
+        return Reject(
+            429,
+            "request_exceeds_limit",
+            f"{told} It is larger than the whole limit: make it smaller, or ask for less output.",
+            why=_why(limit, found),
+            stop_retrying=True,
+        )
+    when = ""
+    if limit.kind.window in (Window.DAY, Window.MONTH):
+        moment = datetime.fromtimestamp(now + found.wait / 1000, UTC)
+        when = f" It resets at {moment:%Y-%m-%dT%H:%M:%SZ}."
+    elif limit.kind.window is Window.MINUTE:
+        when = f" Try again in {found.wait / 1000:.3g} s."
+    return Reject(
+        status,
+        code,
+        told + when,
+        retry_after=found.wait / 1000,
+        why=_why(limit, found),
+        stop_retrying=found.wait > _PATIENCE,
+    )
+
+
+def _suspended(limit: Limit) -> Reject:
+    return Reject(
+        403,
+        "suspended",
+        f"The {level_of(limit)} is suspended: its limit {limit.kind.name} is 0.",
+        why=f"{limit.subject} {limit.kind.name} is 0 ({limit.source})",
+        stop_retrying=True,
+    )
+
+
+def _why(limit: Limit, found: Refusal) -> str:
+    return (
+        f"{limit.subject} {limit.kind.name}: {found.standing.used} of {limit.amount} used, "
+        f"{found.demand.fixed} and output asked for ({limit.source})"
+    )
+
+
+def _amount(limit: Limit, amount: int) -> str:
+    unit = _UNITS[limit.kind.measure]
+    if limit.kind.measure is Measure.DOLLARS:
+        return f"{amount / 1_000_000:.6f}".rstrip("0").rstrip(".") + f" {unit}"
+    return f"{amount} {unit}"
+
+
+def unavailable(retry_after: float) -> Reject:
+    """The counters cannot be asked, and a limit that bears on the request is closed then."""
+    return Reject(
+        503,
+        "limits_unavailable",
+        "The gateway cannot count this request against its limits at the moment. Try again later.",
+        retry_after=retry_after,
+        why="the store of the counters does not answer",
+    )
+
+
+def unpriced() -> Reject:
+    """A budget of dollars bears on the request, and nobody knows what the model costs."""
+    return Reject(
+        403,
+        "model_unpriced",
+        "A budget in US dollars applies to you, and this model has no price in the gateway's configuration.",
+        param="model",
+        why="no price is configured for the model",
+        stop_retrying=True,
+    )

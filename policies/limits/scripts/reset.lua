@@ -1,0 +1,14 @@
+-- Set counters of a subject back to nothing. What is reserved in them now is not settled in them any more.
+--
+-- KEYS: the subject's hash. ARGV: names of counters. Answers how many there were.
+
+local count = 0
+for i = 1, #ARGV do
+  local value = redis.call('HGET', KEYS[1], ARGV[i])
+  if value then
+    local w, g = string.match(value, '^(%d+) %d+ %d+ %d+ (%d+)$')
+    redis.call('HSET', KEYS[1], ARGV[i], string.format('%s 0 0 0 %d', w, tonumber(g) + 1))
+    count = count + 1
+  end
+end
+return count

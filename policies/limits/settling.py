@@ -1,0 +1,128 @@
+"""Settlements on their way to the store: kept until they have arrived, in whatever order, however often.
+
+A settlement can be repeated: the store does each once. So one whose answer was lost is simply sent again, and one that
+cannot be kept is not lost either: its reservation is charged as it was made when the lease ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from extproc.tasks import spawn
+from policies.limits.spool import Spool
+from policies.limits.store import Ask, Store, StoreUnavailableError, Used
+
+_log = logging.getLogger(__name__)
+_BATCH: Final = 256
+_MOST: Final = 200_000
+_PAUSES: Final = (0.05, 1.0)
+"""Seconds between attempts while the store is away: at first, and at most."""
+
+
+class Settlement(msgspec.Struct, frozen=True):
+    """What one exchange used. `local`: what a worker has counted by itself, to be reserved before it is settled."""
+
+    tenant: str
+    id: str
+    used: Used
+    local: Ask | None = None
+
+
+class Settler:
+    """Brings settlements to the store. `start`, `put`, then `stop`."""
+
+    def __init__(self, store: Store, spool: Spool | None = None) -> None:
+        """`spool`: where settlements of what was counted locally survive the process."""
+        self._store = store
+        self._spool = spool
+        self._waiting: deque[Settlement] = deque()
+        self._arrived = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._busy = 0
+        self._done = self._late = self._dropped = 0
+
+    def start(self) -> None:
+        """Begin, with what a former process has left in the spool."""
+        if self._spool is not None:
+            for text in self._spool.take():
+                try:
+                    self._waiting.append(msgspec.json.decode(text, type=Settlement))
+                except msgspec.MsgspecError:
+                    _log.error("a line of the spool of limits cannot be read, and is left out")
+        if self._waiting:
+            self._arrived.set()
+        self._task = spawn(self._work(), name="limits: settle")
+
+    def put(self, settlement: Settlement) -> None:
+        """Settle in time. Returns at once."""
+        if settlement.local is not None and self._spool is not None:
+            self._spool.keep(msgspec.json.encode(settlement))
+        if len(self._waiting) >= _MOST:
+            # Its reservation is charged as it was made. What was counted locally stays in the spool, if there is one.
+            self._dropped += 1
+            if self._dropped == 1:
+                _log.error("more than %d settlements wait for the store: from now on they are not kept", _MOST)
+            return
+        self._waiting.append(settlement)
+        self._arrived.set()
+
+    @property
+    def backlog(self) -> int:
+        """Settlements that have not arrived."""
+        return len(self._waiting) + self._busy
+
+    def counters(self) -> Mapping[str, int]:
+        return {"settled": self._done, "settled_again": self._late, "settlements_dropped": self._dropped}
+
+    async def stop(self, grace: float) -> None:
+        """Bring what waits to the store, for at most `grace` seconds."""
+        if self._task is None:
+            return
+        try:
+            async with asyncio.timeout(grace):
+                while self.backlog and not self._task.done():  # noqa: ASYNC110  (the task is watched as well)
+                    await asyncio.sleep(0.01)
+        except TimeoutError:
+            _log.error("%d settlements have not arrived: their reservations will be charged as made", self.backlog)
+        self._task.cancel()
+
+    async def _work(self) -> None:
+        pause = _PAUSES[0]
+        while True:
+            await self._arrived.wait()
+            batch = [self._waiting.popleft() for _ in range(min(_BATCH, len(self._waiting)))]
+            if not self._waiting:
+                self._arrived.clear()
+            self._busy = len(batch)
+            failed = [one for one in await asyncio.gather(*(self._bring(one) for one in batch)) if one is not None]
+            self._busy = 0
+            if not failed:
+                pause = _PAUSES[0]
+                if self._spool is not None and not self._waiting:
+                    self._spool.clear()
+                continue
+            self._late += len(failed)
+            self._waiting.extendleft(reversed(failed))
+            self._arrived.set()
+            await asyncio.sleep(pause)
+            pause = min(_PAUSES[1], 2 * pause)
+
+    async def _bring(self, one: Settlement) -> Settlement | None:
+        """The settlement itself, if it could not be brought."""
+        try:
+            if one.local is not None:
+                await self._store.reserve(one.local)
+            await self._store.settle(one.tenant, one.id, one.used)
+        except StoreUnavailableError:
+            return one
+        except Exception as error:
+            _log.error("a settlement failed: %s", type(error).__name__, exc_info=error)
+            return None
+        self._done += 1
+        return None

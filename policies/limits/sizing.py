@@ -1,0 +1,99 @@
+"""How large a call can be: its input as estimated, its output as bounded, its price. Pure but for the vocabularies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+
+from extproc.call import METERS, OUTPUT_FIELDS, Call, Operation, OutputCeiling, output_field
+from extproc.catalogue import Catalogue, Model, Target
+from policies.limits.demands import Size
+from policies.limits.tokens.estimate import Estimate, Estimator
+from policies.limits.tokens.learned import Learned
+from policies.limits.tokens.models import Vocabulary, vocabulary_of
+
+_REMEMBERED: Final = 1_024
+
+
+class Known(msgspec.Struct, frozen=True):
+    """What is configured of a model, and how its tokens are counted."""
+
+    model: Model | None
+    vocabulary: Vocabulary
+
+
+class Sizer:
+    """Sizes of calls. Shared by all exchanges."""
+
+    def __init__(self, catalogue: Catalogue, estimator: Estimator, *, max_output: int, hidden_input: int) -> None:
+        """`max_output`: tokens, of models that state none; `hidden_input`: tokens of input stored at the provider."""
+        self._catalogue = catalogue
+        self._estimator = estimator
+        self._max_output = max_output
+        self._hidden_input = hidden_input
+        self._known: dict[tuple[str, str], Known] = {}
+
+    def known(self, target: Target | None, name: str) -> Known:
+        """What is known of the model of this name at this upstream."""
+        at = (target.upstream if target is not None else "", name)
+        known = self._known.get(at)
+        if known is None:
+            upstream = self._catalogue.upstream(target.upstream) if target is not None else None
+            model = upstream.serves(name) if upstream is not None else None
+            configured = model.tokenizer if model is not None else None
+            real = (target.model if target is not None else None) or name
+            vocabulary = Vocabulary(configured) if configured else vocabulary_of(real)
+            if len(self._known) >= _REMEMBERED:
+                self._known.pop(next(iter(self._known)))
+            known = self._known[at] = Known(model, vocabulary)
+        return known
+
+    def quick(self, call: Call, members: Mapping[str, Any], known: Known) -> Estimate:
+        """The input, without holding the event loop for long: long texts are bounded."""
+        return self._estimator.quick(call.operation, members, known.vocabulary)
+
+    def exact(self, call: Call, members: Mapping[str, Any], known: Known) -> Estimate:
+        """The input, counted to the end: for a thread."""
+        return self._estimator.exact(call.operation, members, known.vocabulary)
+
+    def size(
+        self, call: Call, estimate: Estimate, known: Known, ceiling: OutputCeiling | None, learned: Learned | None
+    ) -> Size:
+        """The size of a call whose input is estimated so."""
+        tokens = estimate.tokens
+        if not estimate.exact and learned is not None:
+            # What is bounded may be bounded better by what such calls have really used.
+            tokens = int(tokens * learned.factor()) + 1
+        if not estimate.visible:
+            tokens += self._hidden_input
+        model = known.model
+        return Size(
+            tokens,
+            self._output(call, model, ceiling),
+            call.choices,
+            model.price if model is not None else None,
+        )
+
+    def _output(self, call: Call, model: Model | None, ceiling: OutputCeiling | None) -> int:
+        if call.operation not in OUTPUT_FIELDS:
+            return 0
+        # A ceiling of 0 reads as none at some servers.
+        output = call.max_output or (model.max_output if model is not None else None) or self._max_output
+        return min(output, ceiling.tokens) if ceiling is not None else output
+
+
+def uses_tokens(call: Call) -> bool:
+    """Whether the call's answer is metered."""
+    return call.operation in METERS
+
+
+def members_for(call: Call, members: Mapping[str, Any], granted: int, known: Known) -> tuple[tuple[str, object], ...]:
+    """The members of the body by which the output is held to what is granted; none where the client's own do."""
+    names = OUTPUT_FIELDS.get(call.operation, ())
+    set_by_client = [name for name in names if members.get(name) is not None]
+    if set_by_client:
+        return tuple((name, granted) for name in set_by_client if members[name] > granted)
+    field = output_field(call.operation, known.model)
+    return ((field, granted),) if field is not None and call.operation is not Operation.EMBEDDINGS else ()

@@ -1,0 +1,133 @@
+"""What callers are told of their limits, in header fields. Pure.
+
+`x-ratelimit-{limit,remaining,reset}-{requests,tokens}` as OpenAI's API reference documents them and its SDKs read them
+(the reset is a duration in Go's form: `1s`, `6m0s`), and `anthropic-ratelimit-{requests,tokens}-{limit,remaining,reset}` as
+Anthropic's does (the reset is a time of RFC 3339). Told is the rate that leaves least; budgets are not rates, and are told
+where they are nearly used up, in `x-sluicegate-limit-warning`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Final
+
+import msgspec
+
+from extproc.exchange import Dialect
+from policies.limits.limit import Limit, Measure, Window
+from policies.limits.store import Demand, Standing
+from policies.limits.windows import MINUTE, weighed
+
+
+class Stood(msgspec.Struct, frozen=True):
+    """A limit, what was asked of it, and how it stands."""
+
+    limit: Limit
+    demand: Demand
+    standing: Standing
+
+
+WARNING: Final = "x-sluicegate-limit-warning"
+_RATES: Final = ((Measure.REQUESTS, "requests"), (Measure.TOKENS, "tokens"))
+_OPENAI: Final = "x-ratelimit-{1}-{0}"
+_ANTHROPIC: Final = "anthropic-ratelimit-{0}-{1}"
+_TOLD: Final = ("limit", "remaining", "reset")
+FIELDS: Final = (
+    *(form.format(name, what) for form in (_OPENAI, _ANTHROPIC) for _, name in _RATES for what in _TOLD),
+    WARNING,
+)
+"""All fields that are ever told."""
+_NAMES: Final = {
+    dialect: {
+        measure: tuple((_ANTHROPIC if dialect is Dialect.ANTHROPIC else _OPENAI).format(name, what) for what in _TOLD)
+        for measure, name in _RATES
+    }
+    for dialect in Dialect
+}
+_WARNINGS: Final = 200
+"""Characters of the warning, at most."""
+
+
+def used(limit: Limit, standing: Standing) -> int:
+    """What counts against the limit now."""
+    if limit.kind.window is Window.MINUTE:
+        return standing.used + weighed(standing.before, standing.reset)
+    return standing.used
+
+
+def remaining(limit: Limit, standing: Standing) -> int:
+    """What is left of the limit, never less than nothing."""
+    return max(0, limit.amount - used(limit, standing))
+
+
+def fields(stood: Sequence[Stood], dialect: Dialect, now: float) -> Iterator[tuple[str, str]]:
+    """The fields that say how the rates stand. `now`: seconds since the epoch."""
+    names = _NAMES[dialect]
+    for measure, _ in _RATES:
+        tightest: tuple[int, Limit, Standing] | None = None
+        for one in stood:
+            limit, standing = one.limit, one.standing
+            if limit.kind.measure is measure and limit.kind.window is Window.MINUTE and not limit.shadow:
+                left = remaining(limit, standing)
+                if tightest is None or left < tightest[0]:
+                    tightest = left, limit, standing
+        if tightest is not None:
+            left, limit, standing = tightest
+            total, rest, reset = names[measure]
+            yield total, str(limit.amount)
+            yield rest, str(left)
+            # All of it is there again when the minute and the one after it have passed without use; most of it sooner.
+            wait = _until_empty(standing)
+            yield reset, _moment(now + wait / 1000) if dialect is Dialect.ANTHROPIC else duration(wait)
+
+
+def _until_empty(standing: Standing) -> int:
+    if standing.used > 0:
+        return standing.reset + MINUTE
+    return standing.reset if standing.before > 0 else 0
+
+
+def duration(milliseconds: int) -> str:
+    """Milliseconds in Go's form, as OpenAI's reset fields have it: `0s`, `120ms`, `1.5s`, `6m0s`, `1h0m30s`."""
+    if milliseconds < 1000:
+        return f"{milliseconds}ms" if milliseconds > 0 else "0s"
+    minutes, rest = divmod(milliseconds, 60_000)
+    hours, minutes = divmod(minutes, 60)
+    seconds = f"{rest / 1000:g}s"
+    if hours:
+        return f"{hours}h{minutes}m{seconds}"
+    return f"{minutes}m{seconds}" if minutes else seconds
+
+
+def _moment(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def soft(stood: Sequence[Stood]) -> list[tuple[Limit, float]]:
+    """Limits of which the configured share is used, and what share that is; the fullest first."""
+    found = [
+        (one.limit, used(one.limit, one.standing) / one.limit.amount)
+        for one in stood
+        if one.limit.amount > 0
+        and one.limit.soft < 1
+        and used(one.limit, one.standing) >= one.limit.soft * one.limit.amount
+    ]
+    return sorted(found, key=lambda one: -one[1])
+
+
+def warning(nearly: Iterable[tuple[Limit, float]]) -> str:
+    """The value of the warning field: `user tokens_per_minute 91%, tenant dollars_per_month 83%`."""
+    text = ""
+    for limit, share in nearly:
+        one = f"{level_of(limit)} {limit.kind.name} {min(999, int(share * 100))}%"
+        if len(text) + len(one) + 2 > _WARNINGS:
+            break
+        text += f", {one}" if text else one
+    return text
+
+
+def level_of(limit: Limit) -> str:
+    """Whose limit it is, in words that tell nobody a name: `tenant`, `user`, `user and model`."""
+    levels = [level.value for level, _ in limit.subject.parts]
+    return " and ".join(levels) if levels else limit.subject.name()
