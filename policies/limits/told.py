@@ -1,9 +1,9 @@
 """What callers are told of their limits, in header fields. Pure.
 
 `x-ratelimit-{limit,remaining,reset}-{requests,tokens}` as OpenAI's API reference documents them and its SDKs read them
-(the reset is a duration in Go's form: `1s`, `6m0s`), and `anthropic-ratelimit-{requests,tokens}-{limit,remaining,reset}` as
-Anthropic's does (the reset is a time of RFC 3339). Told is the rate that leaves least; budgets are not rates, and are told
-where they are nearly used up, in `x-sluicegate-limit-warning`.
+(the reset is a duration in Go's form: `1s`, `6m0s`), and as Anthropic's does
+`anthropic-ratelimit-{requests,tokens}-{limit,remaining,reset}` (the reset is a time of RFC 3339). Told is the rate that
+leaves least; budgets are not rates, and are told where they are nearly used up, in `x-sluicegate-limit-warning`.
 """
 
 from __future__ import annotations
