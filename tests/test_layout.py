@@ -13,7 +13,10 @@ import pytest
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 VOCABULARY: Final = frozenset(
-    {"exchange", "outcome", "policy", "call", "identity", "completion", "catalogue", "payload", "secret", "tasks"}
+    {
+        *("exchange", "outcome", "policy", "call", "identity", "completion", "catalogue", "price", "payload", "secret"),
+        "tasks",
+    }
 )
 """The modules of the host that a policy may import."""
 EDGE: Final = re.compile(r"(?:http|redis|langfuse|prometheus|otlp|syslog|sql|grpc|mcp)_\w+")
