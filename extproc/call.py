@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from extproc.exchange import Dialect
+
+if TYPE_CHECKING:
+    # A model has a price, a price is of a usage, and a usage is of a call.
+    from extproc.catalogue import Model
 
 
 class Operation(StrEnum):
@@ -35,6 +39,25 @@ METERS: Final[Mapping[Operation, str]] = {
     Operation.MESSAGES: "anthropic_messages",
 }
 """The operations that use tokens, and the names by which `envoy/usage.lua` knows how their answers count them."""
+
+OUTPUT_FIELDS: Final[Mapping[Operation, tuple[str, ...]]] = {
+    Operation.CHAT: ("max_completion_tokens", "max_tokens"),
+    Operation.COMPLETIONS: ("max_tokens",),
+    Operation.RESPONSES: ("max_output_tokens",),
+    Operation.MESSAGES: ("max_tokens",),
+}
+"""The members in which a client may set a ceiling of output tokens. Of two, servers differ in which counts."""
+
+
+def output_field(operation: Operation, model: Model | None = None) -> str | None:
+    """The member in which the gateway writes a ceiling of output tokens; None for an operation that has no output.
+
+    `model`: the entry that serves the call. Of the two members of a chat, it says which one its server takes.
+    """
+    if operation is Operation.CHAT and model is not None and model.output_field is not None:
+        return model.output_field
+    fields = OUTPUT_FIELDS.get(operation)
+    return fields[0] if fields else None
 
 
 @dataclass(frozen=True, slots=True)

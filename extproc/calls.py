@@ -10,19 +10,13 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from extproc.call import Call, Endpoint, Operation
+from extproc.call import OUTPUT_FIELDS, Call, Endpoint, Operation
 from extproc.exchange import Dialect, Request
 from extproc.payload import PayloadError
 
 _MAX_MODEL: Final = 256
 _MAX_CHOICES: Final = 128
 _MAX_TOKENS: Final = 10_000_000
-_OUTPUT_FIELDS: Final[Mapping[Operation, tuple[str, ...]]] = {
-    Operation.CHAT: ("max_completion_tokens", "max_tokens"),
-    Operation.COMPLETIONS: ("max_tokens",),
-    Operation.RESPONSES: ("max_output_tokens",),
-    Operation.MESSAGES: ("max_tokens",),
-}
 _CHOICE_FIELDS: Final[Mapping[Operation, tuple[str, ...]]] = {
     Operation.CHAT: ("n",),
     Operation.COMPLETIONS: ("n", "best_of"),
@@ -49,12 +43,6 @@ _MAX_HOSTED: Final = 32
 _CLIENT_TOOLS: Final = frozenset({"function", "custom"})
 # Anthropic's own tools that run at the client are versioned: `bash_20250124`.
 _ANTHROPIC_CLIENT_TOOLS: Final = re.compile(r"(?:bash|text_editor|computer|memory)_[0-9]{8}")
-
-
-def output_field(operation: Operation) -> str | None:
-    """The member in which a ceiling of output tokens is written for this operation."""
-    fields = _OUTPUT_FIELDS.get(operation)
-    return fields[0] if fields else None
 
 
 def without_payload(endpoint: Endpoint, request: Request) -> Call:
@@ -153,7 +141,7 @@ def _wants_usage(members: dict[str, Any]) -> bool:
 def _max_output(operation: Operation, members: dict[str, Any]) -> int | None:
     """The largest of the ceilings set: providers differ in which of two counts."""
     largest: int | None = None
-    for name in _OUTPUT_FIELDS.get(operation, ()):
+    for name in OUTPUT_FIELDS.get(operation, ()):
         value = _integer(members, name, _MAX_TOKENS)
         if value is not None and (largest is None or value > largest):
             largest = value

@@ -10,6 +10,7 @@ from fnmatch import fnmatchcase
 import msgspec
 
 from extproc.exchange import Dialect
+from extproc.price import Price
 
 
 class Provider(StrEnum):
@@ -26,10 +27,24 @@ class Provider(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A model that clients may name. `name` may be a glob (`gpt-4o*`); `target` is the upstream's own name for it."""
+    """A model that clients may name. What is None has not been configured.
+
+    Attributes:
+        name: may be a glob (`gpt-4o*`).
+        target: the upstream's own name for it, where that differs.
+        price: what its tokens cost.
+        max_output: the most tokens of one answer.
+        output_field: the member of a chat body that its server takes as the ceiling of output: `max_tokens` or
+            `max_completion_tokens`. See `extproc.call.output_field`.
+        tokenizer: the vocabulary of its tokens: `o200k`, `cl100k`, `anthropic` or `unknown`.
+    """
 
     name: str
     target: str | None = None
+    price: Price | None = None
+    max_output: int | None = None
+    output_field: str | None = None
+    tokenizer: str | None = None
 
     @property
     def is_glob(self) -> bool:

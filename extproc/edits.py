@@ -7,9 +7,8 @@ from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import quote
 
-from extproc.call import Call, Operation, OutputCeiling
-from extproc.calls import output_field
-from extproc.catalogue import Target
+from extproc.call import Call, Operation, OutputCeiling, output_field
+from extproc.catalogue import Model, Target
 from extproc.exchange import Headers
 from extproc.identity import Identity
 from extproc.settings import IdentityHeaders
@@ -124,8 +123,13 @@ def hides_usage(call: Call) -> bool:
     return call.stream and not call.wants_usage and call.operation in (Operation.CHAT, Operation.COMPLETIONS)
 
 
-def member_changes(call: Call, members: dict[str, Any], target: Target, ceiling: OutputCeiling | None) -> dict[str, Any]:
-    """The members of the body to be set before it goes up; empty if the client's own bytes can go."""
+def member_changes(
+    call: Call, members: dict[str, Any], target: Target, ceiling: OutputCeiling | None, model: Model | None = None
+) -> dict[str, Any]:
+    """The members of the body to be set before it goes up; empty if the client's own bytes can go.
+
+    `model`: the entry that serves the call; it says in which member a ceiling is written.
+    """
     changes: dict[str, Any] = {}
     if target.model is not None:
         # Where the path names the deployment, a body without a model is complete.
@@ -134,6 +138,6 @@ def member_changes(call: Call, members: dict[str, Any], target: Target, ceiling:
             changes["model"] = target.model
     if hides_usage(call):
         changes["stream_options"] = {**(members.get("stream_options") or {}), "include_usage": True}
-    if ceiling is not None and call.max_output is None and (field := output_field(call.operation)) is not None:
+    if ceiling is not None and call.max_output is None and (field := output_field(call.operation, model)) is not None:
         changes[field] = ceiling.tokens
     return changes

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
 from extproc.call import Call, Endpoint, Operation, OutputCeiling, Payload
 from extproc.calls import read_call, without_payload
-from extproc.catalogue import Catalogue, Target
+from extproc.catalogue import Catalogue, Target, Upstream
 from extproc.chain import Chain, Course, VerdictOutcome, presentable
 from extproc.completion import Decision
 from extproc.edits import STREAM_HEADER, UPSTREAM_HEADER, identity_fields, member_changes, removed_headers
@@ -159,16 +159,18 @@ class Gate:
             target,
             tuple(sets),
             tuple(sorted(course.remove_headers.union(removed))) if course.remove_headers else removed,
-            self._edited_body(call, target, course),
+            self._edited_body(call, target, upstream, course),
         )
 
     @staticmethod
-    def _edited_body(call: Call, target: Target, course: Course) -> bytes | None:
+    def _edited_body(call: Call, target: Target, upstream: Upstream | None, course: Course) -> bytes | None:
         exchange = course.exchange
         payload = exchange.get(Payload)
         if payload is None or exchange.body is None:
             return None
-        own = member_changes(call, payload.members, target, exchange.get(OutputCeiling))
+        ceiling = exchange.get(OutputCeiling)
+        model = upstream.serves(call.model) if ceiling and upstream and call.model else None
+        own = member_changes(call, payload.members, target, ceiling, model)
         changes = {**own, **course.members}
         if "stream_options" in own:
             # Those of the policies, and the meter's wish.

@@ -29,10 +29,10 @@ _OTHER_WORDS: Final[Mapping[str, str]] = {
 }
 """What other tools call our keys."""
 _LIMITS: Final[Mapping[str, str]] = {
-    "greater_than_equal": "expected at least {ge:g}",
-    "greater_than": "expected more than {gt:g}",
-    "less_than_equal": "expected at most {le:g}",
-    "less_than": "expected less than {lt:g}",
+    "greater_than_equal": "expected at least {ge:.15g}",
+    "greater_than": "expected more than {gt:.15g}",
+    "less_than_equal": "expected at most {le:.15g}",
+    "less_than": "expected less than {lt:.15g}",
     "too_short": "expected at least {min_length} entry",
     "string_too_short": "expected at least {min_length} character",
     "string_too_long": "expected at most {max_length} characters",

@@ -15,10 +15,11 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from extproc.addresses import is_everywhere, listening_ip, socket_address, upstream_url
-from extproc.catalogue import Agent, Catalogue, Model, Opaque, Provider, Upstream
+from extproc.catalogue import Agent, Catalogue, Opaque, Provider, Upstream
 from extproc.consistency import inconsistencies
 from extproc.endpoints import covered_calls
 from extproc.mistakes import ConfigurationError, describe
+from extproc.model_settings import ModelEntry, spell_out_models
 from extproc.paths import is_normal
 from extproc.placement import MAX_WORKERS, Placement, place
 from extproc.policy import FailureMode
@@ -163,30 +164,6 @@ class Timeouts(Section):
     total: Seconds = 180.0
 
 
-class ModelEntry(Section):
-    """A model that clients may name; `target` is the upstream's own name for it, where that differs."""
-
-    model_config = ConfigDict(json_schema_extra={"x-expected": "a name, or {name: …, target: …}"})
-
-    name: Annotated[str, Field(min_length=1, max_length=256)]
-    target: (
-        Annotated[
-            str,
-            Field(
-                pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@-]{0,255}$",
-                json_schema_extra={"x-expected": "the upstream's name of the model: letters, digits and . _ : / @ -"},
-            ),
-        ]
-        | None
-    ) = None
-
-
-def _spell_out_models(value: Any) -> Any:
-    if isinstance(value, list):
-        return [{"name": item} if isinstance(item, str) else item for item in value]
-    return value
-
-
 class UpstreamEntry(Section):
     """An LLM provider.
 
@@ -216,7 +193,7 @@ class UpstreamEntry(Section):
     @classmethod
     def _models(cls, value: Any) -> Any:
         if isinstance(value, Mapping) and "models" in value:
-            return {**value, "models": _spell_out_models(value["models"])}
+            return {**value, "models": spell_out_models(value["models"])}
         return value
 
     @model_validator(mode="after")
@@ -335,7 +312,7 @@ class Settings(Section):
                     provider=entry.provider,
                     base_path=urlsplit(entry.url).path,
                     api_version=entry.api_version,
-                    models=tuple(Model(model.name, model.target) for model in entry.models),
+                    models=tuple(model.model() for model in entry.models),
                     identity_headers=entry.identity_headers,
                 )
                 for entry in self.upstreams

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from extproc.call import Call, Endpoint, Operation
-from extproc.calls import output_field, read_call, without_payload
+from extproc.call import OUTPUT_FIELDS, Call, Endpoint, Operation, output_field
+from extproc.calls import read_call, without_payload
+from extproc.catalogue import Model
 from extproc.exchange import Dialect
 from extproc.payload import PayloadError
 from tests.extproc.world import endpoint, request
@@ -283,6 +284,14 @@ def test_output_fields() -> None:
         Operation.RESPONSES: "max_output_tokens",
         Operation.MESSAGES: "max_tokens",
     }
+
+
+@pytest.mark.parametrize("operation", Operation)
+@pytest.mark.parametrize("said", [None, "max_tokens", "max_completion_tokens"])
+def test_a_model_says_in_which_member_of_a_chat_a_ceiling_stands(operation: Operation, said: str | None) -> None:
+    chosen = said if operation is Operation.CHAT and said else output_field(operation)
+    assert output_field(operation, Model("m", output_field=said)) == chosen
+    assert chosen is None or chosen in OUTPUT_FIELDS[operation]
 
 
 names = st.sampled_from(

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from extproc.call import Call, Operation, OutputCeiling
-from extproc.catalogue import Provider, Target
+from extproc.catalogue import Model, Provider, Target
 from extproc.edits import hides_usage, identity_fields, member_changes, removed_headers
 from extproc.exchange import Dialect, Headers
 from extproc.identity import CallerKind, Identity
@@ -263,3 +263,17 @@ def test_member_changes(
     before = dict(members)
     assert member_changes(made, members, target, OutputCeiling(ceiling) if ceiling else None) == changes
     assert members == before
+
+
+@pytest.mark.parametrize(
+    ("made", "model", "changes"),
+    [
+        (call(), Model("m"), {"max_completion_tokens": 9}),
+        (call(), Model("m", output_field="max_tokens"), {"max_tokens": 9}),
+        (call(), Model("m", output_field="max_completion_tokens"), {"max_completion_tokens": 9}),
+        (call(Operation.RESPONSES), Model("m", output_field="max_tokens"), {"max_output_tokens": 9}),
+        (call(max_output=5), Model("m", output_field="max_tokens"), {}),
+    ],
+)
+def test_a_ceiling_is_written_where_the_models_server_looks(made: Call, model: Model, changes: dict[str, int]) -> None:
+    assert member_changes(made, {"model": "m"}, OPENAI, OutputCeiling(9), model) == changes

@@ -283,6 +283,8 @@ async def test_the_ceiling_is_written_where_the_client_set_none() -> None:
     judged = await passage("POST /v1/chat/completions", CHAT, knows(OutputCeiling(9)))
     assert judged.body is not None
     assert json.loads(judged.body) == {**json.loads(CHAT), "max_completion_tokens": 9}
+    tuned = await passage("POST /v1/chat/completions", b'{"model":"ft:x","messages":[]}', knows(OutputCeiling(9)))
+    assert tuned.body == b'{"max_tokens":9,"model":"ft:x","messages":[]}'
     own = b'{"model":"gpt-4o","messages":[],"max_tokens":5}'
     assert (await passage("POST /v1/chat/completions", own, knows(OutputCeiling(9)))).body is None
 

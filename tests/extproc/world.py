@@ -16,7 +16,7 @@ CATALOGUE: Final = Catalogue(
             "openai",
             Provider.OPENAI,
             "/v1",
-            models=(Model("gpt-4o"), Model("fast", "gpt-4o-mini"), Model("ft:*"), Model("o?")),
+            models=(Model("gpt-4o"), Model("fast", "gpt-4o-mini"), Model("ft:*", output_field="max_tokens"), Model("o?")),
         ),
         Upstream(
             "azure", Provider.AZURE, "", "2024-10-21", models=(Model("prod"), Model("alias", "dep-1"), Model("az-*"))
