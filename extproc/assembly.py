@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Final, cast
 
@@ -20,6 +20,8 @@ from extproc.settings import PolicyEntry, Settings, parse
 from extproc.travel import shared_names
 
 GROUP: Final = "sluicegate.policies"
+_MARGIN: Final = 5.0
+"""Seconds from an exchange's last byte to its settlement, and for clocks that differ."""
 
 
 def installed_policies() -> dict[str, EntryPoint]:
@@ -56,7 +58,9 @@ def examine(tree: Any, *, clock: Callable[[], float] = time.time) -> Examined:
     catalogue = settings.catalogue() if settings is not None else _catalogue(tree)
     if not isinstance(tree, Mapping) or not isinstance(tree.get("policies"), list | tuple):
         raise ConfigurationError(mistakes, more=True)
-    build = _Build(Surroundings(catalogue or Catalogue(), clock), may_build=catalogue is not None, mistakes=mistakes)
+    # Where something else is wrong, what a policy is told of it does not matter: it never serves.
+    around = Surroundings(catalogue or Catalogue(), clock) if settings is None else surroundings(settings, clock)
+    build = _Build(around, may_build=catalogue is not None, mistakes=mistakes)
     for index, entry in enumerate(tree["policies"]):
         try:
             build.add(PolicyEntry.model_validate(entry), f"policies[{index}]")
@@ -75,13 +79,20 @@ def assemble(settings: Settings, *, clock: Callable[[], float] = time.time) -> C
     Raises:
         ConfigurationError: with every mistake of every policy.
     """
-    build = _Build(Surroundings(settings.catalogue(), clock), may_build=True, mistakes=[])
+    build = _Build(surroundings(settings, clock), may_build=True, mistakes=[])
     for index, entry in enumerate(settings.policies):
         build.add(entry, f"policies[{index}]")
     build.check()
     if build.mistakes:
         raise ConfigurationError(build.mistakes, more=build.more)
     return Chain(build.links, timeout=settings.server.decision_timeout)
+
+
+def surroundings(settings: Settings, clock: Callable[[], float] = time.time) -> Surroundings:
+    """What these settings give to every policy alike."""
+    server = settings.server
+    longest = settings.timeouts.total + server.decision_timeout + _MARGIN
+    return Surroundings(settings.catalogue(), clock, workers=server.workers, longest=longest)
 
 
 def _catalogue(tree: Mapping[str, Any]) -> Catalogue | None:
@@ -134,10 +145,9 @@ class _Build:
         if not self.may_build:
             self.more = True
             return
+        around = replace(self.surroundings, shadow=entry.shadow)
         try:
-            self.links.append(
-                Link(_built(policy_class, entry, settings, self.surroundings, path), entry.failure, entry.shadow)
-            )
+            self.links.append(Link(_built(policy_class, entry, settings, around, path), entry.failure, entry.shadow))
         except ConfigurationError as error:
             self.mistakes.extend(error.mistakes)
 

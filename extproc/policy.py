@@ -53,6 +53,12 @@ class Surroundings:
     catalogue: Catalogue
     clock: Callable[[], float]
     """Seconds since the epoch, UTC."""
+    workers: int = 1
+    """How many processes decide: each builds its own policies, and sees a share of the exchanges."""
+    shadow: bool = False
+    """Whether the policy's entry says `shadow: true`: its verdicts are recorded and not enforced."""
+    longest: float = 190.0
+    """Seconds for which an exchange can last, from its decision to its settlement, with a margin."""
 
 
 class Policy:

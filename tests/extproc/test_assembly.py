@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from importlib.metadata import EntryPoint
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import pytest
 from pydantic import Field, SecretStr
 
 from extproc import assembly
-from extproc.assembly import assemble, configuration_schema, installed_policies
+from extproc.assembly import assemble, configuration_schema, examine, installed_policies
 from extproc.call import Call, Payload
 from extproc.catalogue import Target
+from extproc.chain import Chain
 from extproc.identity import Identity
 from extproc.mistakes import ConfigurationError
 from extproc.policy import FailureMode, Policy, PolicySettings, Surroundings
-from extproc.settings import parse
+from extproc.settings import Settings, parse
 
 
 class QuietSettings(PolicySettings):
@@ -139,6 +140,29 @@ def test_a_chain() -> None:
     assert isinstance(needy, Needy)
     assert needy.settings.limit == 3
     assert needy.surroundings.clock() == 7.0
+
+
+@pytest.mark.usefixtures("installed")
+@pytest.mark.parametrize("make", [assemble, lambda settings: examine(settings.model_dump(mode="json")).chain])
+def test_what_a_policy_is_told_of_where_it_stands(make: Callable[[Settings], Chain]) -> None:
+    tree = {
+        "upstreams": [{"name": "up", "provider": "openai", "url": "http://host/v1", "models": ["m"]}],
+        "policies": [{"policy": "giving"}, {"policy": "needy", "shadow": True}],
+        "server": {"workers": 3, "decision_timeout": 2.5},
+        "timeouts": {"total": 600},
+    }
+    told = [cast("Quiet", link.policy).surroundings for link in make(parse(tree)).links]
+    assert [(one.workers, one.shadow, one.longest) for one in told] == [(3, False, 607.5), (3, True, 607.5)]
+    assert [one.catalogue for one in told] == [parse(tree).catalogue()] * 2
+
+
+@pytest.mark.usefixtures("installed")
+def test_what_is_told_of_the_defaults_is_what_is_told_by_default() -> None:
+    (link,) = assemble(parse({"policies": [{"policy": "quiet"}]})).links
+    told = cast("Quiet", link.policy).surroundings
+    plain = Surroundings(told.catalogue, told.clock)
+    assert told == plain
+    assert (plain.workers, plain.shadow, plain.longest) == (1, False, 190.0)
 
 
 @pytest.mark.usefixtures("installed")
