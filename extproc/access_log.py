@@ -97,6 +97,7 @@ def read_entry(entry: Message, travel: Travel) -> Completion | None:
         backend=_text(gateway.get("ai_service_backend_name")) or _text(gateway.get("backend_name")),
         decisions=luggage.decisions if luggage else (),
         flags=flags,
+        marks=luggage.marks if luggage else (),
         details=details[:200],
         facts=facts,
     )

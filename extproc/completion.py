@@ -100,6 +100,8 @@ class Completion(msgspec.Struct, frozen=True):
         output_floor: content chunks seen in a stream: at least so many output tokens were produced.
         upstream: the name of the upstream or agent that was chosen; None if none was.
         response_model: the model the provider says it used.
+        flags: Envoy's response flags.
+        marks: what policies have said by `Exchange.flag`.
         details: Envoy's `response_code_details`.
     """
 
@@ -123,6 +125,7 @@ class Completion(msgspec.Struct, frozen=True):
     backend: str | None = None
     decisions: tuple[Decision, ...] = ()
     flags: tuple[str, ...] = ()
+    marks: tuple[str, ...] = ()
     details: str = ""
     facts: Mapping[type[Any], Any] = msgspec.field(default_factory=dict)
 

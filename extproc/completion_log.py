@@ -45,6 +45,8 @@ def record(completion: Completion) -> dict[str, Any]:
         values["output_floor"] = completion.output_floor
     if usage is None and completion.unmetered:
         values["unmetered"] = True
+    if completion.marks:
+        values["marks"] = completion.marks
     if completion.flags:
         values["flags"] = completion.flags
     if completion.details:

@@ -7,6 +7,7 @@ settlement must know travels with the verdict as Envoy dynamic metadata (see `ex
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
@@ -18,6 +19,7 @@ F = TypeVar("F")
 
 # Query parameters that RFC 6750 section 2.3 and careless clients use for credentials. They never reach a log.
 _LOGGED_PATH_LIMIT: Final = 512
+_MARK: Final = re.compile(r"(?=.{1,64}\Z)[a-z][a-z0-9]*(?:_[a-z0-9]+)*")
 
 
 class Dialect(StrEnum):
@@ -125,13 +127,15 @@ class Exchange:
     the gateway's memory (opaque routes, agents).
     """
 
-    __slots__ = ("_facts", "_notes", "body", "id", "request", "response_wanted")
+    __slots__ = ("_facts", "_notes", "body", "id", "marks", "request", "response_wanted")
 
     def __init__(self, exchange_id: str, request: Request, *, explaining: bool = False) -> None:
         self.id = exchange_id
         self.request = request
         self.body: bytes | None = None
         self.response_wanted = ResponseBody.NONE
+        self.marks: tuple[str, ...] = ()
+        """What `flag` was told, each once, in order."""
         self._facts: dict[type[Any], Any] = {}
         self._notes: list[str] | None = [] if explaining else None
 
@@ -170,6 +174,18 @@ class Exchange:
     def want_response(self, body: ResponseBody) -> None:
         """Ask for the response on this exchange. Only a policy that overrides `on_response_body` may ask."""
         self.response_wanted = max(self.response_wanted, body)
+
+    def flag(self, name: str) -> None:
+        """Mark the exchange: a snake_case word of at most 64 characters. It travels to settlement with the verdict, also
+        with a refusal, and stands in `Completion.marks` and in the log. Behind the verdict it is too late for it.
+
+        Raises:
+            ValueError: it is no such word.
+        """
+        if name not in self.marks:
+            if not _MARK.fullmatch(name):
+                raise ValueError(f"expected a snake_case word of at most 64 characters, not {name[:80]!r}")
+            self.marks = (*self.marks, name)
 
     def note(self, template: str, *args: object) -> None:
         """Say why, for `sluicegate explain`; costs nothing while nobody listens. %-style, like `logging`."""

@@ -40,6 +40,7 @@ class Luggage(NamedTuple):
     path: str
     decisions: tuple[Decision, ...]
     facts: dict[type[Any], Any]
+    marks: tuple[str, ...] = ()
 
 
 class _Wire(msgspec.Struct):
@@ -47,6 +48,7 @@ class _Wire(msgspec.Struct):
     path: str = ""
     decisions: tuple[Decision, ...] = ()
     facts: dict[str, msgspec.Raw] = msgspec.field(default_factory=dict)
+    marks: tuple[str, ...] = ()
 
 
 _encoder: Final = msgspec.json.Encoder()
@@ -84,7 +86,7 @@ class Travel:
         self._whole = _reader_of_all(self._names)
 
     def pack(self, exchange: Exchange, decisions: Iterable[Decision]) -> str:
-        """The facts and decisions of an exchange, as JSON text. A fact that cannot be written down stays behind."""
+        """The facts, marks and decisions of an exchange, as JSON. A fact that cannot be written down stays behind."""
         facts: dict[str, Any] = {}
         for fact in exchange.facts():
             name = self._names.get(type(fact))
@@ -93,6 +95,8 @@ class Travel:
         # The access log's own path is the one that went up, and its record of the former one a header of the client's.
         path = exchange.request.loggable_path.encode("utf-8", "backslashreplace").decode()
         luggage = {"id": exchange.id, "path": path, "decisions": tuple(decisions), "facts": facts}
+        if exchange.marks:
+            luggage["marks"] = exchange.marks
         try:
             return _encoder.encode(luggage).decode()
         except (TypeError, ValueError, msgspec.MsgspecError):
@@ -110,7 +114,7 @@ class Travel:
         except Exception:
             return self._unpack_what_can_be_read(text)
         facts = {type(fact): fact for fact in astuple(whole.facts) if fact is not UNSET}
-        return Luggage(whole.id, whole.path, whole.decisions, facts)
+        return Luggage(whole.id, whole.path, whole.decisions, facts, whole.marks)
 
     def _unpack_what_can_be_read(self, text: str) -> Luggage | None:
         try:
@@ -129,7 +133,7 @@ class Travel:
                 _log.error("a fact of type %s cannot be read: %s", name, type(error).__name__)
                 continue
             facts[type(fact)] = fact
-        return Luggage(wire.id, wire.path, wire.decisions, facts)
+        return Luggage(wire.id, wire.path, wire.decisions, facts, wire.marks)
 
 
 def _reader_of_all(names: Mapping[type[Any], str]) -> msgspec.json.Decoder[Any]:
@@ -137,6 +141,7 @@ def _reader_of_all(names: Mapping[type[Any], str]) -> msgspec.json.Decoder[Any]:
     members = [(name, kind | msgspec.UnsetType, UNSET) for kind, name in names.items()]
     facts = msgspec.defstruct("Facts", members)
     whole: list[Any] = [("id", str), ("facts", facts), ("path", str, ""), ("decisions", tuple[Decision, ...], ())]
+    whole.append(("marks", tuple[str, ...], ()))
     return msgspec.json.Decoder(msgspec.defstruct("Whole", whole))
 
 

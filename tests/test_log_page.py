@@ -46,6 +46,7 @@ def completion(*, usage: Usage | None, call: Call) -> Completion:
         backend="b",
         decisions=(Decision("access", "reject", "model_not_allowed", "why"),),
         flags=("f",),
+        marks=("m",),
         details="d",
         facts=by_type([CALLER, call]),
     )

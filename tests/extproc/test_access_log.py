@@ -294,6 +294,14 @@ def test_a_total_that_is_not_stated_is_the_sum_of_what_stands_beside_each_other(
     assert read.usage.total == total
 
 
+def test_marks_arrive() -> None:
+    marked = exchange()
+    marked.flag("soft_limit")
+    read = read_entry(with_metadata(sluicegate={"facts": Travel().pack(marked, ())}), Travel())
+    assert read is not None
+    assert read.marks == ("soft_limit",)
+
+
 def test_garbage_of_one_meter_leaves_the_other() -> None:
     namespaces = {"sluicegate__usage": {"input": 5.0}, "io__envoy__ai_gateway": {"llm_input_token": -1.0}}
     read = read_entry(with_metadata(**namespaces), Travel())

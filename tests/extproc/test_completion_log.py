@@ -70,6 +70,7 @@ CALL = Call(Operation.CHAT, Dialect.OPENAI, "gpt-4o", stream=True)
             {"upstream": "up", "backend": "b", "response_model": "m"},
         ),
         ({"output_floor": 3, "flags": ("x",), "details": "d"}, {"output_floor": 3, "flags": ["x"], "details": "d"}),
+        ({"marks": ("soft_limit", "clamped")}, {"marks": ["soft_limit", "clamped"]}),
         (
             {"decisions": (Decision("access", "reject", "no", "why", enforced=False),)},
             {"decisions": [{"policy": "access", "outcome": "reject", "code": "no", "why": "why", "enforced": False}]},

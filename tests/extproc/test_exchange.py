@@ -83,3 +83,19 @@ def test_notes_are_for_who_asks() -> None:
     asked.note("100%")
     assert asked.take_notes() == ["role User of 2", "100%"]
     assert asked.take_notes() == []
+
+
+def test_marks_stand_once_in_order() -> None:
+    assert Exchange("ex-1", REQUEST).marks == ()
+    exchange = Exchange("ex-1", REQUEST)
+    for name in ("soft_limit", "b", "soft_limit", "a1_2", "x" * 64):
+        exchange.flag(name)
+    assert exchange.marks == ("soft_limit", "b", "a1_2", "x" * 64)
+
+
+@pytest.mark.parametrize("name", ["", "Soft", "soft-limit", "soft limit", "_a", "a_", "a__b", "1a", "a\n", "ä", "x" * 65])
+def test_what_is_no_mark(name: str) -> None:
+    exchange = Exchange("ex-1", REQUEST)
+    with pytest.raises(ValueError, match="snake_case"):
+        exchange.flag(name)
+    assert exchange.marks == ()

@@ -123,6 +123,22 @@ def test_all_at_once_with_the_decisions() -> None:
     assert list(luggage.facts) == [Identity, Call, Target, OutputCeiling, Price]
 
 
+def test_marks_ride_along() -> None:
+    marked = with_facts(CALL)
+    assert "marks" not in Travel().pack(marked, ())
+    marked.flag("soft_limit")
+    marked.flag("output_clamped")
+    # With the facts, without them, and where one of them must be left behind.
+    for travel, fact in ((Travel(), None), (Travel([Handle]), Handle(Opaque()))):
+        if fact is not None:
+            marked.put(fact)
+        text = travel.pack(marked, DECISIONS)
+        expected = Luggage("ex-1", "/v1/chat/completions", DECISIONS, {Call: CALL}, ("soft_limit", "output_clamped"))
+        assert travel.unpack(text) == expected
+    unreadable = '{"id":"x","marks":["a","b"],"facts":{"Call":null}}'
+    assert Travel().unpack(unreadable) == Luggage("x", "", (), {}, ("a", "b"))
+
+
 def test_groups_stay_at_home() -> None:
     packed = Travel().pack(with_facts(IDENTITY), ())
     assert "g1" not in packed
@@ -185,6 +201,8 @@ GARBAGE = [
     '{"id":"x","decisions":{}}',
     '{"id":"x","decisions":[{"policy":1}]}',
     '{"id":"x"} trailing',
+    '{"id":"x","marks":"soft"}',
+    '{"id":"x","marks":[1]}',
     '{"id":"x","facts":{"q":' + "[" * 100_000,
     '{"id":"x","facts":{"q":' + "[" * 100_000 + "]" * 100_000 + "}}",
     "NaN",
