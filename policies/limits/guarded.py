@@ -54,7 +54,7 @@ class Guarded:
                 self._breaker.abandoned()
                 raise
             else:
-                self._breaker.succeeded(self._clock())
+                self._breaker.succeeded()
                 self._fallback.back()
                 return Told(answer)
         now = self._clock()

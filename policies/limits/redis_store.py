@@ -64,7 +64,7 @@ class RedisStore:
     async def settle(self, tenant: str, reservation: str, used: Used) -> bool:
         prefix = f"sg:{tag(tenant)}:"
         record = f"{prefix}r:{reservation}"
-        arguments = [reservation, used.requests, used.tokens, used.dollars, TOMBSTONE]
+        arguments = (reservation, used.requests, used.tokens, used.dollars, TOMBSTONE)
         keys = [record, f"{prefix}leases"]
         done = await self._client.script(SETTLE, record, keys, arguments, deadline=self._deadline)
         return bool(done == 1)
@@ -72,7 +72,7 @@ class RedisStore:
     async def overdue(self, tenant: str, most: int) -> Sequence[Overdue]:
         prefix = f"sg:{tag(tenant)}:"
         leases = f"{prefix}leases"
-        arguments = [most, f"{prefix}r:"]
+        arguments = (most, f"{prefix}r:")
         found = await self._client.script(OVERDUE, leases, [leases], arguments, deadline=self._deadline)
         told = [_text(value) for value in found]
         return [Overdue(tenant, told[at], told[at + 1]) for at in range(0, len(told), 2)]

@@ -1,0 +1,58 @@
+"""A circuit breaker: what has failed several times in a row is left alone for a while, then tried by one. Pure."""
+
+from __future__ import annotations
+
+from typing import Final
+
+_FAILURES: Final = 3
+_PAUSES: Final = (0.25, 5.0)
+"""Seconds for which nobody asks: at first, and at most."""
+_PROBE: Final = 2.0
+"""Seconds after which a probe of which nothing was heard is taken for abandoned."""
+
+
+class Breaker:
+    """Closed: all may ask. Open: nobody. Half open: one. `now` is in seconds, on a clock that does not go back."""
+
+    def __init__(self, failures: int = _FAILURES) -> None:
+        """`failures`: how many in a row open it."""
+        self._most = failures
+        self._failures = 0
+        self._pause = _PAUSES[0]
+        self._until: float | None = None
+        self._probing: float | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether not all may ask."""
+        return self._until is not None
+
+    def may_ask(self, now: float) -> bool:
+        """Whether this one may ask. Who may must say what came of it."""
+        if self._until is None:
+            return True
+        if now < self._until or (self._probing is not None and now < self._probing + _PROBE):
+            return False
+        self._probing = now
+        return True
+
+    def succeeded(self) -> None:
+        """An answer came."""
+        self._failures = 0
+        self._pause = _PAUSES[0]
+        self._until = self._probing = None
+
+    def failed(self, now: float) -> None:
+        """None came."""
+        self._failures += 1
+        if self._until is None:
+            if self._failures >= self._most:
+                self._until = now + self._pause
+        elif self._probing is not None:
+            self._pause = min(_PAUSES[1], 2 * self._pause)
+            self._until = now + self._pause
+            self._probing = None
+
+    def abandoned(self) -> None:
+        """Who asked has left before an answer: another may."""
+        self._probing = None
