@@ -16,7 +16,10 @@ import msgspec
 EVERYONE: Final = "*"
 """In place of a tenant: what all tenants use together."""
 _LONGEST: Final = 128
-"""Characters of a value, after percent-encoding; a longer one is told apart by its hash."""
+"""Characters of a value in a key, after percent-encoding; a longer one is told apart by its hash."""
+_NONE: Final = "%"
+"""An empty value. (Encoding writes a percent sign only before two digits.) Braces around nothing are no hash tag."""
+_MOST_PARTS: Final = 2
 _PREFIX: Final = "sg"
 
 
@@ -51,7 +54,8 @@ class Subject(msgspec.Struct, frozen=True):
 
     def key(self) -> str:
         """The key of its counters in Redis."""
-        return f"{_PREFIX}:{tag(self.tenant)}:s:{self.name()}"
+        within = ",".join(f"{level}={_bounded(value)}" for level, value in self.parts)
+        return f"{_PREFIX}:{tag(self.tenant)}:s:{within or self.name()}"
 
     def name(self) -> str:
         """Its name within the tenant: `tenant`, `user=alice`, `user=alice,model=gpt-4o`."""
@@ -61,13 +65,18 @@ class Subject(msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         """As the command line writes it, and reads it: `contoso`, `contoso/user=alice`, `everyone`."""
-        tenant = Level.EVERYONE.value if self.tenant == EVERYONE else _encoded(self.tenant)
+        tenant = _encoded(self.tenant)
+        if self.tenant == EVERYONE:
+            tenant = Level.EVERYONE.value
+        elif tenant == Level.EVERYONE:
+            # A tenant that is called so.
+            tenant = f"%{ord(tenant[0]):02X}{tenant[1:]}"
         return f"{tenant}/{self.name()}" if self.parts else tenant
 
 
 def tag(tenant: str) -> str:
     """The hash tag of a tenant's keys. Braces in its name are encoded: they would end the tag early."""
-    return f"{{{EVERYONE if tenant == EVERYONE else _encoded(tenant)}}}"
+    return f"{{{EVERYONE if tenant == EVERYONE else _bounded(tenant)}}}"
 
 
 def parse(text: str) -> Subject:
@@ -76,32 +85,45 @@ def parse(text: str) -> Subject:
     Raises:
         SubjectError: it is none.
     """
-    head, _, rest = text.partition("/")
-    if not head:
+    head, slash, rest = text.partition("/")
+    if not head or (slash and not rest):
         raise SubjectError("expected a subject such as contoso, contoso/user=alice, contoso/user=alice,model=gpt-4o")
-    tenant = EVERYONE if head == Level.EVERYONE else unquote(head)
+    tenant = EVERYONE if head == Level.EVERYONE else _decoded(head)
     if not rest:
         return Subject(tenant)
-    return Subject(tenant, tuple(_part(part) for part in rest.split(",")))
+    parts = sorted((_part(part) for part in rest.split(",")), key=lambda part: _WITHIN.index(part[0]))
+    if len(parts) > _MOST_PARTS or len({level for level, _ in parts}) < len(parts):
+        raise SubjectError("expected one level, or two different ones")
+    return Subject(tenant, tuple(parts))
 
 
 def _part(text: str) -> tuple[Level, str]:
     name, _, value = text.partition("=")
-    try:
-        level = Level(name)
-    except ValueError:
-        raise SubjectError(f"expected one of {', '.join(_WITHIN)}, not {name!r}") from None
-    if level.value not in _WITHIN or not value:
-        raise SubjectError(f"expected {name}=VALUE, with one of {', '.join(_WITHIN)}")
-    return level, unquote(value)
+    if name not in _WITHIN:
+        raise SubjectError(f"expected one of {', '.join(_WITHIN)}, not {name!r}")
+    if not value:
+        raise SubjectError(f"expected {name}=VALUE")
+    return Level(name), _decoded(value)
 
 
 _WITHIN: Final = tuple(level.value for level in Level if level not in (Level.EVERYONE, Level.TENANT))
 
 
 def _encoded(value: str) -> str:
-    """A value as part of a key: no separator of ours, no brace, bounded."""
-    encoded = quote(value, safe="@:+!~ ", errors="backslashreplace")
-    if len(encoded) <= _LONGEST:
-        return encoded
-    return f"sha256:{hashlib.sha256(value.encode('utf-8', 'surrogatepass')).hexdigest()}"
+    """A value without a separator of ours and without a brace; different ones for different values."""
+    return quote(value, safe="@:+!~ ", errors="surrogatepass") or _NONE
+
+
+def _decoded(text: str) -> str:
+    if text == _NONE:
+        return ""
+    try:
+        return unquote(text, errors="surrogatepass")
+    except UnicodeDecodeError:
+        raise SubjectError(f"expected percent-encoded UTF-8, not {text!r}") from None
+
+
+def _bounded(value: str) -> str:
+    """A value as part of a key: encoded, and of bounded length. No encoded value holds a `#`."""
+    encoded = _encoded(value)
+    return encoded if len(encoded) <= _LONGEST else f"#{hashlib.sha256(encoded.encode()).hexdigest()}"
