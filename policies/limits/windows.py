@@ -39,7 +39,8 @@ def _until_day(day: int, now: int, zone: Zone) -> int:
     """Milliseconds until this day begins where the subject lives."""
     instant = day * _DAY - zone.offset
     if instant >= zone.until:
-        instant = day * _DAY - zone.next_offset
+        # Where clocks go forward at midnight, the day begins with the change.
+        instant = max(zone.until, day * _DAY - zone.next_offset)
     return max(0, instant * 1000 - now)
 
 
@@ -86,9 +87,10 @@ class Counter(msgspec.Struct):
         if text is None:
             return None
         try:
-            return cls(*map(int, text.split()))
-        except (ValueError, TypeError):
+            numbers = [int(word) for word in text.split()]
+        except ValueError:
             return None
+        return cls(*numbers) if len(numbers) == len(cls.__struct_fields__) and min(numbers) >= 0 else None
 
     def write(self) -> str:
         return f"{self.window} {self.current} {self.before} {self.carried} {self.generation}"
@@ -129,4 +131,4 @@ def wait(amount: int, need: int, current: int, before: int, reset: int) -> int:
         # Within this minute: the share of the one before falls to room - current.
         return reset - min(reset, (room - current) * MINUTE // before)
     # In the next minute, in which the present one is the one before.
-    return reset + MINUTE - (room * MINUTE // current if current > 0 else MINUTE)
+    return reset + MINUTE - room * MINUTE // current

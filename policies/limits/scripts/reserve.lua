@@ -52,7 +52,8 @@ local day = math.floor((seconds + (seconds < zone_until and offset or next_offse
 -- Milliseconds until this day begins where the subject lives.
 local function until_day(number)
   local instant = number * 86400 - offset
-  if instant >= zone_until then instant = number * 86400 - next_offset end
+  -- Where clocks go forward at midnight, the day begins with the change.
+  if instant >= zone_until then instant = math.max(zone_until, number * 86400 - next_offset) end
   return math.max(0, instant * 1000 - now)
 end
 
