@@ -138,7 +138,8 @@ class LimitsPolicy(Policy):
             if found.basis is Basis.METERED:
                 tokens = found.tokens
                 taken = tokens.input + tokens.cached_input + tokens.cache_write
-                workings.watch.learn(call.model, reservation.input, taken, tokens.output)
+                if reservation.estimated:
+                    workings.watch.learn(call.model, reservation.estimated, taken, tokens.output)
         used = found.used(self._scale, price)
         for tenant in reservation.tenants:
             workings.settler.put(Settlement(tenant, completion.id, used))
@@ -150,7 +151,7 @@ class LimitsPolicy(Policy):
 
     def _sized(self, exchange: Exchange, call: Call, caller: Caller, plan: Plan) -> _Request:
         if not uses_tokens(call):
-            return _Request(exchange, call, caller, plan, None, Estimate(0, True), Size())
+            return _Request(exchange, call, caller, plan, None, Estimate(0), Size())
         sizer = self._workings.sizer
         known = sizer.known(exchange.get(Target), call.model or "")
         payload = exchange.get(Payload)
@@ -164,7 +165,7 @@ class LimitsPolicy(Policy):
 
     async def _decide(self, request: _Request) -> RequestOutcome:
         outcome = await self._attempt(request)
-        if isinstance(outcome, Reject) and outcome.code in _COUNTED and not request.estimate.exact and request.known:
+        if isinstance(outcome, Reject) and outcome.code in _COUNTED and not request.estimate.counted and request.known:
             # Bounded by its bytes it does not fit. Counted, it may.
             estimate = await self._counted(request)
             if estimate.tokens < request.estimate.tokens:
@@ -251,9 +252,9 @@ class LimitsPolicy(Policy):
             Reservation(
                 reserved.tenants,
                 size.input,
+                request.estimate.tokens if request.estimate.counted else 0,
                 output,
                 size.choices,
-                request.estimate.exact,
                 cost(whole, price) if price is not None else None,
                 reserved.local,
             )

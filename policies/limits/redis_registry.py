@@ -1,7 +1,8 @@
 """The registry in Redis. Keys of all tenants together live in one slot of a cluster, apart from those of any tenant:
 
 `sg:{sg}:tenants` (hash: id to name), `sg:{sg}:overrides` (hash: subject and kind to amount), `sg:{sg}:version`,
-`sg:{sg}:changes` (stream), `sg:{sg}:reaper` (who reaps), and `sg:ended:<request id>` wherever it falls.
+`sg:{sg}:changes` (stream), `sg:{sg}:learned` (hash: model to sums), `sg:{sg}:reaper` (who reaps); and, wherever it falls,
+`sg:ended:<request id>`.
 """
 
 from __future__ import annotations
@@ -9,21 +10,26 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from msgspec.structs import astuple
+
 from policies.limits.limit import KINDS
 from policies.limits.plan import Override
 from policies.limits.redis_client import RedisClient
 from policies.limits.redis_store import script
 from policies.limits.registry import Change
 from policies.limits.subjects import Subject, SubjectError, parse
+from policies.limits.tokens.learned import FADING, Learned
 
 _TENANTS: Final = "sg:{sg}:tenants"
 _OVERRIDES: Final = "sg:{sg}:overrides"
 _VERSION: Final = "sg:{sg}:version"
 _CHANGES: Final = "sg:{sg}:changes"
 _REAPER: Final = "sg:{sg}:reaper"
+_LEARNED: Final = "sg:{sg}:learned"
 _CHANGE: Final = script("change")
 _RESET: Final = script("reset")
 _ELECT: Final = script("elect")
+_LEARN: Final = script("learn")
 _PATIENCE: Final = 1.0
 """Seconds: none of this is on the path of an exchange."""
 
@@ -56,6 +62,13 @@ class RedisRegistry:
     async def witnessed(self, request_id: str) -> bool:
         key = f"sg:ended:{request_id}"
         return bool(await self._client.command(key, "EXISTS", key, deadline=_PATIENCE))
+
+    async def learn(self, model: str, sums: Learned) -> None:
+        await self._client.script(_LEARN, _LEARNED, [_LEARNED], [model, FADING, *astuple(sums)], deadline=_PATIENCE)
+
+    async def learned(self) -> Mapping[str, Learned]:
+        found = _pairs(await self._client.command(_LEARNED, "HGETALL", _LEARNED, deadline=_PATIENCE))
+        return {model: Learned(*map(int, sums.split())) for model, sums in found.items()}
 
     async def elected(self, candidate: str, seconds: float) -> bool:
         told = await self._client.script(_ELECT, _REAPER, [_REAPER], [candidate, int(seconds * 1000)], deadline=_PATIENCE)

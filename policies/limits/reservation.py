@@ -11,7 +11,8 @@ class Reservation(msgspec.Struct, frozen=True):
     """The fact that something is reserved under the exchange's id. Travels to settlement.
 
     Attributes:
-        input: tokens of input, as estimated; `exact` says whether by the model's own vocabulary.
+        input: tokens of input that are reserved.
+        estimated: those that were counted, before anything learned was applied; 0 where the input was only bounded.
         output: output tokens granted, for each of `choices`.
         dollars: micro-dollars reserved for the whole; None where the model has no price.
         tenants: under whose limits it is reserved: its own tenant's, and `EVERYONE`'s where there are any.
@@ -20,8 +21,8 @@ class Reservation(msgspec.Struct, frozen=True):
 
     tenants: tuple[str, ...] = ()
     input: int = 0
+    estimated: int = 0
     output: int = 0
     choices: int = 1
-    exact: bool = False
     dollars: int | None = None
     local: tuple[Ask, ...] = ()

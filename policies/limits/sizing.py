@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -63,9 +64,9 @@ class Sizer:
     ) -> Size:
         """The size of a call whose input is estimated so."""
         tokens = estimate.tokens
-        if not estimate.exact and learned is not None:
-            # What is bounded may be bounded better by what such calls have really used.
-            tokens = int(tokens * learned.factor()) + 1
+        if estimate.counted and not estimate.exact and learned is not None:
+            # Counted with a foreign vocabulary: what such calls have really used says how far that is off.
+            tokens = math.ceil(tokens * learned.factor())
         if not estimate.visible:
             tokens += self._hidden_input
         model = known.model

@@ -90,7 +90,7 @@ class Workings:
 
     async def start(self) -> None:
         """Does not wait for Redis."""
-        warm(self.vocabularies)
+        warm({vocabulary.encoding for vocabulary in self.vocabularies})
         await self.client.start()
         self.settler.start()
         self.watch.start()

@@ -1,0 +1,1 @@
+"""How many tokens a call brings: counted where that is quick, bounded where it is not."""
