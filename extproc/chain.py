@@ -14,6 +14,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Iterable, Iterator
 from dataclasses import dataclass
+from operator import length_hint
 from typing import Any, Final, Literal, TypeAlias, TypeVar, assert_never
 
 import msgspec
@@ -66,6 +67,8 @@ class Course(msgspec.Struct):
     members: dict[str, Any] = msgspec.field(default_factory=dict)
     body_changed: bool = False
     steps: list[Step] | None = None
+    unasked: Iterator[Link] | None = None
+    """The policies whose `on_request_body` is still to be asked. None: none was, or all has been said about it."""
     deadline: float | None = None
     """Until when the policies may be waited for on the present message, on the event loop's clock. None: nobody waits."""
 
@@ -100,7 +103,22 @@ class Chain:
 
     def request_body(self, course: Course) -> Asked:
         """Ask every policy about the call. None: the exchange may go up."""
-        return self._ask(iter(self._body), course, "on_request_body")
+        course.unasked = iter(self._body)
+        return self._ask(course.unasked, course, "on_request_body")
+
+    def abandon(self, course: Course) -> None:
+        """Tell every policy that was asked about the call that no verdict is sent. Once: what follows is ignored."""
+        if course.unasked is None:
+            return
+        asked = self._body[: len(self._body) - length_hint(course.unasked)]
+        course.unasked = None
+        for link in asked:
+            try:
+                link.policy.on_abandoned(course.exchange)
+            except BaseException as error:
+                if ends_us(error):
+                    raise
+                _log.exception("policy %s failed to let go of exchange %s", link.policy.name, course.exchange.id)
 
     async def response_body(self, course: Course, chunk: Chunk) -> bytes:
         """The chunk as the policies leave it. A policy that fails closed takes the rest of the answer away.

@@ -64,7 +64,7 @@ class State(StrEnum):
 class Conversation:
     """The state of one ext_proc stream. `receive` is called for one message at a time."""
 
-    __slots__ = ("_course", "_gate", "_mint", "_travel", "state")
+    __slots__ = ("_course", "_deciding", "_gate", "_mint", "_travel", "state")
 
     def __init__(self, gate: Gate, travel: Travel, mint: Callable[[], str]) -> None:
         """`mint` makes the exchange's id: unique for ever, not to be guessed."""
@@ -72,6 +72,7 @@ class Conversation:
         self._travel = travel
         self._mint = mint
         self._course: Course | None = None
+        self._deciding = False
         self.state = State.OPENED
 
     @property
@@ -93,15 +94,24 @@ class Conversation:
         Raises:
             ProtocolError: the message is not legal in this state, or is none.
         """
+        # Whatever was decided before has been sent: a transport asks for one answer at a time.
+        self._deciding = False
         part = _reader.read(data)
         handler = _HANDLERS.get((self.state, part.kind))
         if handler is None:
             raise ProtocolError(f"{part.kind} is not legal when {self.state.value}")
         return handler(self, part)
 
+    def abandon(self) -> None:
+        """The answer to the last message is not sent. Where it would have been the verdict, the policies are told."""
+        if self._deciding and self._course is not None:
+            self._deciding = False
+            self._gate.chain.abandon(self._course)
+
     # The request
 
     def _request_headers(self, part: Part) -> Reply:
+        self._deciding = True
         course = Course(Exchange(self._mint(), read_request(part.fields)))
         self._course = course
 
@@ -115,6 +125,7 @@ class Conversation:
         return then(self._gate.headers(course), judged)
 
     def _request_body(self, part: Part) -> Reply:
+        self._deciding = True
         return then(self._gate.body(self._known(), part.body), self._verdict_at_body)
 
     def _ask_for_body(self) -> bytes:

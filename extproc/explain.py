@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass
 from inspect import isawaitable
 
@@ -38,15 +39,22 @@ class Explanation:
 
 
 async def explain(settings: Settings, chain: Chain, request: Request, body: bytes | None) -> Explanation:
-    """Ask a started `chain` about `request`. `body` is None for a request without one."""
+    """Ask a started `chain` about `request`. `body` is None for a request without one.
+
+    Nothing goes up, so the policies are told that the exchange was abandoned: what they have reserved is given back.
+    """
     gate = Gate(chain, settings.catalogue(), settings.identity_headers)
-    course = Course(Exchange("explained", request, explaining=True), steps=[])
-    pending = gate.headers(course)
-    judgement = await pending if isawaitable(pending) else pending
-    if judgement is None:
-        last = gate.body(course, body or b"")
-        judgement = await last if isawaitable(last) else last
-    return _explanation(judgement, course)
+    # A policy may keep something under the id: two questions must not meet there.
+    course = Course(Exchange(f"explained-{secrets.token_hex(8)}", request, explaining=True), steps=[])
+    try:
+        pending = gate.headers(course)
+        judgement = await pending if isawaitable(pending) else pending
+        if judgement is None:
+            last = gate.body(course, body or b"")
+            judgement = await last if isawaitable(last) else last
+        return _explanation(judgement, course)
+    finally:
+        chain.abandon(course)
 
 
 def _explanation(judgement: Judgement, course: Course) -> Explanation:

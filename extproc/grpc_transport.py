@@ -30,6 +30,7 @@ from extproc.transport import (
     HEALTH_WATCH,
     MAX_MESSAGE_BYTES,
     PROCESS,
+    Dialogue,
     ProtocolError,
     Services,
 )
@@ -114,22 +115,31 @@ class GrpcTransport:
             message = await context.read()
             if message is EOF:
                 break
+            sent = False
             try:
-                reply = conversation.receive(message)
-                if isawaitable(reply):
-                    reply = await reply
-            except ProtocolError as error:
-                _log.error("ext_proc: %s", error)
-                await context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
-            except BaseException as error:
-                # grpc.aio would leave the stream open, log what was raised in full, or let it end the process.
-                if ends_us(error):
-                    raise
-                _log.exception("ext_proc: a conversation failed")
-                await context.abort(grpc.StatusCode.INTERNAL, "the conversation failed")
-            await context.write(reply)
+                await context.write(await self._reply(conversation, message, context))
+                sent = True
+            finally:
+                if not sent:
+                    conversation.abandon()
         if not conversation.may_end:
             await context.abort(grpc.StatusCode.ABORTED, "the stream ended before the verdict")
+
+    @staticmethod
+    async def _reply(conversation: Dialogue, message: bytes, context: ServicerContext[Any, Any]) -> bytes:
+        try:
+            reply = conversation.receive(message)
+            return await reply if isawaitable(reply) else reply
+        except ProtocolError as error:
+            _log.error("ext_proc: %s", error)
+            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
+        except BaseException as error:
+            # grpc.aio would leave the stream open, log what was raised in full, or let it end the process.
+            if ends_us(error):
+                raise
+            _log.exception("ext_proc: a conversation failed")
+            await context.abort(grpc.StatusCode.INTERNAL, "the conversation failed")
+        raise AssertionError("an abort returns to nobody")
 
     async def _access_logs(self, _: object, context: ServicerContext[Any, Any]) -> bytes:
         while (message := await context.read()) is not EOF:

@@ -98,6 +98,14 @@ class Policy:
         this far, also where there is no body to read (`exchange.body` is None then)."""
         return CONTINUE
 
+    def on_abandoned(self, exchange: Exchange) -> None:
+        """The exchange ended before its verdict was sent: its stream was reset, its deadline passed, or the host failed.
+
+        Called once for every policy whose `on_request_body` has been asked, whether it had answered or was still waited
+        for: that has been cancelled, and has ended by then. Nothing has gone upstream, so what was reserved can be given
+        back. `on_settle` is called as well, before or after, without facts. Must return at once.
+        """
+
     def on_response_body(self, exchange: Exchange, chunk: Chunk) -> ResponseAnswer:
         """A piece of the answer; called only on an exchange that asked by `exchange.want_response`."""
         return CONTINUE

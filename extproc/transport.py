@@ -45,6 +45,11 @@ class Dialogue(Protocol):
         """
         ...
 
+    def abandon(self) -> None:
+        """The answer to the last message is not sent: it is not waited for any longer, or could not be made. Returns at
+        once, and may be called again. What was awaited has ended before."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Services:

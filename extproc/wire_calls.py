@@ -128,6 +128,7 @@ class Process(Call):
         try:
             answer = self._dialogue.receive(data)
         except BaseException as error:
+            self._dialogue.abandon()
             self._fail(error)
             return
         if isinstance(answer, bytes):
@@ -140,6 +141,7 @@ class Process(Call):
         try:
             answer = await pending
         except BaseException as error:
+            self._dialogue.abandon()
             if ends_us(error):
                 raise
             self._task = None
@@ -190,9 +192,14 @@ class Process(Call):
         """End what is being waited for."""
         if self._task is not None:
             self._task.cancel()
-            if isinstance(self._pending, Coroutine):
-                # Where the task has not begun, nobody ever awaits this.
-                self._task.add_done_callback(_closing(self._pending))
+            self._task.add_done_callback(self._given_up)
+
+    def _given_up(self, _: asyncio.Task[None]) -> None:
+        # Where the task has not begun, nobody ever awaits this.
+        if isinstance(self._pending, Coroutine):
+            self._pending.close()
+        # Also where a policy would not be cancelled: its answer came too late to be sent.
+        self._dialogue.abandon()
 
     def _close(self, status: Status, text: str = "") -> None:
         if self._deadline is not None:
@@ -286,10 +293,6 @@ class HealthWatch(Call):
                 self._line.send(self._stream, response.SerializeToString())
                 self._line.flush()
             await asyncio.sleep(_HEALTH_INTERVAL)
-
-
-def _closing(work: Coroutine[Any, Any, bytes]) -> Callable[[asyncio.Task[None]], None]:
-    return lambda _: work.close()
 
 
 def _service(data: bytes) -> str | None:

@@ -88,6 +88,8 @@ class Puppets:
         self.heard: list[bytes] = []
         """The first bytes of every message, in the order in which dialogues were asked."""
         self.cancelled: list[str] = []
+        self.abandoned: list[bytes] = []
+        """The first bytes of every message whose answer was not sent."""
         self._doors: dict[str, asyncio.Event] = {}
         self._knocks: dict[str, asyncio.Event] = {}
 
@@ -119,8 +121,15 @@ class Puppet:
         self._puppets = puppets
         self.may_end = False
         self.is_over = False
+        self._owed = b""
+
+    def abandon(self) -> None:
+        if self._owed:
+            self._puppets.abandoned.append(self._owed)
+            self._owed = b""
 
     def receive(self, data: bytes) -> bytes | Awaitable[bytes]:
+        self._owed = data[:40]
         self._puppets.heard.append(data[:40])
         word, _, rest = data[:1000].partition(b" ")
         match word:

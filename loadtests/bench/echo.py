@@ -74,6 +74,9 @@ class Echo:
         self._decided = kind == "request_body"
         return reply
 
+    def abandon(self) -> None:
+        """Nobody is told."""
+
 
 class Counter:
     """Counts entries of the access log, and says how many there were: seldom, so that saying costs nothing."""

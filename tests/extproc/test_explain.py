@@ -52,11 +52,15 @@ class May(Policy):
 
     def __init__(self, outcome: Any) -> None:
         self.outcome = outcome
+        self.abandoned: list[str] = []
 
     async def on_request_body(self, exchange: Exchange) -> Any:
         await asyncio.sleep(0)
         exchange.note("asked")
         return self.outcome
+
+    def on_abandoned(self, exchange: Exchange) -> None:
+        self.abandoned.append(exchange.id)
 
 
 async def of(line: str, body: bytes | None, outcome: Any = CONTINUE) -> Explanation:
@@ -126,3 +130,13 @@ async def test_rejected_by_the_gateway_itself(
 
 async def test_no_token_is_told() -> None:
     assert "hunter2" not in str(await of("POST /v1/chat/completions", BODY))
+
+
+@pytest.mark.parametrize("outcome", [CONTINUE, Mutate(), Reject(403, "no", "No."), Respond(b"{}")])
+async def test_what_was_reserved_for_the_answer_can_be_given_back(outcome: Any) -> None:
+    policy = May(outcome)
+    chain = Chain([Link(Who()), Link(policy)])
+    for _ in range(2):
+        await explain(SETTINGS, chain, request("/v1/chat/completions", headers=HEADERS), BODY)
+    # Once for each, and no two under one id.
+    assert len(policy.abandoned) == len(set(policy.abandoned)) == 2

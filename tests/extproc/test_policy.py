@@ -11,7 +11,7 @@ from extproc.outcome import CONTINUE
 from extproc.policy import Policy, PolicySettings, RequestAnswer, Surroundings
 from tests.extproc.world import exchange
 
-HOOKS = ["on_request_headers", "on_request_body", "on_response_body", "on_settle"]
+HOOKS = ["on_request_headers", "on_request_body", "on_abandoned", "on_response_body", "on_settle"]
 
 
 class First(Policy):
@@ -39,6 +39,7 @@ async def test_a_policy_that_does_nothing_objects_to_nothing() -> None:
     assert policy.on_request_headers(exchange()) is CONTINUE
     assert policy.on_request_body(exchange()) is CONTINUE
     assert policy.readiness() is None
+    policy.on_abandoned(exchange())
     await policy.start()
     await policy.stop()
 

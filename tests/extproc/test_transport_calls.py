@@ -124,6 +124,7 @@ async def test_a_dialogue_that_raises_ends_its_stream_with_an_error(
         assert (answer.messages, answer.status) == ([b"1"] * len(before), status)
         assert "s3cret" not in str(answer)
         assert b"over too late" not in world.puppets.heard
+        await until(lambda: world.puppets.abandoned == [message])
         await peer.send(other, framed(b"say still here"))
         assert await peer.message(other, 1) == b"still here"
 
@@ -141,6 +142,7 @@ async def test_a_cancelled_stream_cancels_its_own_and_nothing_else(world: World)
     assert await stays.read() == b"patient"
     assert world.puppets.cancelled == ["gone"]
     assert b"say never" not in world.puppets.heard
+    await until(lambda: world.puppets.abandoned == [b"wait gone never"])
     stays.cancel()
 
 
@@ -364,5 +366,8 @@ async def until_refused(address: str) -> None:
                 _, writer = await asyncio.open_connection(*address.split(":"))
             except ConnectionRefusedError:
                 return
+            except ConnectionResetError:
+                # It was still in the queue of a socket that was being closed.
+                continue
             writer.close()
             await asyncio.gather(writer.wait_closed(), return_exceptions=True)

@@ -30,6 +30,10 @@ class Script:
         self.asked: list[bytes] = []
         self.gate = asyncio.Event()
         self.cancelled = False
+        self.abandoned = 0
+
+    def abandon(self) -> None:
+        self.abandoned += 1
 
     def receive(self, request: bytes) -> bytes | Awaitable[bytes]:
         self.asked.append(request)
@@ -40,6 +44,8 @@ class Script:
                 raise ProtocolError("not legal here")
             case [b"exit"]:
                 raise SystemExit(3)
+            case [b"stubborn"]:
+                return self._stays(request)
             case [b"late-exit"]:
                 return self._exit()
             case [b"verdict"]:
@@ -54,6 +60,13 @@ class Script:
         except asyncio.CancelledError:
             self.cancelled = True
             raise
+        return request
+
+    async def _stays(self, request: bytes) -> bytes:
+        try:
+            await self.gate.wait()
+        except asyncio.CancelledError:
+            self.cancelled = True
         return request
 
     async def _exit(self) -> bytes:
@@ -198,9 +211,22 @@ async def test_who_leaves_cancels_what_is_waited_for(begun: bool) -> None:
     desk.hear(frames.rst_stream(1, ErrorCode.CANCEL))
     await settle()
     assert desk.scripts[0].cancelled == begun
+    assert desk.scripts[0].abandoned
     assert desk.scripts[0].asked == [b"wait"]
     assert desk.heard() == ([], None)
     assert (desk.talk.memory.used, stream.backlog) == (0, type(stream.backlog)())
+
+
+async def test_an_answer_of_one_that_will_not_be_cancelled_is_not_sent() -> None:
+    desk = Desk()
+    desk.open()
+    desk.hear(message(1, b"stubborn"))
+    await settle()
+    desk.hear(frames.rst_stream(1, ErrorCode.CANCEL))
+    early = desk.scripts[0].abandoned
+    await settle()
+    assert (early, desk.scripts[0].cancelled, desk.scripts[0].abandoned > 0) == (0, True, True)
+    assert desk.heard() == ([], None)
 
 
 async def test_a_deadline_ends_the_call_and_what_is_waited_for() -> None:
@@ -211,6 +237,7 @@ async def test_a_deadline_ends_the_call_and_what_is_waited_for() -> None:
     await settle()
     assert desk.heard() == ([], Status.DEADLINE_EXCEEDED)
     assert desk.scripts[0].cancelled
+    assert desk.scripts[0].abandoned
     desk.hear(message(1, b"more"), data(1, b"", end=True))
     assert (desk.scripts[0].asked, desk.talk.memory.used) == ([b"wait"], 0)
 

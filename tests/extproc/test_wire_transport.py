@@ -39,6 +39,9 @@ class Echo:
             raise RuntimeError(request)
         return request
 
+    def abandon(self) -> None:
+        """Nobody is told."""
+
 
 def ill(_: bytes) -> None:
     raise RuntimeError("no log today")
