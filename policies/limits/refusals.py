@@ -7,15 +7,15 @@ and openai-node): so whatever takes longer says `x-should-retry: false` as well.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Final
 
 import msgspec
 
 from extproc.outcome import Reject
+from policies.limits.demands import within_rates
 from policies.limits.limit import Limit, Measure, Window
 from policies.limits.store import Demand, Standing
-from policies.limits.told import Stood, level_of, remaining
+from policies.limits.told import Stood, level_of, moment, remaining, used
 from policies.limits.windows import wait
 
 _PATIENCE: Final = 120_000
@@ -39,20 +39,31 @@ class Refusal(msgspec.Struct, frozen=True):
 
 
 def refusal(stood: Sequence[Stood], output: int, floor: int) -> Refusal | None:
-    """Of the limits that refuse, the one that will do so for longest; None if none does.
+    """Of the limits that refuse, the one that will do so for longest; None if none does. One in shadow only where no
+    other refuses.
 
     `output`: the output asked for; `floor`: the least of it worth granting.
     """
+    # What is asked of a rate is lowered to what it can ever admit.
+    output = within_rates((one.demand for one in stood), output, floor)
     refusing = [
-        Refusal(one.limit, one.demand, one.standing, _wait(one.demand, one.standing, output, floor))
-        for one in stood
-        if one.standing.refused
+        Refusal(one.limit, one.demand, one.standing, _wait(one, output, floor)) for one in stood if one.standing.refused
     ]
-    return max(refusing, key=lambda one: (one.limit.amount == 0, one.wait is None, one.wait or 0), default=None)
+    return max(
+        refusing,
+        key=lambda one: (not one.limit.shadow, one.limit.amount == 0, one.wait is None, one.wait or 0),
+        default=None,
+    )
 
 
-def _wait(demand: Demand, standing: Standing, output: int, floor: int) -> int | None:
+def _wait(one: Stood, output: int, floor: int) -> int | None:
+    demand, standing = one.demand, one.standing
     need = demand.reserved(min(floor, output) if demand.clamps else output)
+    if demand.expected and demand.fixed <= demand.amount:
+        if used(one.limit, standing) == 0:
+            return None
+        # It asks for what such calls usually produce: more than is left, and at most this.
+        need = min(need, demand.amount)
     if need > demand.amount:
         return None
     if demand.window is Window.NONE:
@@ -85,8 +96,7 @@ def reject(found: Refusal, *, budget_status: int, now: float) -> Reject:
         )
     when = ""
     if limit.kind.window in (Window.DAY, Window.MONTH):
-        moment = datetime.fromtimestamp(now + found.wait / 1000, UTC)
-        when = f" It resets at {moment:%Y-%m-%dT%H:%M:%SZ}."
+        when = f" It resets at {moment(now + found.wait / 1000)}."
     elif limit.kind.window is Window.MINUTE:
         when = f" Try again in {found.wait / 1000:.3g} s."
     return Reject(

@@ -79,7 +79,7 @@ def fields(stood: Sequence[Stood], dialect: Dialect, now: float) -> Iterator[tup
             yield rest, str(left)
             # All of it is there again when the minute and the one after it have passed without use; most of it sooner.
             wait = _until_empty(standing)
-            yield reset, _moment(now + wait / 1000) if dialect is Dialect.ANTHROPIC else duration(wait)
+            yield reset, moment(now + wait / 1000) if dialect is Dialect.ANTHROPIC else duration(wait)
 
 
 def _until_empty(standing: Standing) -> int:
@@ -100,8 +100,10 @@ def duration(milliseconds: int) -> str:
     return f"{minutes}m{seconds}" if minutes else seconds
 
 
-def _moment(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+def moment(seconds: float) -> str:
+    """Seconds since the epoch as RFC 3339 has them, to the nearest second: a clock that is a millisecond behind the
+    store's would else tell the second before midnight."""
+    return datetime.fromtimestamp(round(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def soft(stood: Sequence[Stood]) -> list[tuple[Limit, float]]:
