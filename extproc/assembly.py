@@ -16,6 +16,7 @@ from extproc.chain import Chain, Link, check_order
 from extproc.gate import HOST_PROVIDES
 from extproc.mistakes import ConfigurationError, describe, hint
 from extproc.policy import FailureMode, Policy, PolicySettings, Surroundings
+from extproc.response_fields import is_free
 from extproc.settings import PolicyEntry, Settings, parse
 from extproc.travel import shared_names
 
@@ -95,6 +96,22 @@ def surroundings(settings: Settings, clock: Callable[[], float] = time.time) -> 
     return Surroundings(settings.catalogue(), clock, workers=server.workers, longest=longest)
 
 
+def response_fields(settings: Settings) -> tuple[str, ...]:
+    """The header fields that the configured policies may add to answers, each once.
+
+    Of those that are installed: Envoy's configuration can be rendered where a policy is missing, and `assemble` says so.
+    """
+    installed = installed_policies()
+    names: dict[str, None] = {}
+    for index, entry in enumerate(settings.policies):
+        try:
+            policy_class = _load(entry.policy, f"policies[{index}]", installed)
+        except ConfigurationError:
+            continue
+        names.update(dict.fromkeys(filter(is_free, policy_class.response_fields)))
+    return tuple(names)
+
+
 def _catalogue(tree: Mapping[str, Any]) -> Catalogue | None:
     """The catalogue of a tree in which something else may be wrong; None if it is wrong itself."""
     sections = ("upstreams", "agents", "opaque")
@@ -136,6 +153,10 @@ class _Build:
             self.classes.append(policy_class)
         if not policy_class.may_fail_open and (entry.failure is FailureMode.OPEN or entry.shadow):
             self.mistakes.append(f"{path}: {entry.policy} cannot be `failure: open` or `shadow: true`")
+        if taken := [name for name in policy_class.response_fields if not is_free(name)]:
+            self.mistakes.append(f"{path}: {entry.policy} declares a response field that no policy may add: {taken[0]}")
+            self.more = True
+            return
         try:
             settings = policy_class.Settings.model_validate(entry.settings)
         except ValidationError as error:

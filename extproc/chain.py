@@ -25,6 +25,7 @@ from extproc.exchange import Chunk, Exchange
 from extproc.outcome import CONTINUE, Continue, Mutate, Reject, RequestOutcome, Respond, ResponseOutcome
 from extproc.payload import read_object
 from extproc.policy import FailureMode, Policy
+from extproc.response_fields import collected
 from extproc.tasks import ends_us, waits
 
 _log = logging.getLogger(__name__)
@@ -81,8 +82,13 @@ class Chain:
     """The policies of a gateway, in order. Immutable."""
 
     def __init__(self, links: Iterable[Link], *, timeout: float = 5.0) -> None:
-        """`timeout`: seconds that all policies together may be waited for on one message."""
+        """`timeout`: seconds that all policies together may be waited for on one message.
+
+        Raises:
+            ValueError: a policy declares a response field that none may add.
+        """
         self.links = tuple(links)
+        self.response_fields = frozenset(collected(link.policy.response_fields for link in self.links))
         self._timeout = timeout
         self._headers = self._overriding("on_request_headers")
         self._body = self._overriding("on_request_body")

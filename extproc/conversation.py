@@ -17,6 +17,7 @@ Every transition is in `_HANDLERS`; what is not there is a protocol error.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import Final, TypeAlias
@@ -38,6 +39,7 @@ from extproc.travel import NAMESPACE, Travel, scalars
 Reply: TypeAlias = bytes | Awaitable[bytes]
 """A `ProcessingResponse`, now or later."""
 
+_log = logging.getLogger(__name__)
 _reader: Final = RequestReader()
 _BODY_MODES: Final = {
     ResponseBody.NONE: messages.NONE,
@@ -177,6 +179,9 @@ class Conversation:
             body = outcome.body
             headers = [("content-type", outcome.content_type), *id_fields(dialect, request_id), *outcome.headers]
             details = "sluicegate_respond"
+        if exchange.told is not None:
+            own = {name.lower() for name, _ in headers}
+            headers.extend((name, value) for name, value in self._told(exchange.told).items() if name not in own)
         mutation = [messages.set_header(name, value, append=name == "www-authenticate") for name, value in headers]
         answer = messages.immediate(outcome.status, mutation, body, details, self._metadata(verdict))
         self.state = State.ANSWERED
@@ -186,7 +191,18 @@ class Conversation:
         course = self._known()
         exchange = course.exchange
         once = {"exchange": exchange.id, "facts": self._travel.pack(exchange, course.decisions)}
+        if exchange.told is not None and verdict is Verdict.ALLOW:
+            # Envoy adds them to the upstream's answer.
+            once |= self._told(exchange.told)
         return messages.metadata(NAMESPACE, scalars(exchange, verdict) + messages.entries(once))
+
+    def _told(self, told: Mapping[str, str]) -> Mapping[str, str]:
+        """What the client is told, of the fields that are declared: Envoy knows no others."""
+        declared = self._gate.chain.response_fields
+        if declared.issuperset(told):
+            return told
+        _log.debug("response fields that no policy declares: %s", ", ".join(sorted(set(told) - declared)))
+        return {name: value for name, value in told.items() if name in declared}
 
     def _mode(self, request_body: int) -> bytes:
         """How the rest is to be sent."""

@@ -12,6 +12,7 @@ from pathlib import Path, PurePath
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from extproc import assembly
 from extproc.catalogue import Provider
 from extproc.envoy_data import data_directory, piece
 from extproc.envoy_replies import local_replies
@@ -42,12 +43,20 @@ def _address(address: str) -> dict[str, Any]:
     return {"socket_address": {"address": host.strip("[]"), "port_value": int(port)}}
 
 
-def bootstrap(settings: Settings, *, admin: str, secret_directory: PurePath | None = None) -> dict[str, Any]:
+def bootstrap(
+    settings: Settings,
+    *,
+    admin: str,
+    secret_directory: PurePath | None = None,
+    response_fields: Iterable[str] | None = None,
+) -> dict[str, Any]:
     """Envoy's bootstrap for these settings.
 
     `admin`: `unix:/path` or `host:port` of Envoy's admin endpoint. `secret_directory`: where Envoy finds the files of
     `extproc.envoy_tls.secret_files`; without it, what they hold is part of the bootstrap, and read once.
+    `response_fields`: what policies may add to answers; without it, what the configured policies say they do.
     """
+    told = tuple(assembly.response_fields(settings) if response_fields is None else response_fields)
     listen = settings.listen
     entries: tuple[UpstreamEntry | AgentEntry, ...] = (*settings.upstreams, *settings.agents)
     manager = piece(
@@ -56,8 +65,8 @@ def bootstrap(settings: Settings, *, admin: str, secret_directory: PurePath | No
         idle_timeout=_duration(settings.timeouts.idle),
         local_replies=local_replies(),
         http_filters=_http_filters(settings),
-        per_filter=_per_filter(settings),
-        routes=[*(route for entry in entries for route in _routes(entry, settings)), *_unread_routes(settings)],
+        per_filter=_per_filter(settings, told),
+        routes=[*(route for entry in entries for route in _routes(entry, settings, told)), *_unread_routes(settings)],
         settlement_cluster=_SETTLEMENT if settings.server.workers > 1 else _POLICY,
     )
     listener = piece(
@@ -159,7 +168,7 @@ def _unread_routes(settings: Settings) -> Iterable[Any]:
         yield piece("unread_route", path_match=match, unread_mode=processing_mode(body=False))
 
 
-def _per_filter(settings: Settings) -> dict[str, Any] | None:
+def _per_filter(settings: Settings, told: Iterable[str]) -> dict[str, Any] | None:
     cors = settings.listen.cors
     if cors is None:
         return None
@@ -167,6 +176,7 @@ def _per_filter(settings: Settings) -> dict[str, Any] | None:
         "cors_policy",
         allow_origins=[{"exact": origin} for origin in cors.allow_origins],
         allow_headers=", ".join(cors.allow_headers),
+        expose_headers=", ".join([*piece("exposed_fields"), *told]),
         cors_max_age=str(cors.max_age),
     )
     return {"envoy.filters.http.cors": policy}
@@ -176,11 +186,12 @@ def _cluster_name(entry: UpstreamEntry | AgentEntry) -> str:
     return f"{'agent' if isinstance(entry, AgentEntry) else 'upstream'}_{entry.name}"
 
 
-def _routes(entry: UpstreamEntry | AgentEntry, settings: Settings) -> Iterable[Any]:
+def _routes(entry: UpstreamEntry | AgentEntry, settings: Settings, told: Iterable[str]) -> Iterable[Any]:
     """Two routes: a streamed answer may be silent for longer than a plain one."""
     timeouts = settings.timeouts
     # Agents may stream whenever they like, so they get the longer silence.
     removes = piece("internal_fields") + ([] if isinstance(entry, AgentEntry) else piece("forwarding_fields"))
+    adds = [piece("told_field", field_name=name, field_value=f"%DYNAMIC_METADATA(sluicegate:{name})%") for name in told]
     plain_idle = timeouts.stream_idle if isinstance(entry, AgentEntry) else timeouts.idle
     for flag, idle in (("1", timeouts.stream_idle), ("0", plain_idle)):
         yield piece(
@@ -192,6 +203,7 @@ def _routes(entry: UpstreamEntry | AgentEntry, settings: Settings) -> Iterable[A
             total_timeout=_duration(timeouts.total),
             route_idle_timeout=_duration(idle),
             route_removes=removes,
+            route_adds=adds or None,
         )
 
 

@@ -19,6 +19,7 @@ F = TypeVar("F")
 
 # Query parameters that RFC 6750 section 2.3 and careless clients use for credentials. They never reach a log.
 _LOGGED_PATH_LIMIT: Final = 512
+_VALUE: Final = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,254}[\x21-\x7e])?")
 _MARK: Final = re.compile(r"(?=.{1,64}\Z)[a-z][a-z0-9]*(?:_[a-z0-9]+)*")
 
 
@@ -127,7 +128,7 @@ class Exchange:
     the gateway's memory (opaque routes, agents).
     """
 
-    __slots__ = ("_facts", "_notes", "body", "id", "marks", "request", "response_wanted")
+    __slots__ = ("_facts", "_notes", "body", "id", "marks", "request", "response_wanted", "told")
 
     def __init__(self, exchange_id: str, request: Request, *, explaining: bool = False) -> None:
         self.id = exchange_id
@@ -136,6 +137,8 @@ class Exchange:
         self.response_wanted = ResponseBody.NONE
         self.marks: tuple[str, ...] = ()
         """What `flag` was told, each once, in order."""
+        self.told: dict[str, str] | None = None
+        """What `tell` was told. None until then: most exchanges are told nothing."""
         self._facts: dict[type[Any], Any] = {}
         self._notes: list[str] | None = [] if explaining else None
 
@@ -186,6 +189,22 @@ class Exchange:
             if not _MARK.fullmatch(name):
                 raise ValueError(f"expected a snake_case word of at most 64 characters, not {name[:80]!r}")
             self.marks = (*self.marks, name)
+
+    def tell(self, name: str, value: str) -> None:
+        """Add a header field to the client's answer, whoever gives it: the upstream, or the gateway by a verdict. Of
+        several values for one name the last counts. Behind the verdict it is too late for it.
+
+        `name`: one of the `response_fields` of a policy in the chain; any other is dropped. `value`: visible ASCII, with
+        spaces only inside, 1 to 256 characters.
+
+        Raises:
+            ValueError: it is no such value.
+        """
+        if not _VALUE.fullmatch(value):
+            raise ValueError(f"the response field {name[:80]!r} cannot have this value")
+        if self.told is None:
+            self.told = {}
+        self.told[name] = value
 
     def note(self, template: str, *args: object) -> None:
         """Say why, for `sluicegate explain`; costs nothing while nobody listens. %-style, like `logging`."""

@@ -71,6 +71,9 @@ class Policy:
     `on_request_body` `Call` and `Payload`."""
     provides: ClassVar[tuple[type[Any], ...]] = ()
     """Fact types this policy puts on an exchange that it lets pass. They travel to settlement if they can be encoded."""
+    response_fields: ClassVar[tuple[str, ...]] = ()
+    """Names of the header fields that it may add to an answer by `Exchange.tell`: lower case, with a hyphen. Envoy's
+    configuration names them, so they are known before the first exchange."""
     may_fail_open: ClassVar[bool] = True
     """Identity and access say False: configuration cannot make them `failure: open` or `shadow: true`."""
 

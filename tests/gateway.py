@@ -123,10 +123,16 @@ async def running_gateway(
         given = settings(upstream, listen=listen, server=server, **changes)
         recorder = Recorder()
         links = [policy if isinstance(policy, Link) else Link(policy) for policy in (*policies, recorder)]
-        policy_server = PolicyServer(given, Chain(links, timeout=given.server.decision_timeout))
+        chain = Chain(links, timeout=given.server.decision_timeout)
+        policy_server = PolicyServer(given, chain)
         await policy_server.start()
         try:
-            config = bootstrap(given, admin=f"{HOST}:{free_port()}", secret_directory=secret_directory)
+            config = bootstrap(
+                given,
+                admin=f"{HOST}:{free_port()}",
+                secret_directory=secret_directory,
+                response_fields=sorted(chain.response_fields),
+            )
             if secret_directory is not None:
                 for name, held in secret_files(given).items():
                     (secret_directory / name).write_text(json.dumps(held))

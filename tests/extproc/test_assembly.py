@@ -10,7 +10,7 @@ import pytest
 from pydantic import Field, SecretStr
 
 from extproc import assembly
-from extproc.assembly import assemble, configuration_schema, examine, installed_policies
+from extproc.assembly import assemble, configuration_schema, examine, installed_policies, response_fields
 from extproc.call import Call, Payload
 from extproc.catalogue import Target
 from extproc.chain import Chain
@@ -56,6 +56,14 @@ class Needy(Quiet):
 class Giving(Quiet):
     name = "giving"
     provides = (Identity,)
+    response_fields = ("x-left", "x-warning")
+
+
+class Bold(Quiet):
+    """Would write over the verdict."""
+
+    name = "bold"
+    response_fields = ("x-left", "verdict")
 
 
 class Impostor(Quiet):
@@ -88,6 +96,7 @@ CLASSES = {
     "strict": "Strict",
     "needy": "Needy",
     "giving": "Giving",
+    "bold": "Bold",
     "impostor": "Impostor",
     "fails": "Fails",
     "unbuilt": "Unbuilt",
@@ -169,7 +178,7 @@ def test_what_is_told_of_the_defaults_is_what_is_told_by_default() -> None:
 @pytest.mark.parametrize(
     ("entry", "line"),
     [
-        ({"policy": "absent"}, "policies[0].policy: no policy 'absent' is installed (installed: fails, function, "),
+        ({"policy": "absent"}, "policies[0].policy: no policy 'absent' is installed (installed: bold, fails, function, "),
         ({"policy": "function"}, f"policies[0].policy: {__name__}:not_a_class is not a Policy"),
         ({"policy": "settings"}, f"policies[0].policy: {__name__}:QuietSettings is not a Policy"),
         ({"policy": "nameless"}, f"policies[0].policy: {__name__}:Nameless has no name"),
@@ -181,6 +190,7 @@ def test_what_is_told_of_the_defaults_is_what_is_told_by_default() -> None:
         ({"policy": "quiet", "settings": {"limits": 1}}, "policies[0].settings.limits: unknown key"),
         ({"policy": "strict", "failure": "open"}, "policies[0]: strict cannot be `failure: open` or `shadow: true`"),
         ({"policy": "strict", "shadow": True}, "policies[0]: strict cannot be `failure: open` or `shadow: true`"),
+        ({"policy": "bold"}, "policies[0]: bold declares a response field that no policy may add: verdict"),
         ({"policy": "needy"}, "policies: needy needs Identity, which no policy before it provides"),
     ],
 )
@@ -206,6 +216,19 @@ def test_a_policy_that_cannot_be_built_is_never_left_out(
 ) -> None:
     monkeypatch.setattr(Fails, "failure", failure)
     assert mistakes({"policy": "fails"}) == lines
+
+
+@pytest.mark.usefixtures("installed")
+@pytest.mark.parametrize(
+    ("policies", "names"),
+    [
+        (["quiet"], ()),
+        (["giving"], ("x-left", "x-warning")),
+        (["bold", "absent", "nowhere", "giving", "function"], ("x-left", "x-warning")),
+    ],
+)
+def test_what_the_configured_policies_may_tell(policies: list[str], names: tuple[str, ...]) -> None:
+    assert response_fields(parse({"policies": [{"policy": name} for name in policies]})) == names
 
 
 @pytest.mark.usefixtures("installed")
