@@ -28,7 +28,9 @@ def _dollars(value: Any) -> Any:
 
 
 def _whole_micros(value: Decimal) -> Decimal:
-    if value * PICO != int(value * PICO):
+    # By the exact fraction: a product would be rounded to the 28 digits of Decimal's context, and look whole.
+    numerator, denominator = value.as_integer_ratio()
+    if numerator * PICO % denominator:
         raise ValueError("expected an amount of US dollars, with at most six decimals")
     return value
 
@@ -110,6 +112,8 @@ class LimitEntry(_Section):
             raise ValueError("`outage: allowance` and `allowance` belong together")
         if self.allowance is not None and len(self.amounts()) > 1:
             raise ValueError("`allowance` is in the unit of the limit: an entry with it states one limit")
+        if self.allowance is not None and not self._in_dollars() and self.allowance % 1:
+            raise ValueError("`allowance` is in the unit of the limit: expected a whole number")
         return self
 
     def amounts(self) -> Mapping[str, int]:
@@ -125,8 +129,10 @@ class LimitEntry(_Section):
         """The allowance in the unit in which the limit is counted."""
         if self.allowance is None:
             return 0
-        kind = KINDS[next(iter(self.amounts()))]
-        return int(self.allowance * PICO) if kind.measure is Measure.DOLLARS else int(self.allowance)
+        return int(self.allowance * PICO) if self._in_dollars() else int(self.allowance)
+
+    def _in_dollars(self) -> bool:
+        return any(KINDS[name].measure is Measure.DOLLARS for name in self.amounts())
 
 
 class Weights(_Section):
