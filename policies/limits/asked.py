@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Final
 
-from extproc.price import PICO
 from policies.limits.limit import KINDS, Kind, Measure
 from policies.limits.plan import Caller
 from policies.limits.subjects import EVERYONE, Level, Subject, SubjectError, parse
@@ -84,16 +83,16 @@ def amount(text: str, of: Kind) -> int:
     expected = f"{of.name}: expected a whole number from 0 to {MOST:,}, not {text!r}"
     if of.measure is Measure.DOLLARS:
         expected = f"{of.name}: expected US dollars from 0 to {MOST_DOLLARS:,} with at most six decimals, not {text!r}"
-    if not text.isascii():
-        raise AskedError(expected)
+    decimals, most = (6, MOST_DOLLARS) if of.measure is Measure.DOLLARS else (0, MOST)
     try:
-        value = Decimal(text) * (PICO if of.measure is Measure.DOLLARS else 1)
+        value = Decimal(text) if text.isascii() else Decimal("nan")
     except InvalidOperation as error:
         raise AskedError(expected) from error
-    most = MOST_DOLLARS * PICO if of.measure is Measure.DOLLARS else MOST
-    if not value.is_finite() or not 0 <= value <= most or value != int(value):
+    exponent = value.as_tuple().exponent
+    # By its digits, and bounded before anything is worked out with it: a product would be rounded to look whole.
+    if not isinstance(exponent, int) or not 0 <= value <= most or exponent < -decimals:
         raise AskedError(expected)
-    return int(value)
+    return int(value.scaleb(decimals))
 
 
 def levels(text: str) -> tuple[Level, ...]:
