@@ -10,7 +10,7 @@ import msgspec
 
 from extproc.call import Call, Operation
 from extproc.identity import Identity
-from policies.limits.limit import KINDS, Kind, Limit, Measure, Outage, Window
+from policies.limits.limit import KINDS, Kind, Limit, Outage, Window
 from policies.limits.settings import LimitEntry, Match
 from policies.limits.subjects import EVERYONE, Level, Subject
 
@@ -138,9 +138,8 @@ class Plans:
 
 
 def usual_outage(kind: Kind) -> Outage:
-    """Rates are worth less than an interruption; money is not."""
-    budget = kind.window in (Window.DAY, Window.MONTH) and kind.measure is not Measure.REQUESTS
-    return Outage.CLOSED if budget else Outage.LOCAL
+    """Rates are worth less than an interruption; budgets are not."""
+    return Outage.CLOSED if kind.window in (Window.DAY, Window.MONTH) else Outage.LOCAL
 
 
 def overridden(configured: Limit | None, override: Override, *, shadow: bool = False) -> Limit:

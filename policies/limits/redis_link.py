@@ -64,6 +64,7 @@ class RedisLink(asyncio.Protocol):
         self._task: asyncio.Task[None] | None = None
         self._lost = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
+        self._looked = 0.0
         self._news: asyncio.Event = asyncio.Event()
         self.failure = "not connected yet"
         self.calls = self.batches = self.timeouts = self.connections = 0
@@ -141,8 +142,10 @@ class RedisLink(asyncio.Protocol):
         now = self._loop.time()
         if self._waiting[0][1] + _STALLED < now:
             self.drop("the server does not answer")
+        # Late since the last look, when an answer may have lain unread: a loop that was busy is no server that is slow.
+        late, self._looked = self._looked, now
         for future, until in self._waiting:
-            if until <= now and not future.done():
+            if until <= late and not future.done():
                 self.timeouts += 1
                 future.set_exception(StoreUnavailableError("no answer in time"))
         self._timer = self._loop.call_later(_TICK, self._look)
