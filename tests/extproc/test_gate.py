@@ -285,6 +285,17 @@ async def test_the_ceiling_is_written_where_the_client_set_none() -> None:
     assert json.loads(judged.body) == {**json.loads(CHAT), "max_completion_tokens": 9}
     tuned = await passage("POST /v1/chat/completions", b'{"model":"ft:x","messages":[]}', knows(OutputCeiling(9)))
     assert tuned.body == b'{"max_tokens":9,"model":"ft:x","messages":[]}'
+    # Each model's own is remembered, and not too many of them.
+    gate = Gate(Chain([Link(knows(OutputCeiling(9)))]), CATALOGUE, IdentityHeaders())
+    for number in [*range(600), 0, 599]:
+        course = Course(Exchange("ex-1", request(headers=(JSON,))))
+        gate.headers(course)
+        one = gate.body(course, b'{"model":"%s","messages":[]}' % (b"gpt-4o" if number % 2 else b"ft:%d" % number))
+        assert isinstance(one, Passage)
+        assert one.body is not None
+        field = "max_completion_tokens" if number % 2 else "max_tokens"
+        assert json.loads(one.body)[field] == 9
+    assert len(gate._models) == 256
     own = b'{"model":"gpt-4o","messages":[],"max_tokens":5}'
     assert (await passage("POST /v1/chat/completions", own, knows(OutputCeiling(9)))).body is None
 
