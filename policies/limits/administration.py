@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 import typer
 
-from policies.limits.asked import AskedError
+from policies.limits.arguments import ArgumentError
 from policies.limits.configured import Configured, ConfiguredError, read
 from policies.limits.limit import Limit
 from policies.limits.plan import Caller, Plans
@@ -142,7 +142,7 @@ def _told() -> Iterator[None]:
         for mistake in error.mistakes:
             complain(mistake)
         raise typer.Exit(2) from None
-    except AskedError as error:
+    except ArgumentError as error:
         complain(str(error))
         raise typer.Exit(2) from None
     except StoreUnavailableError as error:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final
 import msgspec
 import typer
 
-from policies.limits import asked, tables, words
+from policies.limits import arguments, tables, words
 from policies.limits.administration import Administration, Standings, standings, work
 from policies.limits.limit import KINDS, Kind, Limit, Measure
 from policies.limits.plan import Caller
@@ -61,8 +61,8 @@ def show(
     """
 
     async def find(admin: Administration) -> _Found:
-        of = asked.subject(subject, admin.tenants)
-        caller = asked.caller(of, admin.tenants, roles=role or (), model=model, app=app_id, department=department)
+        of = arguments.subject(subject, admin.tenants)
+        caller = arguments.caller(of, admin.tenants, roles=role or (), model=model, app=app_id, department=department)
         return await _find(admin, of, caller, everything=everything)
 
     found = work(find, config, state)
@@ -164,9 +164,9 @@ def set_(
         raise typer.Exit(2)
 
     async def look(admin: Administration) -> _Ordered:
-        of, which = asked.subject(subject, admin.tenants, unseen=unseen), asked.kind(kind)
-        new = asked.amount(amount, which) if amount is not None else None
-        caller = asked.caller(of, admin.tenants)
+        of, which = arguments.subject(subject, admin.tenants, unseen=unseen), arguments.kind(kind)
+        new = arguments.amount(amount, which) if amount is not None else None
+        caller = arguments.caller(of, admin.tenants)
         before = _limit(admin, caller, of, which)
         source = words.sources(before, await admin.history()) if before else ""
         return _Ordered(of, words.label(of, admin.tenants), which, new, before, source)
@@ -181,7 +181,7 @@ def set_(
     async def change(admin: Administration) -> tuple[Limit | None, Sequence[str]]:
         await admin.registry.change(order.subject, kind, order.amount, _who(by))
         await admin.refresh()
-        after = _limit(admin, asked.caller(order.subject, admin.tenants), order.subject, order.kind)
+        after = _limit(admin, arguments.caller(order.subject, admin.tenants), order.subject, order.kind)
         return after, admin.unpriced
 
     after, unpriced = work(change, config, state)
@@ -227,8 +227,8 @@ def reset(
     """Set counters of a subject back to nothing. What is reserved in them now is not settled in them any more."""
 
     async def look(admin: Administration) -> tuple[Subject, str, list[str]]:
-        of = asked.subject(subject, admin.tenants)
-        return of, words.label(of, admin.tenants), [asked.kind(one).name for one in dict.fromkeys(kind or KINDS)]
+        of = arguments.subject(subject, admin.tenants)
+        return of, words.label(of, admin.tenants), [arguments.kind(one).name for one in dict.fromkeys(kind or KINDS)]
 
     of, label, wanted = work(look, config, state)
     _confirm(f"Set {label} back to nothing: {words.kinds(wanted)}?", yes=yes)
@@ -254,8 +254,8 @@ def top(
     """Show who has used most. Looks through all counters in small steps: exchanges are not held up."""
 
     async def find(admin: Administration) -> tuple[list[tables.Line], bool, Mapping[str, str]]:
-        kind, levels = asked.kind(by), asked.levels(level)
-        within = None if tenant == Level.EVERYONE else asked.tenant(tenant, admin.tenants)
+        kind, levels = arguments.kind(by), arguments.levels(level)
+        within = None if tenant == Level.EVERYONE else arguments.tenant(tenant, admin.tenants)
         now = await admin.survey.now("sg:{sg}:version")
         zone = admin.zone(now)
         largest = tables.Largest(kind, most, now=now, zone=zone)
@@ -263,7 +263,7 @@ def top(
         lines = []
         for key, counter in largest.found():
             of = tables.subject_of(key)
-            limit = _limit(admin, asked.caller(of, admin.tenants), of, kind)
+            limit = _limit(admin, arguments.caller(of, admin.tenants), of, kind)
             lines.append(
                 tables.line(of, kind, limit, counter, (), now=now, zone=zone, source=limit.source if limit else "")
             )
@@ -273,7 +273,7 @@ def top(
     if as_json:
         show_json({"lines": lines, "whole": whole})
         return
-    measure = asked.kind(by).measure
+    measure = arguments.kind(by).measure
     rows = [
         (
             words.relabel(one.subject, tenants),

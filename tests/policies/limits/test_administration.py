@@ -6,7 +6,7 @@ import pytest
 import typer
 
 from policies.limits.administration import Administration, place, standings, work
-from policies.limits.asked import AskedError, caller
+from policies.limits.arguments import ArgumentError, caller
 from policies.limits.redis_settings import Mode, RedisSettings
 from policies.limits.subjects import EVERYONE, Subject
 from tests.policies.limits.stocked import TENANT, Stock, stocked, write_configuration
@@ -108,7 +108,7 @@ def test_certificates_that_are_not_there(tmp_path: Path, capsys: pytest.CaptureF
 
 def test_what_was_typed_wrongly(tmp_path: Path, valkey: RedisServer, capsys: pytest.CaptureFixture[str]) -> None:
     async def refuse(admin: Administration) -> None:
-        raise AskedError(f"expected another, not \x1b of {len(admin.tenants)}")
+        raise ArgumentError(f"expected another, not \x1b of {len(admin.tenants)}")
 
     with pytest.raises(typer.Exit) as ended:
         work(refuse, configuration(tmp_path, valkey.settings()), tmp_path)

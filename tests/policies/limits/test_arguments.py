@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policies.limits import asked
+from policies.limits import arguments
 from policies.limits.limit import KINDS
 from policies.limits.subjects import EVERYONE, Level, Subject
 from policies.limits.words import label, shown
@@ -29,7 +29,7 @@ TENANTS: Final = {"t-1": "contoso", "t-2": "fabrikam", "t-3": "twin", "t-4": "tw
     ],
 )
 def test_subjects(text: str, tenant: str, parts: tuple[tuple[Level, str], ...]) -> None:
-    assert asked.subject(text, TENANTS) == Subject(tenant, parts)
+    assert arguments.subject(text, TENANTS) == Subject(tenant, parts)
 
 
 @pytest.mark.parametrize(
@@ -46,20 +46,20 @@ def test_subjects(text: str, tenant: str, parts: tuple[tuple[Level, str], ...]) 
     ],
 )
 def test_what_is_no_subject(text: str, words: str) -> None:
-    with pytest.raises(asked.AskedError) as refused:
-        asked.subject(text, TENANTS)
+    with pytest.raises(arguments.ArgumentError) as refused:
+        arguments.subject(text, TENANTS)
     assert words in str(refused.value)
 
 
 def test_a_gateway_that_has_seen_nobody_names_nobody() -> None:
-    with pytest.raises(asked.AskedError) as refused:
-        asked.tenant("contoso", {})
+    with pytest.raises(arguments.ArgumentError) as refused:
+        arguments.tenant("contoso", {})
     assert str(refused.value) == "no tenant 'contoso' has been seen"
 
 
 def test_a_tenant_that_was_not_seen_can_be_meant_by_its_id() -> None:
-    assert asked.subject("new/user=a", TENANTS, unseen=True) == Subject("new", ((Level.USER, "a"),))
-    assert asked.tenant("contoso", TENANTS, unseen=True) == "t-1"
+    assert arguments.subject("new/user=a", TENANTS, unseen=True) == Subject("new", ((Level.USER, "a"),))
+    assert arguments.tenant("contoso", TENANTS, unseen=True) == "t-1"
 
 
 @given(
@@ -71,7 +71,7 @@ def test_what_is_shown_can_be_typed(tenants: dict[str, str], user: str, data: st
     tenants.pop(EVERYONE, None)
     known = [*tenants, EVERYONE]
     subject = Subject(data.draw(st.sampled_from(known)), ((Level.USER, user),))
-    assert asked.subject(label(subject, tenants), tenants) == subject
+    assert arguments.subject(label(subject, tenants), tenants) == subject
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_what_is_shown_can_be_typed(tenants: dict[str, str], user: str, data: st
     ],
 )
 def test_amounts(text: str, kind: str, amount: int) -> None:
-    assert asked.amount(text, asked.kind(kind)) == amount
+    assert arguments.amount(text, arguments.kind(kind)) == amount
 
 
 @pytest.mark.parametrize("kind", ["tokens_per_day", "dollars_per_day"])
@@ -98,27 +98,27 @@ def test_amounts(text: str, kind: str, amount: int) -> None:
     ["", "-1", "x", "nan", "inf", "-0.5", "1,000", "$5", "1 2", "9e99", "1e-9", "0.0000001", "１２", "1e999999999", LONG],
 )
 def test_what_is_no_amount(text: str, kind: str) -> None:
-    with pytest.raises(asked.AskedError) as refused:
-        asked.amount(text, asked.kind(kind))
+    with pytest.raises(arguments.ArgumentError) as refused:
+        arguments.amount(text, arguments.kind(kind))
     assert str(refused.value).startswith(f"{kind}: expected ")
     assert str(refused.value).endswith(f"not {text!r}")
 
 
 def test_tokens_are_whole() -> None:
-    with pytest.raises(asked.AskedError):
-        asked.amount("1.5", asked.kind("tokens_per_day"))
+    with pytest.raises(arguments.ArgumentError):
+        arguments.amount("1.5", arguments.kind("tokens_per_day"))
 
 
 @given(st.integers(0, 10**15))
 def test_dollars_are_read_as_they_are_shown(micros: int) -> None:
     kind = KINDS["dollars_per_day"]
-    assert asked.amount(shown(micros, kind.measure).removeprefix("$").replace(",", ""), kind) == micros
+    assert arguments.amount(shown(micros, kind.measure).removeprefix("$").replace(",", ""), kind) == micros
 
 
 def test_kinds() -> None:
-    assert [asked.kind(name) for name in KINDS] == list(KINDS.values())
-    with pytest.raises(asked.AskedError, match="'tpd' is no kind of limit: expected one of requests_per_minute"):
-        asked.kind("tpd")
+    assert [arguments.kind(name) for name in KINDS] == list(KINDS.values())
+    with pytest.raises(arguments.ArgumentError, match="'tpd' is no kind of limit: expected one of requests_per_minute"):
+        arguments.kind("tpd")
 
 
 @pytest.mark.parametrize(
@@ -130,26 +130,26 @@ def test_kinds() -> None:
     ],
 )
 def test_levels(text: str, levels: tuple[Level, ...]) -> None:
-    assert asked.levels(text) == levels
+    assert arguments.levels(text) == levels
 
 
 @pytest.mark.parametrize("text", ["", "users", "everyone", "user,user", "tenant,user", "user,app,model", "user,"])
 def test_what_are_no_levels(text: str) -> None:
-    with pytest.raises(asked.AskedError, match=r"--level .*: expected one of tenant, department, user"):
-        asked.levels(text)
+    with pytest.raises(arguments.ArgumentError, match=r"--level .*: expected one of tenant, department, user"):
+        arguments.levels(text)
 
 
 def test_a_caller_is_what_the_subject_and_the_options_say() -> None:
     subject = Subject("t-1", ((Level.USER, "alice"), (Level.MODEL, "gpt-4o")))
-    found = asked.caller(subject, TENANTS, roles=["A", "B"], model="gpt-4o", department="R&D")
+    found = arguments.caller(subject, TENANTS, roles=["A", "B"], model="gpt-4o", department="R&D")
     assert (found.tenant, found.tenant_name, found.user, found.model) == ("t-1", "contoso", "alice", "gpt-4o")
     assert (found.department, found.app, found.roles) == ("R&D", "", frozenset({"A", "B"}))
 
 
 def test_everyone_is_of_no_tenant() -> None:
-    assert asked.caller(Subject(EVERYONE), TENANTS).tenant == ""
+    assert arguments.caller(Subject(EVERYONE), TENANTS).tenant == ""
 
 
 def test_options_cannot_contradict_the_subject() -> None:
-    with pytest.raises(asked.AskedError, match="--model gpt-5: the subject says model=gpt-4o"):
-        asked.caller(Subject("t-1", ((Level.MODEL, "gpt-4o"),)), TENANTS, model="gpt-5")
+    with pytest.raises(arguments.ArgumentError, match="--model gpt-5: the subject says model=gpt-4o"):
+        arguments.caller(Subject("t-1", ((Level.MODEL, "gpt-4o"),)), TENANTS, model="gpt-5")

@@ -18,7 +18,7 @@ _ORDER: Final = tuple(Level)
 _SHOWN: Final = 5
 
 
-class AskedError(ValueError):
+class ArgumentError(ValueError):
     """What was typed cannot be meant. The message says what was expected."""
 
 
@@ -30,12 +30,12 @@ def subject(text: str, tenants: Mapping[str, str], *, unseen: bool = False) -> S
         unseen: a tenant that has not been seen is taken by its id as it stands there.
 
     Raises:
-        AskedError: no subject, or no such tenant.
+        ArgumentError: no subject, or no such tenant.
     """
     try:
         found = parse(text)
     except SubjectError as error:
-        raise AskedError(f"{text!r} is no subject: {error}") from error
+        raise ArgumentError(f"{text!r} is no subject: {error}") from error
     if found.tenant == EVERYONE:
         return found
     return Subject(tenant(found.tenant, tenants, unseen=unseen), found.parts)
@@ -45,7 +45,7 @@ def tenant(text: str, tenants: Mapping[str, str], *, unseen: bool = False) -> st
     """The id of the tenant that is meant by its id or its name.
 
     Raises:
-        AskedError: there is none, or several bear the name.
+        ArgumentError: there is none, or several bear the name.
     """
     if text in tenants:
         return text
@@ -53,24 +53,24 @@ def tenant(text: str, tenants: Mapping[str, str], *, unseen: bool = False) -> st
     if len(named) == 1:
         return named[0]
     if named:
-        raise AskedError(f"several tenants are called {text!r}: say which by its id: {_some(named)}")
+        raise ArgumentError(f"several tenants are called {text!r}: say which by its id: {_some(named)}")
     if unseen:
         return text
     known = {name or one for one, name in tenants.items()}
     near = difflib.get_close_matches(text, known, 1)
     hint = f": did you mean {near[0]!r}?" if near else f", known are {_some(known)}" if known else ""
-    raise AskedError(f"no tenant {text!r} has been seen{hint}")
+    raise ArgumentError(f"no tenant {text!r} has been seen{hint}")
 
 
 def kind(text: str) -> Kind:
     """The kind of this name.
 
     Raises:
-        AskedError: there is none.
+        ArgumentError: there is none.
     """
     found = KINDS.get(text)
     if found is None:
-        raise AskedError(f"{text!r} is no kind of limit: expected one of {', '.join(KINDS)}")
+        raise ArgumentError(f"{text!r} is no kind of limit: expected one of {', '.join(KINDS)}")
     return found
 
 
@@ -78,7 +78,7 @@ def amount(text: str, of: Kind) -> int:
     """The amount in the unit in which this kind is counted. Dollars are typed as dollars: `12.50`.
 
     Raises:
-        AskedError: no such amount.
+        ArgumentError: no such amount.
     """
     expected = f"{of.name}: expected a whole number from 0 to {MOST:,}, not {text!r}"
     if of.measure is Measure.DOLLARS:
@@ -87,11 +87,11 @@ def amount(text: str, of: Kind) -> int:
     try:
         value = Decimal(text) if text.isascii() else Decimal("nan")
     except InvalidOperation as error:
-        raise AskedError(expected) from error
+        raise ArgumentError(expected) from error
     exponent = value.as_tuple().exponent
     # By its digits, and bounded before anything is worked out with it: a product would be rounded to look whole.
     if not isinstance(exponent, int) or not 0 <= value <= most or exponent < -decimals:
-        raise AskedError(expected)
+        raise ArgumentError(expected)
     return int(value.scaleb(decimals))
 
 
@@ -99,13 +99,13 @@ def levels(text: str) -> tuple[Level, ...]:
     """Levels of subjects within a tenant: `user`, or a pair: `user,model`; `tenant` for the tenants themselves.
 
     Raises:
-        AskedError: there are no such subjects.
+        ArgumentError: there are no such subjects.
     """
     allowed = [level for level in Level if level is not Level.EVERYONE]
     names = text.split(",")
     wrong = [name for name in names if name not in [level.value for level in allowed]]
     if wrong or len(names) > 2 or len(set(names)) < len(names) or (len(names) == 2 and Level.TENANT in names):
-        raise AskedError(f"--level {text}: expected one of {', '.join(allowed)}, or two of them such as user,model")
+        raise ArgumentError(f"--level {text}: expected one of {', '.join(allowed)}, or two of them such as user,model")
     return tuple(sorted(map(Level, names), key=_ORDER.index))
 
 
@@ -121,12 +121,12 @@ def caller(
     """Somebody who is this subject, and of whom no more is known than is said here.
 
     Raises:
-        AskedError: the subject says otherwise.
+        ArgumentError: the subject says otherwise.
     """
     values = {level.value: value for level, value in of.parts}
     for level, said in (("model", model), ("app", app), ("department", department)):
         if said and values.setdefault(level, said) != said:
-            raise AskedError(f"--{level} {said}: the subject says {level}={values[level]}")
+            raise ArgumentError(f"--{level} {said}: the subject says {level}={values[level]}")
     # Of everyone no tenant is known: entries for tenants are not about it.
     own = "" if of.tenant == EVERYONE else of.tenant
     return Caller(
