@@ -121,9 +121,8 @@ class Chain:
         for link in asked:
             try:
                 link.policy.on_abandoned(course.exchange)
-            except BaseException as error:
-                if ends_us(error):
-                    raise
+            except BaseException:
+                # Nothing is awaited here, so it does not end us, whatever it is.
                 _log.exception("policy %s failed to let go of exchange %s", link.policy.name, course.exchange.id)
 
     async def response_body(self, course: Course, chunk: Chunk) -> bytes:
