@@ -17,7 +17,7 @@ and name it in the configuration: `policies: [{policy: quiet_hours, settings: {f
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, ClassVar, TypeAlias
@@ -91,6 +91,11 @@ class Policy:
     def readiness(self) -> str | None:
         """None when ready; else what is missing, for the health service and the operator."""
         return None
+
+    def counters(self) -> Mapping[str, int]:
+        """What has happened since the start, by snake_case key; none goes back. They stand among the server's own as
+        `<name of the policy>_<key>`. Asked each second, while exchanges are served: must return at once."""
+        return {}
 
     def on_request_headers(self, exchange: Exchange) -> RequestAnswer:
         """The request line and headers are known; the body has not been read."""

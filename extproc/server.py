@@ -12,6 +12,7 @@ from typing import Final
 from extproc.chain import Chain
 from extproc.conversation import Conversation
 from extproc.gate import Gate
+from extproc.policy_counters import PolicyCounters
 from extproc.settings import Settings
 from extproc.settlement import Settlement
 from extproc.tls_files import files_of
@@ -35,6 +36,7 @@ class PolicyServer:
         self._gate = Gate(chain, settings.catalogue(), settings.identity_headers)
         self._travel = Travel(kind for link in chain.links for kind in link.policy.provides)
         self._settlement = Settlement(chain, self._travel)
+        self._counted = PolicyCounters(link.policy for link in chain.links)
         services = Services(self._converse, self._settlement.take, self._healthy)
         self._transport = _transport(settings, services)
 
@@ -63,8 +65,8 @@ class PolicyServer:
         await self._chain.stop()
 
     def counters(self) -> Mapping[str, int]:
-        """The transport's (see `Transport.counters`), and settlement's."""
-        return {**self._transport.counters(), **self._settlement.counters()}
+        """The transport's (see `Transport.counters`), settlement's, and the policies'."""
+        return {**self._counted.read(), **self._transport.counters(), **self._settlement.counters()}
 
     def readiness(self) -> list[str]:
         """What is missing, by policy; empty when all are ready."""

@@ -12,6 +12,7 @@ from extproc.cli.console import say, show_table
 from extproc.cli.loading import Configuration, read_resolved
 from extproc.embedded.faults import StackError
 from extproc.mistakes import ConfigurationError
+from extproc.policy_counters import is_own
 
 _PATIENCE: Final = 5.0
 _COLUMNS: Final = ("worker", "role", "pid", "ready", "started", "streams", "open", "settled", "broken rules", "memory")
@@ -88,6 +89,10 @@ def _show(status: _Status) -> None:
     together = "yes" if status.ready else "no"
     rows.append(("all", "", "", together, str(started), *_figures(status.counters, status.memory_bytes)))
     show_table(_COLUMNS, rows, styles=[None if row[3] == "yes" else "yellow" for row in rows])
+    counted = [(name, str(count)) for name, count in sorted(status.counters.items()) if not is_own(name)]
+    if counted:
+        say()
+        show_table(("counted by policies", "all"), counted)
 
 
 def _figures(counters: dict[str, int], memory: int) -> tuple[Any, ...]:

@@ -39,6 +39,7 @@ async def test_a_policy_that_does_nothing_objects_to_nothing() -> None:
     assert policy.on_request_headers(exchange()) is CONTINUE
     assert policy.on_request_body(exchange()) is CONTINUE
     assert policy.readiness() is None
+    assert policy.counters() == {}
     policy.on_abandoned(exchange())
     await policy.start()
     await policy.stop()

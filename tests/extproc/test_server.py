@@ -8,21 +8,26 @@ import logging
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
 
+from extproc.admin.prometheus_text import metrics
 from extproc.chain import Chain, Link
 from extproc.completion import Completion
 from extproc.log import JsonFormatter
+from extproc.placement import Placement
 from extproc.policy import Policy
+from extproc.policy_counters import is_own
 from extproc.protos import Message, StreamAccessLogsMessage
 from extproc.server import PolicyServer
 from extproc.settings import parse
 from extproc.transport import ACCESS_LOGS
+from extproc.workers.board import Board
+from extproc.workers.pulse import status_of
 from tests.servers import REPOSITORY
 
 
@@ -34,6 +39,9 @@ class Settles(Policy):
     def __init__(self) -> None:
         self.paths: list[str] = []
         self.started = self.stopped = False
+
+    def counters(self) -> Mapping[str, int]:
+        return {"paths": len(self.paths), "bad name": 1}
 
     async def start(self) -> None:
         self.started = True
@@ -87,6 +95,29 @@ async def test_every_entry_is_settled_in_order_and_one_that_fails_stops_nothing(
     assert policy.paths == ["/1", "/bad", "/2"]
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [line["path"] for line in lines if line["event"] == "completion"] == ["/1", "/bad", "/2"]
+
+
+async def test_what_policies_count_stands_beside_the_servers_own(served: tuple[PolicyServer, str, Settles]) -> None:
+    server, _, policy = served
+    policy.paths = ["/1", "/2"]
+    counters = server.counters()
+    assert counters["settles_paths"] == 2
+    assert {name for name in counters if not is_own(name)} == {"settles_paths"}
+    assert {"completions", "streams_open"} < set(counters)
+    # And so it arrives where it is read.
+    (seat,) = Placement(("unix:/x",), "unix:/x").seats()
+    board = Board((seat,))
+    board.started(seat, 1)
+    board.heard(seat, 1, status_of(server), 0.0)
+    assert b"\nsluicegate_settles_paths_total 2.0\n" in metrics(board.read(0.0))
+
+
+@pytest.mark.parametrize("transport", ["wire", "grpcio"])
+def test_every_counter_of_the_hosts_is_known_as_its_own(transport: str) -> None:
+    settings = parse({"server": {"transport": transport}, "policies": [{"policy": "settles"}]})
+    counters = PolicyServer(settings, Chain([])).counters()
+    assert len(counters) >= 4
+    assert [name for name in counters if not is_own(name)] == []
 
 
 @pytest.mark.parametrize("path", ["/cancelled", "/exit"])

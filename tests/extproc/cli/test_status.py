@@ -52,6 +52,16 @@ def test_a_table_of_the_workers_and_all_of_them(folder: Path, capsys: pytest.Cap
     assert lines[3] == ["all", "yes", "2", "1202", "3", "1190", "3", "130", "MiB"]
 
 
+def test_what_policies_have_counted(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made = board()
+    made.heard(ONE, 11, Status(counters={"streams": 1, "limits_refused": 7, "limits_admitted": 10}), 0.0)
+    made.heard(SETTLE, 12, Status(counters={"completions": 1, "limits_refused": 1}), 0.0)
+    with admin_endpoint(f"unix:{folder}/a.sock", lambda: made.read(0.0)) as address:
+        assert run(["status", config(folder, address)], plugins=()) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert lines[-3:] == [["counted", "by", "policies", "all"], ["limits_admitted", "10"], ["limits_refused", "8"]]
+
+
 def test_who_is_not_ready_says_why(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with admin_endpoint("127.0.0.1:0", lambda: board("entra: no\x1b[2J keys").read(0.0)) as address:
         assert run(["status", config(folder, address)], plugins=()) == 1
