@@ -41,6 +41,8 @@ class Settler:
         """`spool`: where settlements of what was counted locally survive the process."""
         self._store = store
         self._spool = spool
+        # What there is no room to wait for is cleared by no one: a later process brings it.
+        self._overflow = spool.beside() if spool is not None else None
         self._waiting: deque[Settlement] = deque()
         self._arrived = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -61,10 +63,12 @@ class Settler:
 
     def put(self, settlement: Settlement) -> None:
         """Settle in time. Returns at once."""
-        if settlement.local is not None and self._spool is not None:
-            self._spool.keep(msgspec.json.encode(settlement))
-        if len(self._waiting) >= _MOST:
-            # Its reservation is charged as it was made. What was counted locally stays in the spool, if there is one.
+        full = len(self._waiting) >= _MOST
+        spool = self._overflow if full else self._spool
+        if settlement.local is not None and spool is not None:
+            spool.keep(msgspec.json.encode(settlement))
+        if full:
+            # Its reservation is charged as it was made. What was counted locally is in the spool, if there is one.
             self._dropped += 1
             if self._dropped == 1:
                 _log.error("more than %d settlements wait for the store: from now on they are not kept", _MOST)
@@ -91,6 +95,10 @@ class Settler:
         except TimeoutError:
             _log.error("%d settlements have not arrived: their reservations will be charged as made", self.backlog)
         self._task.cancel()
+        await asyncio.wait([self._task])
+        for spool in (self._spool, self._overflow):
+            if spool is not None:
+                spool.close()
 
     async def _work(self) -> None:
         pause = _PAUSES[0]
@@ -108,7 +116,8 @@ class Settler:
                     self._spool.clear()
                 continue
             self._late += len(failed)
-            self._waiting.extendleft(reversed(failed))
+            # At the end: what can never be brought keeps nothing else from it.
+            self._waiting.extend(failed)
             self._arrived.set()
             await asyncio.sleep(pause)
             pause = min(_PAUSES[1], 2 * pause)
