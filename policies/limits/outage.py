@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 import msgspec
 
 from policies.limits.limit import Limit, Measure, Outage
 from policies.limits.memory_store import MemoryStore
-from policies.limits.store import Answer, Ask, Demand, Used
+from policies.limits.store import Answer, Ask, Demand, Standing, Used
+
+_UNCOUNTED: Final = Standing(0, 0, 0)
+"""How a limit stands that is not counted meanwhile."""
 
 
 class Fallback:
@@ -41,34 +45,47 @@ class Fallback:
         """What these limits say without the store; None where one of them is closed. `ask`'s demands are in the order of
         `limits`."""
         outlasted = self._since is not None and now - self._since > self._local_for
-        shares = []
-        for limit, demand in zip(limits, ask.demands, strict=True):
+        counted: list[tuple[int, Limit, Demand]] = []
+        for index, (limit, demand) in enumerate(zip(limits, ask.demands, strict=True)):
             if limit.shadow:
                 continue
             if limit.outage is Outage.CLOSED or limit.amount == 0 or (limit.outage is Outage.LOCAL and outlasted):
                 return None
             if limit.kind.measure is not Measure.PARALLEL:
-                shares.append(self._share(limit, demand))
-        if not shares:
-            return Answer(True, ask.output, ())
-        answer = self._memory.reserve_now(msgspec.structs.replace(ask, demands=tuple(shares), at=0))
-        if not answer.admitted and any(
-            standing.refused and limit.outage is Outage.ALLOWANCE
-            for limit, standing in zip(
-                (limit for limit in limits if not limit.shadow and limit.kind.measure is not Measure.PARALLEL),
-                answer.standings,
-                strict=True,
-            )
-        ):
-            return None
-        return answer
+                counted.append((index, limit, self._share(limit, demand)))
+        standings = [_UNCOUNTED] * len(ask.demands)
+        if not counted:
+            return Answer(True, ask.output, tuple(standings))
+        answer = self._memory.reserve_now(msgspec.structs.replace(ask, demands=tuple(one for *_, one in counted), at=0))
+        if not answer.standings:
+            return answer
+        for (index, limit, share), standing in zip(counted, answer.standings, strict=True):
+            if standing.refused and limit.outage is Outage.ALLOWANCE:
+                return None
+            standings[index] = _of_the_whole(limit, share, standing)
+        return msgspec.structs.replace(answer, standings=tuple(standings))
 
     def settle(self, tenant: str, reservation: str, used: Used) -> None:
         """Where the worker that counted learns how it ended."""
         self._memory.settle_now(tenant, reservation, used)
 
     def _share(self, limit: Limit, demand: Demand) -> Demand:
-        amount = limit.allowance if limit.outage is Outage.ALLOWANCE else limit.amount
-        # Of a rate, at least one: a limit of 3 among 4 workers would else be none. An allowance is never exceeded.
-        share = amount // self._workers if limit.outage is Outage.ALLOWANCE else max(1, amount // self._workers)
+        if limit.outage is Outage.ALLOWANCE:
+            # Never exceeded, also where it is too small to be shared.
+            share = min(limit.allowance, limit.amount) // self._workers
+        else:
+            # At least one: a limit of 3 among 4 workers would else be none.
+            share = max(1, limit.amount // self._workers)
         return msgspec.structs.replace(demand, amount=share)
+
+
+def _of_the_whole(limit: Limit, share: Demand, standing: Standing) -> Standing:
+    """How the limit stands if all workers use as much of it as this one: what callers are told, and when to come back."""
+    if limit.outage is Outage.ALLOWANCE:
+        return standing
+
+    def scaled(value: int) -> int:
+        return -(-value * limit.amount // share.amount)
+
+    used = limit.amount if standing.refused else scaled(standing.used)
+    return msgspec.structs.replace(standing, used=used, before=scaled(standing.before))
