@@ -48,19 +48,29 @@ class Reaper:
         return {"leases_expired": self._expired, "leases_returned": self._returned}
 
     async def reap(self) -> int:
-        """Look at every tenant once; how many leases had ended."""
+        """Look at every tenant once; how many leases had ended. What fails for one tenant keeps no other waiting."""
         tenants = [EVERYONE, *await self._registry.tenants()]
         count = 0
+        failure: BaseException | None = None
         for start in range(0, len(tenants), _AT_ONCE):
             batch = tenants[start : start + _AT_ONCE]
-            found = await asyncio.gather(*(self._store.overdue(tenant, _AT_ONCE) for tenant in batch))
-            for overdue in found:
-                for one in overdue:
-                    await self._end(one)
-                    count += 1
+            told = await asyncio.gather(*map(self._reap, batch), return_exceptions=True)
+            failures = [one for one in told if isinstance(one, BaseException)]
+            if len(failures) == len(batch):
+                raise failures[0]
+            failure = failures[0] if failures else failure
+            count += sum(one for one in told if not isinstance(one, BaseException))
             if len(tenants) > _AT_ONCE:
                 await asyncio.sleep(_AT_ONCE / _PER_SECOND)
+        if failure is not None:
+            raise failure
         return count
+
+    async def _reap(self, tenant: str) -> int:
+        overdue = await self._store.overdue(tenant, _AT_ONCE)
+        for one in overdue:
+            await self._end(one)
+        return len(overdue)
 
     async def _end(self, one: Overdue) -> None:
         if one.request_id and await self._registry.witnessed(one.request_id):

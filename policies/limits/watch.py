@@ -46,8 +46,11 @@ class Watch:
         """Tell what has not been told yet."""
         if self._task is not None:
             self._task.cancel()
+            # What it was about to tell is told below.
+            await asyncio.wait([self._task])
         try:
             await self._tell()
+            await self._teach()
         except StoreUnavailableError:
             _log.warning("what was learned of the use of tokens is lost: the store is away")
 
@@ -93,15 +96,26 @@ class Watch:
             tenant, name = self._new_tenants.popitem()
             try:
                 await self._registry.remember(tenant, name)
-            except StoreUnavailableError:
+            except BaseException:
                 self._new_tenants.setdefault(tenant, name)
                 raise
         while self._witnessed:
-            await self._registry.witness(self._witnessed[-1], 2 * self._lease + 60)
-            self._witnessed.pop()
+            # Taken out first: another may be put there meanwhile.
+            request_id = self._witnessed.pop()
+            try:
+                await self._registry.witness(request_id, 2 * self._lease + 60)
+            except BaseException:
+                self._witnessed.append(request_id)
+                raise
+
+    async def _teach(self) -> None:
         while self._learning:
             model, sums = self._learning.popitem()
-            await self._registry.learn(model, sums)
+            try:
+                await self._registry.learn(model, sums)
+            except BaseException:
+                self._learning.setdefault(model, sums)
+                raise
 
     async def _work(self) -> None:
         count = 0
@@ -110,6 +124,7 @@ class Watch:
                 await self.look()
                 await self._tell()
                 if count % _LEARNING == 0:
+                    await self._teach()
                     self._learned = await self._registry.learned()
                 count += 1
             except StoreUnavailableError:

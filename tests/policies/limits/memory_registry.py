@@ -15,14 +15,14 @@ class MemoryRegistry:
 
     Attributes:
         calls: names of the methods that were called, failed calls among them.
-        gate: where set, what every call waits for before it does anything.
+        gate: where set, every call waits here before it does anything; each `release` lets one pass.
     """
 
     def __init__(self, clock: Callable[[], float] = lambda: 0.0) -> None:
         """`clock`: seconds."""
         self._clock = clock
         self.away = False
-        self.gate: asyncio.Event | None = None
+        self.gate: asyncio.Semaphore | None = None
         self.calls: list[str] = []
         self.names: dict[str, str] = {}
         self.set: list[Override] = []
@@ -81,6 +81,6 @@ class MemoryRegistry:
     async def _asked(self, name: str) -> None:
         self.calls.append(name)
         if self.gate is not None:
-            await self.gate.wait()
+            await self.gate.acquire()
         if self.away:
             raise StoreUnavailableError("away")
