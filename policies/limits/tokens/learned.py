@@ -6,6 +6,7 @@ import math
 from typing import Final
 
 import msgspec
+from msgspec.structs import astuple
 
 FADING: Final = 10_000
 """Samples from which on all sums are halved: what was long ago counts less and less."""
@@ -31,6 +32,13 @@ class Learned(msgspec.Struct):
         self.output += output
         self.squares += output * output
 
+    def merge(self, other: Learned) -> None:
+        """Add what another worker has seen. Past `FADING` samples all sums are halved, as `scripts/learn.lua` does."""
+        sums = [mine + theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)]
+        while sums[0] > FADING:
+            sums = [one // 2 for one in sums]
+        self.samples, self.estimated, self.actual, self.output, self.squares = sums
+
     @property
     def ratio(self) -> float | None:
         """Tokens of input used for each one estimated; None where nothing is known."""
@@ -39,7 +47,8 @@ class Learned(msgspec.Struct):
     def factor(self) -> float:
         """By what an estimate that is no exact count is multiplied: a tenth above what was seen, from a half to twice.
 
-        Below 1 only with many samples: until then the bound stands.
+        For what was not counted with the model's own vocabulary, and there alone. Below 1 only with many samples: until
+        then the bound stands.
         """
         ratio = self.ratio
         if ratio is None or self.samples < _SOME:
@@ -53,4 +62,4 @@ class Learned(msgspec.Struct):
             return ceiling
         mean = self.output / self.samples
         deviation = math.sqrt(max(0.0, self.squares / self.samples - mean * mean))
-        return max(1, min(ceiling, math.ceil(mean + deviation)))
+        return min(ceiling, max(1, math.ceil(mean + deviation)))

@@ -2,7 +2,7 @@
 
 `tiktoken.get_encoding` would fetch them at first use, without a time limit. They are the very files that it fetches
 (openaipublic.blob.core.windows.net/encodings), and tiktoken's own hashes; the patterns are those of its
-`tiktoken_ext/openai_public.py`.
+`tiktoken_ext/openai_public.py`. OpenAI's license for them lies beside them.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import base64
 import gzip
 import hashlib
 import threading
+import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -26,17 +27,20 @@ class VocabularyError(ValueError):
 
 class _Published(NamedTuple):
     sha256: str
+    size: int
     pattern: str
 
 
 _PUBLISHED: Final[Mapping[str, _Published]] = {
     "cl100k_base": _Published(
         "223921b76ee99bde995b7ff738513eef100fb51d18c93597a113bcffe865b2a7",
+        1_681_126,
         r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}+| ?[^\s\p{L}\p{N}]++[\r\n]*+|\s++$|\s*[\r\n]"
         r"|\s+(?!\S)|\s",
     ),
     "o200k_base": _Published(
         "446a9538cb6c348e3516120d7c08b09f57c36495e2acfffe59a5bf8b0cfb1a2d",
+        3_613_922,
         r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
         r"|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
         r"|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+",
@@ -57,7 +61,7 @@ def encoding(name: str) -> tiktoken.Encoding:
         return known
     with _loading:
         if name not in _loaded:
-            _loaded[name] = _load(name, _FOLDER / f"{name}.tiktoken.gz")
+            _loaded[name] = load(name, _FOLDER / f"{name}.tiktoken.gz")
     return _loaded[name]
 
 
@@ -71,11 +75,18 @@ def warm(names: Iterable[str]) -> None:
         encoding(name)
 
 
-def _load(name: str, path: Path) -> tiktoken.Encoding:
+def load(name: str, path: Path) -> tiktoken.Encoding:
+    """The encoding of this name, from this file: gzipped lines of a token in base64 and its rank.
+
+    Raises:
+        VocabularyError: as `encoding`.
+    """
     published = _PUBLISHED[name]
     try:
-        content = gzip.decompress(path.read_bytes())
-    except (OSError, EOFError) as error:
+        with gzip.open(path) as file:
+            # No more than a file that expands without end is read of it.
+            content = file.read(published.size + 1)
+    except (OSError, EOFError, zlib.error) as error:
         raise VocabularyError(f"the vocabulary {name} cannot be read: {type(error).__name__}") from error
     if hashlib.sha256(content).hexdigest() != published.sha256:
         raise VocabularyError(f"the vocabulary {name} is not the one that was published")
