@@ -213,3 +213,39 @@ def _until_whole(nodes: list[RedisServer]) -> None:
                     break
                 assert time.monotonic() < deadline, "the cluster does not come together"
                 time.sleep(0.02)
+
+
+@contextlib.contextmanager
+def running_sentinel(master: RedisServer, name: str = "main") -> Iterator[str]:
+    """A Sentinel that watches this master, and promotes a replica half a second after its death. Gives `host:port`."""
+    with tempfile.TemporaryDirectory(prefix="redis-", dir="/tmp") as folder:
+        port = free_port()
+        path = Path(folder, "sentinel.conf")
+        path.write_text(
+            f"port {port}\nbind {HOST}\nunixsocket {folder}/redis.sock\ndir {folder}\n"
+            f"sentinel monitor {name} {HOST} {master.port} 1\n"
+            f"sentinel down-after-milliseconds {name} 500\nsentinel failover-timeout {name} 3000\n"
+        )
+        command = [str(binary("valkey-9.1")), str(path), "--sentinel"]
+        with Path(folder, "sentinel.log").open("wb") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-I", "-S", leash.__file__, str(os.getpid()), *command],
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        try:
+            deadline = time.monotonic() + PATIENCE
+            while not _knows_a_replica(port, name):
+                assert process.poll() is None
+                assert time.monotonic() < deadline, "the sentinel finds no replica"
+                time.sleep(0.05)
+            yield f"{HOST}:{port}"
+        finally:
+            process.kill()
+            process.wait()
+
+
+def _knows_a_replica(port: int, name: str) -> bool:
+    with contextlib.suppress(redis.RedisError, OSError), redis.Redis(HOST, port) as client:
+        return bool(client.sentinel_slaves(name))
+    return False
