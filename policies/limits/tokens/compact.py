@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Final
 
@@ -29,7 +30,7 @@ def _walked(value: object) -> str:
     while ahead and len(found) < _MOST:
         one = ahead.pop()
         if isinstance(one, str):
-            found.append(f'"{one}",')
+            found.append(json.dumps(one, ensure_ascii=False) + ",")
         elif isinstance(one, Mapping):
             found.append("{},")
             for key, held in one.items():
