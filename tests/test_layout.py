@@ -55,7 +55,6 @@ TESTED_ELSEWHERE: Final = {
     "extproc/workers/duty.py": "extproc/workers/test_worker.py",
     "extproc/workers/process.py": "extproc/workers/test_supervisor.py",
     "extproc/workers/slot.py": "extproc/workers/test_supervisor.py",
-    "policies/access/refusals.py": "policies/access/test_decide.py",
     "policies/entra/groups_claim.py": "policies/entra/test_claims.py",
     "policies/entra/http_fetch.py": "policies/entra/test_http_keys.py",
     "policies/entra/mapped.py": "policies/entra/test_claims.py",

@@ -20,6 +20,8 @@ from extproc.embedded.waiting import until
 CHAT: Final = "/v1/chat/completions"
 _ALICE: Final = Caller("contoso", "alice", ("User",), department="research")
 _READER: Final = Caller("fabrikam", "bob", ("ReadOnly",))
+_THRIFTY: Final = Caller("fabrikam", "carol", ("ReadOnly",))
+_HASTY: Final = Caller("fabrikam", "dave", ("ReadOnly",))
 _STRANGER: Final = Caller("a-tenant-nobody-knows", "mallory", ("OrgAdmin",))
 _DOWN: Final = "down-for-the-demo"
 _PATIENCE: Final = 10.0
@@ -28,27 +30,30 @@ _PATIENCE: Final = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What must come of a request; `told_tenant` is what an agent backend must have been told."""
+    """What must come of a request; `told_tenant` is what an agent backend must have been told, `mark` a word with which
+    a policy has marked it."""
 
     status: int
     code: str = ""
     ending: str = "answered"
     metered: bool = False
     told_tenant: str = ""
+    mark: str = ""
 
     def __str__(self) -> str:
-        return outcome(self.status, self.code, self.ending, self.told_tenant)
+        return outcome(self.status, self.code, self.ending, self.told_tenant, self.mark)
 
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """One request of the tour, and what it proves."""
+    """One request of the tour, and what it proves. Sent so many `times`, the last time counts."""
 
     title: str
     proves: str
     caller: Caller | None
     expected: Expected
     path: str = CHAT
+    times: int = 1
     body: Mapping[str, Any] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
 
@@ -62,22 +67,23 @@ class Seen:
     ending: str = ""
     tokens: tuple[int, int] | None = None
     told_tenant: str = ""
+    mark: str = ""
     request_id: str = ""
 
     def __str__(self) -> str:
-        return outcome(self.status, self.code, self.ending, self.told_tenant)
+        return outcome(self.status, self.code, self.ending, self.told_tenant, self.mark)
 
     def fits(self, expected: Expected) -> bool:
         """Whether it is what had to come, tokens included: some where there must be some, none elsewhere."""
         return str(self) == str(expected) and expected.metered == (self.tokens is not None and min(self.tokens) > 0)
 
 
-def outcome(status: int, code: str, ending: str, told_tenant: str) -> str:
+def outcome(status: int, code: str, ending: str, told_tenant: str, mark: str) -> str:
     """An outcome in a few words; two are the same if their words are."""
     told = next((name for name, guid in TENANTS.items() if guid == told_tenant), told_tenant)
     # That it was rejected, or why it failed, is what the code says already.
     ended = "" if code and ending in (code, "rejected") else ending
-    return " ".join(part for part in (str(status), code, ended, f"to {told}" if told else "") if part)
+    return " ".join(part for part in (str(status), code, ended, f"to {told}" if told else "", mark) if part)
 
 
 def _chat(model: str, **members: Any) -> dict[str, Any]:
@@ -120,6 +126,21 @@ STOPS: Final = (
         headers={"x-tenant-id": TENANTS["fabrikam"]},
     ),
     Stop(
+        "a small budget",
+        "answers fit what is left",
+        _THRIFTY,
+        Expected(200, metered=True, mark="output_clamped"),
+        body=_chat("gpt-4o-mini"),
+    ),
+    Stop(
+        "too many requests",
+        "limits hold, and say when",
+        _HASTY,
+        Expected(429, "rate_limit_exceeded", "rejected"),
+        body=_chat("gpt-4o-mini", max_completion_tokens=20),
+        times=6,
+    ),
+    Stop(
         "an upstream down",
         "errors SDKs can read",
         _ALICE,
@@ -134,7 +155,12 @@ def with_upstream_down(tree: Mapping[str, Any], port: int) -> dict[str, Any]:
     varied = copy.deepcopy(dict(tree))
     varied["upstreams"] = [
         *varied.get("upstreams", []),
-        {"name": "down", "provider": "openai", "url": f"http://127.0.0.1:{port}/v1", "models": [_DOWN]},
+        {
+            "name": "down",
+            "provider": "openai",
+            "url": f"http://127.0.0.1:{port}/v1",
+            "models": [{"name": _DOWN, "price": {"input": 1, "output": 1}}],
+        },
     ]
     return varied
 
@@ -144,6 +170,8 @@ async def visit(stop: Stop, client: httpx.AsyncClient, state: Path) -> Seen:
     headers = dict(stop.headers)
     if stop.caller is not None:
         headers["authorization"] = f"Bearer {make_token(state, stop.caller)}"
+    for _ in range(stop.times - 1):
+        await client.post(stop.path, json=stop.body, headers=headers)
     answer = await client.post(stop.path, json=stop.body, headers=headers)
     request_id = answer.headers.get("x-request-id", "")
     completion = await _completion(state / "logs" / "policy.log", request_id)
@@ -154,6 +182,7 @@ async def visit(stop: Stop, client: httpx.AsyncClient, state: Path) -> Seen:
         ending=completion.get("ending", "not settled"),
         tokens=(usage["input"], usage["output"]) if usage else None,
         told_tenant=_told_tenant(answer) if stop.expected.told_tenant else "",
+        mark=next((mark for mark in completion.get("marks", ()) if mark == stop.expected.mark), ""),
         request_id=request_id,
     )
 

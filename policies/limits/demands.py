@@ -12,6 +12,7 @@ from policies.limits.settings import Weights
 from policies.limits.store import Demand
 
 _RATE = (Window.MINUTE, Window.NONE)
+_NO_PRICE = Price(0, 0, 0, 0)
 
 
 class Scale(msgspec.Struct, frozen=True):
@@ -65,7 +66,7 @@ class Size(msgspec.Struct, frozen=True):
 
 
 def demands(limits: Iterable[Limit], size: Size, scale: Scale) -> tuple[Demand, ...]:
-    """A demand for each limit, in their order. Limits of dollars are left out where there is no price."""
+    """A demand for each limit, in their order."""
     asked = []
     for limit in limits:
         measure = limit.kind.measure
@@ -73,9 +74,8 @@ def demands(limits: Iterable[Limit], size: Size, scale: Scale) -> tuple[Demand, 
         if measure is Measure.TOKENS:
             fixed, per_output = -(-size.input * scale.most_input // PICO), scale.most_output * size.choices
         elif measure is Measure.DOLLARS:
-            if size.price is None:
-                continue
-            price = size.price
+            # What has no price costs nothing: only calls that use no tokens come here without one.
+            price = size.price or _NO_PRICE
             dearest = max(price.input, price.cached_input, price.cache_write)
             fixed, per_output = -(-size.input * dearest // PICO), price.output * size.choices
         if size.output == 0:

@@ -87,6 +87,7 @@ class MemoryStore:
                 counter.before if demand.window is Window.MINUTE else 0,
                 reset,
                 no,
+                counter.reserved,
             )
             for demand, counter, reset, no in zip(ask.demands, counters, resets, refused, strict=True)
         )
@@ -109,8 +110,9 @@ class MemoryStore:
         actual = {Measure.REQUESTS: used.requests, Measure.TOKENS: used.tokens, Measure.DOLLARS: used.dollars}
         for charge in known.charges:
             delta = actual.get(charge.measure, 0) - charge.reserved
-            if not (charge.measure is Measure.PARALLEL and known.state == "e"):
-                self._correct(charge, delta)
+            expired = known.state == "e"
+            if not (charge.measure is Measure.PARALLEL and expired):
+                self._correct(charge, delta, 0 if expired else charge.reserved)
         return True
 
     async def overdue(self, tenant: str, most: int) -> Sequence[Overdue]:
@@ -126,8 +128,8 @@ class MemoryStore:
         del self._leases[key]
         known = self._records[key]
         for charge in known.charges:
-            if charge.measure is Measure.PARALLEL:
-                self._correct(charge, -charge.reserved)
+            delta = -charge.reserved if charge.measure is Measure.PARALLEL else 0
+            self._correct(charge, delta, charge.reserved)
         self._remember(key, _Record("e", known.request_id, known.output, known.charges, present + KEEP))
         return True
 
@@ -146,6 +148,7 @@ class MemoryStore:
         charges = []
         for demand, counter, need in zip(ask.demands, counters, needs, strict=True):
             counter.current += need
+            counter.reserved += need
             self._subjects.setdefault(demand.key, {})[demand.counter] = counter
             charges.append(
                 _Charge(
@@ -163,12 +166,13 @@ class MemoryStore:
         record = _Record("r", ask.request_id, granted, tuple(charges), present + lease + KEEP)
         self._remember((ask.tenant, ask.id), record)
 
-    def _correct(self, charge: _Charge, delta: int) -> None:
+    def _correct(self, charge: _Charge, delta: int, released: int) -> None:
         counter = self.counter(charge.key, charge.counter)
         if counter is None or counter.generation != charge.generation:
             return
         if counter.window == charge.window:
             counter.current = max(0, counter.current + delta)
+            counter.reserved = max(0, counter.reserved - released)
         elif counter.window == charge.window + 1:
             if charge.amount > 0:
                 former, later = counter.before - charge.amount, counter.before + delta - charge.amount

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -18,44 +18,29 @@ from extproc.policy import Policy, RequestAnswer, Surroundings
 from extproc.price import Portions, cost
 from policies.limits import refusals, told
 from policies.limits.actuals import Basis, actual
-from policies.limits.demands import Scale, Size, demands, within_rates
+from policies.limits.demands import Size
 from policies.limits.limit import Measure
 from policies.limits.plan import Caller, Plan
 from policies.limits.reservation import Reservation
+from policies.limits.reserving import Attempts, Request, Reserved
 from policies.limits.settings import LimitsSettings
 from policies.limits.settling import Settlement
 from policies.limits.sizing import Known, members_for, uses_tokens
-from policies.limits.store import Ask, Demand, Used
-from policies.limits.subjects import EVERYONE
 from policies.limits.tokens.estimate import Estimate
-from policies.limits.told import Stood
 from policies.limits.workings import Workings
 
 _NO_MEMBERS: Final[Mapping[str, Any]] = {}
 _UNTOLD: Final = frozenset({Ending.CLIENT_GONE, Ending.TIMED_OUT, Ending.REFUSED})
 """How an exchange may end whose verdict never arrived."""
 _RETRY_AFTER: Final = 1.0
-_COUNTED: Final = frozenset({"rate_limit_exceeded", "budget_exceeded", "request_exceeds_limit"})
-"""Refusals that a smaller estimate may turn round."""
 
 
-class _Request(msgspec.Struct):
-    """One exchange on its way to a reservation."""
+class _Sized(msgspec.Struct, frozen=True):
+    """How large a call is; `known` is None for one that uses no tokens."""
 
-    exchange: Exchange
-    call: Call
-    caller: Caller
-    plan: Plan
     known: Known | None
     estimate: Estimate
     size: Size
-
-
-class Reserved(msgspec.Struct, frozen=True):
-    """Where something is reserved: under these tenants' limits in the store, and by this worker alone."""
-
-    tenants: tuple[str, ...]
-    local: tuple[Ask, ...]
 
 
 class LimitsPolicy(Policy):
@@ -71,8 +56,6 @@ class LimitsPolicy(Policy):
         self._settings = settings
         self._shadow = surroundings.shadow
         self._clock = surroundings.clock
-        self._lease = settings.lease or surroundings.longest
-        self._scale = Scale.of(settings.weights)
         self._workings = workings
         self._counts = dict.fromkeys(("admitted", "refused", "clamped", "soft", "estimated"), 0)
 
@@ -96,26 +79,22 @@ class LimitsPolicy(Policy):
     def on_request_body(self, exchange: Exchange) -> RequestAnswer:
         """Reserve what the exchange can use, on every level or on none."""
         call = exchange.need(Call)
-        caller = self._caller(exchange)
+        session = exchange.request.headers.get(self._settings.session_header) or ""
+        caller = Caller.of(exchange.need(Identity), call, session)
         plan = self._workings.plans.plan(caller)
         if not plan.limits and not plan.everyone:
             return CONTINUE
         self._workings.watch.see(caller.tenant, caller.tenant_name)
-        request = self._sized(exchange, call, caller, plan)
-        if request.size.price is None and uses_tokens(call) and _has_dollars(plan):
+        sized = self._sized(exchange, call)
+        if sized.size.price is None and sized.known is not None and _has_dollars(plan):
             return refusals.unpriced()
-        return self._decide(request)
+        return self._decide(exchange, caller.tenant, plan, sized)
 
     def on_abandoned(self, exchange: Exchange) -> None:
         """The exchange ended before its verdict was sent: nothing goes up, and what may be reserved is given back."""
-        if exchange.get(Identity) is None or exchange.get(Call) is None:
-            return
-        caller = self._caller(exchange)
-        plan = self._workings.plans.plan(caller)
-        if plan.limits:
-            self._give_back(caller.tenant, exchange.id)
-        if plan.everyone:
-            self._give_back(EVERYONE, exchange.id)
+        attempts = exchange.get(Attempts)
+        if attempts is not None:
+            self._workings.reserver.give_back(attempts)
 
     def on_settle(self, completion: Completion) -> None:
         """Replace what was reserved by what was used."""
@@ -140,128 +119,83 @@ class LimitsPolicy(Policy):
                 taken = tokens.input + tokens.cached_input + tokens.cache_write
                 if reservation.estimated:
                     workings.watch.learn(call.model, reservation.estimated, taken, tokens.output)
-        used = found.used(self._scale, price)
+        used = found.used(workings.scale, price)
         for tenant in reservation.tenants:
-            workings.settler.put(Settlement(tenant, completion.id, used))
+            workings.settler.put(Settlement(tenant, reservation.id, used))
         for ask in reservation.local:
-            workings.fallback.settle(ask.tenant, completion.id, used)
-            workings.settler.put(Settlement(ask.tenant, completion.id, used, ask))
+            workings.fallback.settle(ask.tenant, reservation.id, used)
+            workings.settler.put(Settlement(ask.tenant, reservation.id, used, ask))
 
     # From a request to an outcome
 
-    def _sized(self, exchange: Exchange, call: Call, caller: Caller, plan: Plan) -> _Request:
+    def _sized(self, exchange: Exchange, call: Call) -> _Sized:
         if not uses_tokens(call):
-            return _Request(exchange, call, caller, plan, None, Estimate(0), Size())
+            return _Sized(None, Estimate(0), Size())
         sizer = self._workings.sizer
         known = sizer.known(exchange.get(Target), call.model or "")
-        payload = exchange.get(Payload)
-        members = payload.members if payload is not None else _NO_MEMBERS
-        estimate = sizer.quick(call, members, known)
-        return _Request(exchange, call, caller, plan, known, estimate, self._size(exchange, call, known, estimate))
+        estimate = sizer.quick(call, _members(exchange), known)
+        return _Sized(known, estimate, self._size(exchange, call, known, estimate))
 
     def _size(self, exchange: Exchange, call: Call, known: Known, estimate: Estimate) -> Size:
         learned = self._workings.watch.learned(call.model or "")
         return self._workings.sizer.size(call, estimate, known, exchange.get(OutputCeiling), learned)
 
-    async def _decide(self, request: _Request) -> RequestOutcome:
-        outcome = await self._attempt(request)
-        if isinstance(outcome, Reject) and outcome.code in _COUNTED and not request.estimate.counted and request.known:
+    async def _decide(self, exchange: Exchange, tenant: str, plan: Plan, sized: _Sized) -> RequestOutcome:
+        reserver = self._workings.reserver
+        expected = self._expected(exchange)
+        reserved = await reserver.reserve(Request(exchange, tenant, plan, sized.size, expected))
+        if not reserved.admitted and reserved.stood and sized.known is not None and not sized.estimate.counted:
             # Bounded by its bytes it does not fit. Counted, it may.
-            estimate = await self._counted(request)
-            if estimate.tokens < request.estimate.tokens:
-                request.estimate = estimate
-                request.size = self._size(request.exchange, request.call, request.known, estimate)
-                outcome = await self._attempt(request)
-        self._counts["refused" if isinstance(outcome, Reject) else "admitted"] += 1
-        return outcome
+            counted = await self._counted(exchange, sized.known)
+            if counted.size.input < sized.size.input:
+                sized = counted
+                reserved = await reserver.reserve(Request(exchange, tenant, plan, sized.size, expected))
+        if reserved.admitted:
+            self._counts["admitted"] += 1
+            return self._admitted(exchange, sized, reserved)
+        self._counts["refused"] += 1
+        return self._refused(exchange, sized, reserved)
 
-    async def _counted(self, request: _Request) -> Estimate:
-        members = request.exchange.need(Payload).members
-        known = request.known
-        assert known is not None  # noqa: S101  (asked only of calls that use tokens)
-        return await asyncio.get_running_loop().run_in_executor(
-            self._workings.counting, self._workings.sizer.exact, request.call, members, known
-        )
+    async def _counted(self, exchange: Exchange, known: Known) -> _Sized:
+        """The size again, every text counted: in a thread, for it may take a while."""
+        call, workings = exchange.need(Call), self._workings
+        loop = asyncio.get_running_loop()
+        estimate = await loop.run_in_executor(workings.counting, workings.sizer.exact, call, _members(exchange), known)
+        return _Sized(known, estimate, self._size(exchange, call, known, estimate))
 
-    async def _attempt(self, request: _Request) -> RequestOutcome:
-        """Reserve under the tenant's limits, then under those of all tenants together."""
-        size, plan = request.size, request.plan
-        both = (
-            (request.caller.tenant, plan.limits, demands(plan.limits, size, self._scale)),
-            (EVERYONE, plan.everyone, demands(plan.everyone, size, self._scale)),
-        )
-        output = within_rates((*both[0][2], *both[1][2]), size.output, self._settings.min_output)
-        reserved: list[str] = []
-        local: list[Ask] = []
-        stood: list[Stood] = []
-        for tenant, limits, asked in both:
-            if not limits:
-                continue
-            ask = self._ask(request, tenant, asked, output)
-            said = await self._workings.guarded.reserve(limits, ask)
-            answer = said.answer
-            if answer is not None:
-                stood += map(Stood, limits, asked, answer.standings)
-            if answer is None or not answer.admitted:
-                if said.local:
-                    # The store may have done it all the same.
-                    reserved.append(tenant)
-                for one in reserved:
-                    self._give_back(one, ask.id)
-                return self._refused(request, stood)
-            output = answer.output
-            if said.local:
-                local.append(msgspec.structs.replace(ask, force=True, at=int(self._clock() * 1000), output=output))
-            else:
-                reserved.append(tenant)
-        return self._admitted(request, output, stood, Reserved(tuple(reserved), tuple(local)))
+    def _expected(self, exchange: Exchange) -> Callable[[int], int]:
+        learned = self._workings.watch.learned(exchange.need(Call).model or "")
+        return learned.usual_output if learned is not None else _all
 
-    def _ask(self, request: _Request, tenant: str, asked: tuple[Demand, ...], output: int) -> Ask:
-        expected = output
-        if any(demand.expected for demand in asked):
-            learned = self._workings.watch.learned(request.call.model or "")
-            expected = learned.usual_output(output) if learned is not None else output
-        now = self._clock()
-        return Ask(
-            request.exchange.id,
-            tenant,
-            asked,
-            self._lease,
-            self._workings.zone(now),
-            request.exchange.request.request_id,
-            output,
-            expected,
-            self._settings.min_output,
-        )
-
-    def _refused(self, request: _Request, stood: Sequence[Stood]) -> Reject:
-        found = refusals.refusal(stood, request.size.output, self._settings.min_output)
+    def _refused(self, exchange: Exchange, sized: _Sized, reserved: Reserved) -> Reject:
+        found = refusals.refusal(reserved.stood, sized.size.output, self._settings.min_output)
         if found is None:
             return refusals.unavailable(_RETRY_AFTER)
-        exchange, now = request.exchange, self._clock()
+        now = self._clock()
         exchange.note("%s %s refuses", found.limit.subject, found.limit.kind.name)
-        for name, value in told.fields(stood, request.call.dialect, now):
+        for name, value in told.fields(reserved.stood, exchange.need(Call).dialect, now):
             exchange.tell(name, value)
         return refusals.reject(found, budget_status=self._settings.budget_status, now=now)
 
-    def _admitted(self, request: _Request, output: int, stood: Sequence[Stood], reserved: Reserved) -> RequestOutcome:
-        exchange, call, size = request.exchange, request.call, request.size
-        price = size.price
+    def _admitted(self, exchange: Exchange, sized: _Sized, reserved: Reserved) -> RequestOutcome:
+        size, output, stood = sized.size, reserved.output, reserved.stood
         whole = Portions(size.input, output=output * size.choices)
         exchange.put(
             Reservation(
+                reserved.id,
                 reserved.tenants,
                 size.input,
-                request.estimate.tokens if request.estimate.counted else 0,
+                sized.estimate.tokens if sized.estimate.counted else 0,
                 output,
                 size.choices,
-                cost(whole, price) if price is not None else None,
+                cost(whole, size.price) if size.price is not None else None,
                 reserved.local,
             )
         )
         now = self._clock()
-        for name, value in told.fields(stood, call.dialect, now):
-            exchange.tell(name, value)
+        if not self._shadow:
+            for name, value in told.fields(stood, exchange.need(Call).dialect, now):
+                exchange.tell(name, value)
         nearly = told.soft(stood)
         if nearly:
             self._counts["soft"] += 1
@@ -276,25 +210,26 @@ class LimitsPolicy(Policy):
             exchange.note("%s %s would refuse", over.limit.subject, over.limit.kind.name)
             if self._shadow:
                 return refusals.reject(over, budget_status=self._settings.budget_status, now=now)
-        return self._mutation(request, output)
+        return self._mutation(exchange, sized, output)
 
-    def _mutation(self, request: _Request, output: int) -> RequestOutcome:
-        payload = request.exchange.get(Payload)
-        if request.known is None or payload is None or request.size.output == 0:
+    def _mutation(self, exchange: Exchange, sized: _Sized, output: int) -> RequestOutcome:
+        if sized.known is None or sized.size.output == 0:
             return CONTINUE
-        if output < request.size.output:
+        if output < sized.size.output:
             self._counts["clamped"] += 1
-            request.exchange.flag("output_clamped")
-            request.exchange.note("output clamped to %d tokens", output)
-        members = members_for(request.call, payload.members, output, request.known)
+            exchange.flag("output_clamped")
+            exchange.note("output clamped to %d tokens", output)
+        members = members_for(exchange.need(Call), _members(exchange), output, sized.known)
         return Mutate(members=members) if members else CONTINUE
 
-    def _give_back(self, tenant: str, reservation: str) -> None:
-        self._workings.settler.put(Settlement(tenant, reservation, Used()))
 
-    def _caller(self, exchange: Exchange) -> Caller:
-        session = exchange.request.headers.get(self._settings.session_header) or ""
-        return Caller.of(exchange.need(Identity), exchange.need(Call), session)
+def _members(exchange: Exchange) -> Mapping[str, Any]:
+    payload = exchange.get(Payload)
+    return payload.members if payload is not None else _NO_MEMBERS
+
+
+def _all(ceiling: int) -> int:
+    return ceiling
 
 
 def _has_dollars(plan: Plan) -> bool:

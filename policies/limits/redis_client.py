@@ -126,6 +126,9 @@ class RedisClient:
         seconds = self._settings.timeout if deadline is None else deadline
         if self._single is not None:
             try:
+                if not self._single.connections:
+                    # Only just started: the first calls wait for the first connection.
+                    await self._single.connected(asyncio.get_running_loop().time() + seconds)
                 answer = await self._single.call(words, seconds)
             except StoreUnavailableError:
                 self._counts["failures"] += 1

@@ -118,9 +118,12 @@ def _answer(told: Any, count: int) -> Answer:
     code, output = told[0], told[1]
     if code >= 2:
         return Answer(code == 2, output, (), settled=code == 3)
-    if len(told) != 2 + 4 * count:
+    if len(told) != 2 + 5 * count:
         raise StoreUnavailableError("the answer of a script cannot be read")
-    standings = tuple(Standing(told[at], told[at + 1], told[at + 2], bool(told[at + 3])) for at in range(2, len(told), 4))
+    standings = tuple(
+        Standing(used, before, reset, bool(refused), reserved)
+        for used, before, reset, refused, reserved in zip(*[iter(told[2:])] * 5, strict=True)
+    )
     return Answer(code == 1, output, standings)
 
 

@@ -21,6 +21,7 @@ from policies.limits.windows import wait
 _PATIENCE: Final = 120_000
 """Milliseconds for which SDKs wait."""
 _PARALLEL_WAIT: Final = 1_000
+_SOON: Final = 1_000
 _UNITS: Final = {
     Measure.REQUESTS: "requests",
     Measure.TOKENS: "tokens",
@@ -70,6 +71,9 @@ def _wait(one: Stood, output: int, floor: int) -> int | None:
         return _PARALLEL_WAIT
     if demand.window is Window.MINUTE:
         return max(1, wait(demand.amount, need, standing.used, standing.before, standing.reset))
+    if standing.used - standing.reserved + need <= demand.amount:
+        # Others have reserved what they will hardly use: it comes back when their answers are over.
+        return _SOON
     return max(1, standing.reset)
 
 
@@ -95,7 +99,9 @@ def reject(found: Refusal, *, budget_status: int, now: float) -> Reject:
             stop_retrying=True,
         )
     when = ""
-    if limit.kind.window in (Window.DAY, Window.MONTH):
+    if limit.kind.window in (Window.DAY, Window.MONTH) and found.wait == _SOON:
+        when = " Part of it is reserved for requests that are under way: try again in a moment."
+    elif limit.kind.window in (Window.DAY, Window.MONTH):
         when = f" It resets at {moment(now + found.wait / 1000)}."
     elif limit.kind.window is Window.MINUTE:
         when = f" Try again in {found.wait / 1000:.3g} s."

@@ -15,10 +15,12 @@ class Reservation(msgspec.Struct, frozen=True):
         estimated: those that were counted, before anything learned was applied; 0 where the input was only bounded.
         output: output tokens granted, for each of `choices`.
         dollars: micro-dollars reserved for the whole; None where the model has no price.
+        id: its name in the store.
         tenants: under whose limits it is reserved: its own tenant's, and `EVERYONE`'s where there are any.
         local: while Redis was away, counted by the worker alone: what is to be counted once it is back.
     """
 
+    id: str
     tenants: tuple[str, ...] = ()
     input: int = 0
     estimated: int = 0

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
-from extproc.call import METERS, OUTPUT_FIELDS, Call, Operation, OutputCeiling, output_field
+from extproc.call import METERS, OUTPUT_FIELDS, Call, OutputCeiling, output_field
 from extproc.catalogue import Catalogue, Model, Target
 from policies.limits.demands import Size
 from policies.limits.tokens.estimate import Estimate, Estimator
@@ -92,9 +92,14 @@ def uses_tokens(call: Call) -> bool:
 
 def members_for(call: Call, members: Mapping[str, Any], granted: int, known: Known) -> tuple[tuple[str, object], ...]:
     """The members of the body by which the output is held to what is granted; none where the client's own do."""
-    names = OUTPUT_FIELDS.get(call.operation, ())
-    set_by_client = [name for name in names if members.get(name) is not None]
-    if set_by_client:
-        return tuple((name, granted) for name in set_by_client if members[name] > granted)
+    changes: dict[str, object] = {}
+    set_by_client = [name for name in OUTPUT_FIELDS.get(call.operation, ()) if members.get(name) is not None]
+    for name in set_by_client:
+        if members[name] > granted:
+            changes[name] = granted
     field = output_field(call.operation, known.model)
-    return ((field, granted),) if field is not None and call.operation is not Operation.EMBEDDINGS else ()
+    certain = known.model is not None and known.model.output_field is not None
+    if field is not None and field not in set_by_client and (not set_by_client or certain):
+        # Where it is configured which one the server takes, another alone would bind nobody.
+        changes[field] = granted
+    return tuple(changes.items())

@@ -97,12 +97,14 @@ class Standing(msgspec.Struct, frozen=True, array_like=True):
         before: in the window before (minutes only; else 0).
         reset: milliseconds until the present window ends; 0 for no window.
         refused: this limit does not admit the exchange (shadowed limits say so too).
+        reserved: the part of `used` that is not settled: some of it will be given back.
     """
 
     used: int
     before: int
     reset: int
     refused: bool = False
+    reserved: int = 0
 
 
 class Answer(msgspec.Struct, frozen=True):

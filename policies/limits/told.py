@@ -112,6 +112,7 @@ def soft(stood: Sequence[Stood]) -> list[tuple[Limit, float]]:
         (one.limit, used(one.limit, one.standing) / one.limit.amount)
         for one in stood
         if one.limit.amount > 0
+        and not one.limit.shadow
         and one.limit.soft < 1
         and used(one.limit, one.standing) >= one.limit.soft * one.limit.amount
     ]

@@ -73,6 +73,7 @@ class Counter(msgspec.Struct):
     """What has been used in a window and in the one before, and the debt carried into it.
 
     `generation` changes when somebody sets the counter back: what was reserved before that is not settled in it.
+    `reserved` is the part of `current` that is not settled: some of it will be given back.
     """
 
     window: int = 0
@@ -80,6 +81,7 @@ class Counter(msgspec.Struct):
     before: int = 0
     carried: int = 0
     generation: int = 0
+    reserved: int = 0
 
     @classmethod
     def read(cls, text: bytes | str | None) -> Counter | None:
@@ -93,7 +95,7 @@ class Counter(msgspec.Struct):
         return cls(*numbers) if len(numbers) == len(cls.__struct_fields__) and min(numbers) >= 0 else None
 
     def write(self) -> str:
-        return f"{self.window} {self.current} {self.before} {self.carried} {self.generation}"
+        return f"{self.window} {self.current} {self.before} {self.carried} {self.generation} {self.reserved}"
 
     def roll(self, number: int, *, debt_above: int | None = None) -> None:
         """Enter the window of this number. An older one than its own is not entered: a clock went back.
@@ -104,7 +106,7 @@ class Counter(msgspec.Struct):
             return
         debt = 0 if debt_above is None else max(0, self.current + self.carried - debt_above)
         self.before = self.current if number == self.window + 1 else 0
-        self.window, self.current, self.carried = number, 0, debt
+        self.window, self.current, self.carried, self.reserved = number, 0, debt, 0
 
     def used(self, window: Window, reset: int) -> int:
         """What counts against a limit now: for a minute with the share of the minute before that is not yet over."""

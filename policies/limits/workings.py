@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 from extproc.catalogue import Catalogue
 from extproc.policy import Surroundings
 from policies.limits.breaker import Breaker
+from policies.limits.demands import Scale
 from policies.limits.guarded import Guarded
 from policies.limits.memory_store import MemoryStore
 from policies.limits.outage import Fallback
@@ -21,6 +22,7 @@ from policies.limits.reaper import Reaper
 from policies.limits.redis_client import RedisClient
 from policies.limits.redis_registry import RedisRegistry
 from policies.limits.redis_store import RedisStore
+from policies.limits.reserving import Reserver
 from policies.limits.settings import LimitsSettings
 from policies.limits.settling import Settler
 from policies.limits.sizing import Sizer
@@ -45,12 +47,13 @@ class Workings:
     client: RedisClient
     plans: Plans
     sizer: Sizer
+    reserver: Reserver
     guarded: Guarded
     fallback: Fallback
     settler: Settler
+    scale: Scale
     watch: Watch
     reaper: Reaper
-    zone: Callable[[float], Zone]
     counting: ThreadPoolExecutor
     vocabularies: tuple[Vocabulary, ...]
 
@@ -68,22 +71,32 @@ class Workings:
         plans = Plans(settings.limits, shadow=surroundings.shadow)
         memory = MemoryStore(lambda: int(surroundings.clock() * 1000))
         fallback = Fallback(memory, workers=surroundings.workers, local_for=settings.local_for)
-        estimator = Estimator()
+        guarded = Guarded(RedisStore(client), Breaker(), fallback, time.monotonic)
+        settler = Settler(patient, Spool(Path(settings.spool)) if settings.spool else None)
+        scale = Scale.of(settings.weights)
+        lease = settings.lease or surroundings.longest
         return cls(
             client=client,
             plans=plans,
             sizer=Sizer(
                 surroundings.catalogue,
-                estimator,
+                Estimator(),
                 max_output=settings.max_output,
                 hidden_input=settings.hidden_input,
             ),
-            guarded=Guarded(RedisStore(client), Breaker(), fallback, time.monotonic),
+            reserver=Reserver(
+                *(guarded, fallback, settler, scale),
+                zone=zones(ZoneInfo(settings.time_zone)),
+                clock=surroundings.clock,
+                lease=lease,
+                floor=settings.min_output,
+            ),
+            guarded=guarded,
             fallback=fallback,
-            settler=Settler(patient, Spool(Path(settings.spool)) if settings.spool else None),
-            watch=Watch(registry, plans.override, lease=settings.lease or surroundings.longest),
+            settler=settler,
+            scale=scale,
+            watch=Watch(registry, plans.override, lease=lease),
             reaper=Reaper(patient, registry),
-            zone=zones(ZoneInfo(settings.time_zone)),
             counting=ThreadPoolExecutor(1, "count-tokens"),
             vocabularies=_vocabularies(surroundings.catalogue),
         )

@@ -4,10 +4,11 @@
 -- ARGV[1]: MessagePack of {id, request id, lease, keep (both ms), zone offset, zone until, zone's next offset (s), output,
 --   expected, floor, force, at (ms or 0), demands}; a demand is {index of its subject among KEYS, counter, measure, window,
 --   amount, fixed, per_output, clamps, expected, shadow, seconds}.
--- Answers {code, output granted, then for each demand: used, before, ms until reset, refused}; code 0 refused, 1 reserved,
---   2 reserved before, 3 settled before.
+-- Answers {code, output granted, then for each demand: used, before, ms until reset, refused, reserved}; code 0 refused,
+--   1 reserved, 2 reserved before, 3 settled before.
 --
--- A counter is a field of its subject's hash: "window current before carried generation", all of them whole numbers.
+-- A counter is a field of its subject's hash: "window current before carried generation reserved", all of them
+--   whole numbers; reserved is the part of current that is not settled.
 -- A record is MessagePack of {state, request id, output, charges}; a charge is {key, counter, measure, window, reserved,
 --   amount or 0 (for a limit that carries debt), generation}. State: "r" reserved, "e" charged at the estimate. A settled one
 --   is the letter "s" alone.
@@ -79,7 +80,7 @@ end
 
 -- Every counter as it stands now, and what of the output the budgets allow.
 local count = #demands
-local numbers, currents, befores, carrieds, generations, useds, resets = {}, {}, {}, {}, {}, {}, {}
+local numbers, currents, befores, carrieds, generations, reserveds, useds, resets = {}, {}, {}, {}, {}, {}, {}, {}
 local granted = output
 local wanted = math.min(floor, output)
 local refused = {}
@@ -98,15 +99,16 @@ for i = 1, count do
   taken = taken + 1
   local number, reset = window(demand[4])
   local amount, fixed, per_output = demand[5], demand[6], demand[7]
-  local current, before, carried, generation = 0, 0, 0, 0
+  local current, before, carried, generation, reserved = 0, 0, 0, 0, 0
   local value = values[taken]
   if value then
-    local w, c, p, o, g = string.match(value, '^(%d+) (%d+) (%d+) (%d+) (%d+)$')
-    w, current, before, carried, generation = tonumber(w), tonumber(c), tonumber(p), tonumber(o), tonumber(g)
+    local w, c, p, o, g, r = string.match(value, '^(%d+) (%d+) (%d+) (%d+) (%d+) (%d+)$')
+    w, current, before, carried = tonumber(w), tonumber(c), tonumber(p), tonumber(o)
+    generation, reserved = tonumber(g), tonumber(r)
     if number > w then
       local debt = demand[9] and demand[4] ~= 'm' and math.max(0, current + carried - amount) or 0
       before = number == w + 1 and current or 0
-      current, carried = 0, debt
+      current, carried, reserved = 0, debt, 0
     else
       -- A clock that went back opens no older window.
       number = w
@@ -115,7 +117,7 @@ for i = 1, count do
   local used = current + carried
   if demand[4] == 'm' then used = used + math.ceil(before * reset / 60000) end
   numbers[i], currents[i], befores[i], carrieds[i], generations[i] = number, current, before, carried, generation
-  useds[i], resets[i] = used, reset
+  reserveds[i], useds[i], resets[i] = reserved, used, reset
   if demand[8] and not demand[9] and not demand[10] and per_output > 0 then
     local room = amount - used - fixed
     if granted * per_output > room * 1000000 then
@@ -148,14 +150,15 @@ while i <= count do
     local demand, need = demands[i], admitted and needs[i] or 0
     if admitted then
       written[#written + 1] = demand[2]
-      written[#written + 1] = string.format('%d %d %d %d %d',
-        numbers[i], currents[i] + need, befores[i], carrieds[i], generations[i])
+      written[#written + 1] = string.format('%d %d %d %d %d %d',
+        numbers[i], currents[i] + need, befores[i], carrieds[i], generations[i], reserveds[i] + need)
       charges[i] = {key, demand[2], demand[3], numbers[i], need, demand[9] and demand[5] or 0, generations[i]}
       if demand[11] > longest then longest = demand[11] end
     end
-    local base = (i - 1) * 4 + 2
+    local base = (i - 1) * 5 + 2
     answer[base + 1], answer[base + 2] = currents[i] + carrieds[i] + need, demand[4] == 'm' and befores[i] or 0
     answer[base + 3], answer[base + 4] = resets[i], refused[i] and 1 or 0
+    answer[base + 5] = reserveds[i] + need
     i = i + 1
   end
   if admitted then

@@ -6,8 +6,8 @@ local count = 0
 for i = 1, #ARGV do
   local value = redis.call('HGET', KEYS[1], ARGV[i])
   if value then
-    local w, g = string.match(value, '^(%d+) %d+ %d+ %d+ (%d+)$')
-    redis.call('HSET', KEYS[1], ARGV[i], string.format('%s 0 0 0 %d', w, tonumber(g) + 1))
+    local w, g = string.match(value, '^(%d+) %d+ %d+ %d+ (%d+) %d+$')
+    redis.call('HSET', KEYS[1], ARGV[i], string.format('%s 0 0 0 %d 0', w, tonumber(g) + 1))
     count = count + 1
   end
 end

@@ -17,14 +17,16 @@ for i = 1, #charges do
   local delta = used[measure] - reserved
   -- A lease that has ended has given back its place among the parallel ones.
   if measure == 'p' and state == 'e' then delta = 0 end
-  if delta ~= 0 then
+  if delta ~= 0 or reserved > 0 then
     local value = redis.call('HGET', key, counter)
-    local w, c, p, o, g
-    if value then w, c, p, o, g = string.match(value, '^(%d+) (%d+) (%d+) (%d+) (%d+)$') end
-    w, c, p, o = tonumber(w), tonumber(c), tonumber(p), tonumber(o)
+    local w, c, p, o, g, r
+    if value then w, c, p, o, g, r = string.match(value, '^(%d+) (%d+) (%d+) (%d+) (%d+) (%d+)$') end
+    w, c, p, o, r = tonumber(w), tonumber(c), tonumber(p), tonumber(o), tonumber(r)
     if value and tonumber(g) == generation and (w == number or w == number + 1) then
       if w == number then
         c = math.max(0, c + delta)
+        -- Of an expired lease it is no longer part.
+        if state == 'r' then r = math.max(0, r - reserved) end
       else
         if amount > 0 then
           -- Its debt was carried into the present window: what changes of the one changes the other.
@@ -32,7 +34,7 @@ for i = 1, #charges do
         end
         p = math.max(0, p + delta)
       end
-      redis.call('HSET', key, counter, string.format('%d %d %d %d %s', w, c, p, o, g))
+      redis.call('HSET', key, counter, string.format('%d %d %d %d %s %d', w, c, p, o, g, r))
     end
   end
 end

@@ -22,7 +22,7 @@ from policies.limits.settings import Weights
 from policies.limits.store import Used
 from tests.policies.limits.world import limit
 
-RESERVED = Reservation(("contoso",), input=100, output=400, choices=2)
+RESERVED = Reservation("r1", ("contoso",), input=100, output=400, choices=2)
 CHAT = Call(Operation.CHAT, Dialect.OPENAI, "gpt-4o")
 STREAM = Call(Operation.CHAT, Dialect.OPENAI, "gpt-4o", stream=True)
 USAGE = Usage(input=90, output=30, total=120, cached_input=50, reasoning=10)
@@ -165,7 +165,7 @@ def test_what_nobody_counted_is_never_more_than_was_reserved(
         for asked in demands((limit(), limit("tokens_per_day"), limit("dollars_per_day")), size, scale)
     ]
     floor = int(seen * output * choices)
-    reservation = Reservation(input=tokens, output=output, choices=choices)
+    reservation = Reservation("r1", input=tokens, output=output, choices=choices)
     found = actual(ended(ending, call, output_floor=floor), reservation).used(scale, price)
     assert found.requests <= reserved[0]
     assert found.tokens <= reserved[1]

@@ -60,7 +60,9 @@ def test_demands_stand_in_the_order_of_their_limits() -> None:
     priced = demands(limits, Size(10, 10, price=PRICE), PLAIN)
     assert [(one.key, one.counter) for one in priced] == [(of.key, of.kind.counter) for of in limits]
     unpriced = demands(limits, Size(10, 10), PLAIN)
-    assert [one.counter for one in unpriced] == ["tpm", "rpm", "tpd", "par"]
+    assert [one.counter for one in unpriced] == [one.counter for one in priced]
+    # What has no price costs nothing; the limit is asked all the same, for it may be 0.
+    assert [(one.fixed, one.per_output) for one in unpriced if one.measure is Measure.DOLLARS] == [(0, 0)]
 
 
 @pytest.mark.parametrize("kind", sorted(KINDS))

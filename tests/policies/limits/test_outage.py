@@ -172,7 +172,12 @@ def test_standings_are_in_the_order_of_the_demands() -> None:
     answer = worker.ask(PARALLEL, user, rpm(3, CLOSED, shadow=True), tenant, size=Size(100, 50))
     assert answer is not None
     nothing, minute = Standing(0, 0, 0), 60_000
-    assert answer.standings == (nothing, Standing(1, 0, minute), nothing, Standing(150, 0, minute))
+    assert answer.standings == (
+        nothing,
+        Standing(1, 0, minute, reserved=1),
+        nothing,
+        Standing(150, 0, minute, reserved=150),
+    )
     uncounted = worker.ask(PARALLEL, rpm(3, shadow=True))
     assert uncounted == Answer(True, 0, (nothing, nothing))
 
@@ -217,7 +222,7 @@ def test_windows_pass_as_they_do_in_redis() -> None:
     assert worker.admits(rpm(8), times=10) == 2
     answer = worker.ask(rpm(8))
     assert answer is not None
-    assert answer.standings[0] == Standing(8, 8, 30_000, True)
+    assert answer.standings[0] == Standing(8, 8, 30_000, True, reserved=2)
 
 
 def test_how_it_ended_is_counted_where_it_was_let_through() -> None:

@@ -71,7 +71,7 @@ async def test_subjects_of_other_levels_are_left_out(valkey: RedisServer) -> Non
         await survey.counters(
             (Level.TENANT,), month, lambda at, text: tenants.update({at: len(text.split())}), tenants=(), within=None
         )
-        assert tenants == {Subject(TENANT).key(): 5}
+        assert tenants == {Subject(TENANT).key(): 6}
 
 
 async def test_it_does_not_look_for_ever(valkey: RedisServer) -> None:

@@ -49,5 +49,5 @@ def test_where_nothing_was_away_little_travels() -> None:
     """The metadata of each exchange crosses Envoy twice."""
     travel = Travel([Reservation])
     here = exchange()
-    here.put(Reservation(("contoso",), input=100, output=400, dollars=4_250))
+    here.put(Reservation("r1", ("contoso",), input=100, output=400, dollars=4_250))
     assert len(travel.pack(here, ())) < 250

@@ -182,7 +182,8 @@ def test_a_counter_is_read_as_it_is_written(counter: Counter) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", [None, "", b"", "1", "1 2 3 4", "1 2 3 4 5 6", "1 2 3 4 x", "1.5 0 0 0 0", "-1 0 0 0 0", "{}", b"\xff"]
+    "text",
+    [None, "", b"", "1", "1 2 3 4 5", "1 2 3 4 5 6 7", "1 2 3 4 5 x", "1.5 0 0 0 0 0", "-1 0 0 0 0 0", "{}", b"\xff"],
 )
 def test_what_is_no_counter(text: str | bytes | None) -> None:
     assert Counter.read(text) is None

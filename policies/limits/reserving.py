@@ -1,0 +1,150 @@
+"""From the size of a call to a reservation: the tenant's limits first, then those of all tenants together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from extproc.exchange import Exchange
+from policies.limits.demands import Scale, Size, demands, within_rates
+from policies.limits.guarded import Guarded
+from policies.limits.limit import Limit
+from policies.limits.outage import Fallback
+from policies.limits.plan import Plan
+from policies.limits.settling import Settlement, Settler
+from policies.limits.store import Ask, Demand, Standing, Used, Zone
+from policies.limits.subjects import EVERYONE
+from policies.limits.told import Stood
+
+
+class Attempts(msgspec.Struct):
+    """Under which ids something may be reserved for an exchange, by tenant. Does not travel."""
+
+    made: list[tuple[str, str]] = msgspec.field(default_factory=list)
+
+
+class Reserved(msgspec.Struct, frozen=True):
+    """What came of an attempt.
+
+    Attributes:
+        id: of the reservation.
+        output: tokens granted, for each choice.
+        stood: every limit that was asked, and how it stands; empty where the store was away.
+        admitted: it is reserved: under these `tenants`' limits in the store, for those in `local` by this worker alone.
+    """
+
+    id: str
+    output: int
+    stood: tuple[Stood, ...]
+    admitted: bool = False
+    tenants: tuple[str, ...] = ()
+    local: tuple[Ask, ...] = ()
+
+
+class Request(msgspec.Struct, frozen=True):
+    """What is to be reserved, for whom. `expected`: how much output of so much such calls usually produce."""
+
+    exchange: Exchange
+    tenant: str
+    plan: Plan
+    size: Size
+    expected: Callable[[int], int]
+
+
+class Reserver:
+    """Reserves, and gives back. Shared by all exchanges."""
+
+    def __init__(
+        self,
+        guarded: Guarded,
+        fallback: Fallback,
+        settler: Settler,
+        scale: Scale,
+        *,
+        zone: Callable[[float], Zone],
+        clock: Callable[[], float],
+        lease: float,
+        floor: int,
+    ) -> None:
+        """`lease`: seconds; `floor`: the least output worth granting; `clock`: seconds since the epoch."""
+        self._guarded = guarded
+        self._fallback = fallback
+        self._settler = settler
+        self._scale = scale
+        self._zone = zone
+        self._clock = clock
+        self._lease = lease
+        self._floor = floor
+
+    async def reserve(self, request: Request) -> Reserved:
+        """Reserve under all limits, or under none: what was reserved before one refused is given back."""
+        attempts = request.exchange.get(Attempts)
+        if attempts is None:
+            attempts = Attempts()
+            request.exchange.put(attempts)
+        # Another attempt is another reservation: the former may still be on its way to the store, or back from it.
+        count = sum(tenant == request.tenant for tenant, _ in attempts.made)
+        name = request.exchange.id if count == 0 else f"{request.exchange.id}.{count}"
+        try:
+            return await self._reserve(request, name, attempts)
+        except BaseException:
+            # Cancelled, for whatever reason: what may be reserved is not used.
+            self.give_back(attempts)
+            raise
+
+    async def _reserve(self, request: Request, name: str, attempts: Attempts) -> Reserved:
+        plan, size = request.plan, request.size
+        own, shared = (demands(limits, size, self._scale) for limits in (plan.limits, plan.everyone))
+        output = within_rates((*own, *shared), size.output, self._floor)
+        tenants: list[str] = []
+        local: list[Ask] = []
+        stood: list[Stood] = []
+        for tenant, limits, asked in ((request.tenant, plan.limits, own), (EVERYONE, plan.everyone, shared)):
+            if not limits:
+                continue
+            ask = self._ask(request, name, tenant, asked, output)
+            attempts.made.append((tenant, name))
+            said = await self._guarded.reserve(limits, ask)
+            answer = said.answer
+            if answer is None:
+                stood.clear()
+            elif answer.standings:
+                stood += _together(limits, asked, answer.standings)
+            if answer is None or not answer.admitted:
+                if said.local or tenants or local:
+                    # In the first case the store may have done it all the same.
+                    self.give_back(attempts)
+                return Reserved(name, output, tuple(stood))
+            output = answer.output
+            if said.local:
+                local.append(msgspec.structs.replace(ask, force=True, at=int(self._clock() * 1000), output=output))
+            else:
+                tenants.append(tenant)
+        return Reserved(name, output, tuple(stood), True, tuple(tenants), tuple(local))
+
+    def give_back(self, attempts: Attempts) -> None:
+        """Nothing goes up: whatever is reserved for it was never used."""
+        for tenant, name in attempts.made:
+            self._fallback.settle(tenant, name, Used())
+            self._settler.put(Settlement(tenant, name, Used()))
+
+    def _ask(self, request: Request, name: str, tenant: str, asked: tuple[Demand, ...], output: int) -> Ask:
+        expected = output
+        if any(demand.expected for demand in asked):
+            expected = request.expected(output)
+        return Ask(
+            name,
+            tenant,
+            asked,
+            self._lease,
+            self._zone(self._clock()),
+            request.exchange.request.request_id,
+            output,
+            expected,
+            self._floor,
+        )
+
+
+def _together(limits: tuple[Limit, ...], asked: tuple[Demand, ...], standings: tuple[Standing, ...]) -> list[Stood]:
+    return [Stood(*each) for each in zip(limits, asked, standings, strict=True)]
