@@ -3,20 +3,46 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import sys
 import traceback
-from typing import Any
+from typing import Any, TextIO
 
 import orjson
 
 _log = logging.getLogger(__name__)
+_lost = 0
 
 
 def emit(*lines: bytes) -> None:
-    """Write lines of JSON to standard output, whole and at once."""
-    sys.stdout.buffer.write(b"\n".join((*lines, b"")))
-    sys.stdout.buffer.flush()
+    """Write lines of JSON to standard output, whole and at once.
+
+    Never fails: where the disk is full, or whoever read them has gone, lines are lost and counted, and the work goes on.
+    """
+    global _lost  # noqa: PLW0603  (of the process, as its standard output is)
+    output = sys.stdout.buffer
+    try:
+        output.write(b"\n".join((*lines, b"")))
+    except OSError:
+        _lost += len(lines)
+        return
+    # What cannot be written now is still in the buffer, and goes before the next line that can.
+    with contextlib.suppress(OSError):
+        output.flush()
+
+
+def lines_lost() -> int:
+    """So many lines of this process could not be written."""
+    return _lost
+
+
+class _Handler(logging.StreamHandler[TextIO]):
+    """Complains of nothing: what it would complain on is no better off than the log."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  (logging's name)
+        global _lost  # noqa: PLW0603
+        _lost += 1
 
 
 class JsonFormatter(logging.Formatter):
@@ -42,7 +68,7 @@ class JsonFormatter(logging.Formatter):
 
 def log_to_stdout() -> None:
     """Send the process's log to standard output as JSON lines."""
-    handler = logging.StreamHandler(sys.stdout)
+    handler = _Handler(sys.stdout)
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     logging.captureWarnings(True)

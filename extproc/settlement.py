@@ -11,7 +11,7 @@ from typing import Final
 from extproc import completion_log
 from extproc.access_log import read_entry
 from extproc.chain import Chain
-from extproc.log import emit
+from extproc.log import emit, lines_lost
 from extproc.protos import Message, StreamAccessLogsMessage
 from extproc.tasks import ends_us, spawn
 from extproc.travel import Travel
@@ -48,8 +48,12 @@ class Settlement:
         self._messages.put_nowait(message)
 
     def counters(self) -> Mapping[str, int]:
-        """What has happened since the start: completions, and messages that were dropped."""
-        return {"completions": self._completions, "access_log_messages_dropped": self._dropped}
+        """What has happened since the start: completions, messages that were dropped, lines that nobody could take."""
+        return {
+            "completions": self._completions,
+            "access_log_messages_dropped": self._dropped,
+            "log_lines_lost": lines_lost(),
+        }
 
     async def stop(self, grace: float) -> None:
         """Settle what has been taken, for at most `grace` seconds."""

@@ -34,7 +34,6 @@ HOST_EDGES: Final = frozenset({"grpc_transport", "protos", "sockets", "wire_call
 TESTED_ELSEWHERE: Final = {
     "extproc/call.py": "extproc/test_calls.py",
     "extproc/identity.py": "extproc/test_travel.py",
-    "extproc/log.py": "extproc/test_server.py",
     "extproc/serving.py": "extproc/test_server.py",
     "extproc/protos.py": "extproc/test_conversation.py",
     "extproc/transport.py": "contract/test_data_path.py",

@@ -21,6 +21,7 @@ _HELP: Final = {
     "completions": "Exchanges that have been settled.",
     "connections": "Connections of Envoy that were accepted.",
     "connections_open": "Connections of Envoy that are there now.",
+    "log_lines_lost": "Lines that could not be written on standard output: the disk is full, or nobody reads them.",
     "streams": "gRPC streams that were opened: one for each exchange, and those of access log and health.",
     "streams_open": "gRPC streams that are there now.",
 }

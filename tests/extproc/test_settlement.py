@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import sys
 from collections.abc import Awaitable
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -126,3 +129,21 @@ async def test_what_is_no_message_is_passed_over(caplog: pytest.LogCaptureFixtur
         await settlement.stop(10)
     assert policy.paths == ["/1"]
     assert "cannot be read" in caplog.text
+
+
+async def test_a_log_that_nobody_can_write_does_not_end_settlement(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The disk is full, or whoever read the lines has gone. Policies settle on: budgets must not stand still."""
+    policy = Settles()
+    settlement = Settlement(Chain([Link(policy)]), Travel())
+    settlement.start()
+    with monkeypatch.context() as patch, Path("/dev/full").open("wb", buffering=0) as full:
+        patch.setattr(sys, "stdout", SimpleNamespace(buffer=full))
+        settlement.take(logged("/1"))
+        await asyncio.sleep(0.05)
+    settlement.take(logged("/2"))
+    await settlement.stop(1)
+    assert policy.paths == ["/1", "/2"]
+    assert told(capsys) == ["/2"]
+    assert settlement.counters()["log_lines_lost"] > 0

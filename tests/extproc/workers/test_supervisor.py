@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -119,6 +122,24 @@ async def test_one_that_does_not_finish_is_ended(one: Supervised) -> None:
     killed = [event for event in one.events() if event["event"] == "worker_killed"]
     assert [(event["worker"], event["why"]) for event in killed] == [(2, "not gone after 1 s")]
     assert ends(one.events())[-1] == 0
+
+
+async def test_a_log_that_nobody_can_write_does_not_leave_a_seat_empty(
+    one: Supervised, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk is full, or whoever read the lines has gone."""
+    one.start(one.given())
+    await one.until_logged("listening")
+    pid = one.pids[1]
+    assert pid is not None
+    with monkeypatch.context() as patch, Path("/dev/full").open("wb", buffering=0) as full:
+        patch.setattr(sys, "stdout", SimpleNamespace(buffer=full))
+        os.kill(pid, signal.SIGKILL)
+        assert (await one.ask("1"))[0] != pid
+        async with asyncio.timeout(10):
+            while one.supervisor.overview().views[0].pid in (pid, None):
+                await asyncio.sleep(0.01)
+    await one.end()
 
 
 # Reloading
