@@ -8,7 +8,6 @@ EOF, while the first `await` in a `finally` is cancelled; so nothing that must h
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import socket
@@ -22,7 +21,7 @@ from grpc.aio import EOF, ServicerContext
 from grpc_health.v1 import health_pb2
 
 from extproc.protos import Message
-from extproc.sockets import clear
+from extproc.sockets import Mark, clear
 from extproc.tasks import ends_us
 from extproc.transport import (
     ACCESS_LOGS,
@@ -53,7 +52,7 @@ class GrpcTransport:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._server: Any = None
-        self._socket: Path | None = None
+        self._socket: Mark | None = None
         self._counters = {"streams": 0, "streams_open": 0}
 
     async def start(self, address: str, inherited: socket.socket | None = None) -> str:
@@ -62,8 +61,7 @@ class GrpcTransport:
         server = grpc.aio.server(options=_OPTIONS)
         server.add_generic_rpc_handlers((self._handlers(),))
         if address.startswith("unix:"):
-            self._socket = Path(address.removeprefix("unix:"))
-            clear(self._socket)
+            clear(Path(address.removeprefix("unix:")))
         # Whoever can connect can ask for verdicts and write completions. The mode must be right from the first moment.
         before = os.umask(0o177)
         try:
@@ -72,16 +70,16 @@ class GrpcTransport:
             raise OSError(f"cannot listen on {address}") from error
         finally:
             os.umask(before)
+        self._socket = Mark(address)
         await server.start()
         self._server = server
-        return address if self._socket else f"{address.rpartition(':')[0]}:{port}"
+        return address if address.startswith("unix:") else f"{address.rpartition(':')[0]}:{port}"
 
     async def stop(self, grace: float) -> None:
         if self._server is not None:
             await self._server.stop(grace)
         if self._socket is not None:
-            with contextlib.suppress(FileNotFoundError):
-                self._socket.unlink()
+            self._socket.remove()
 
     def counters(self) -> Mapping[str, int]:
         return dict(self._counters)

@@ -9,10 +9,9 @@ import socket
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 from typing import Any, Final, cast
 
-from extproc.sockets import address_of, bind
+from extproc.sockets import Mark, address_of, bind
 from extproc.tasks import spawn
 from extproc.tls_files import ServerFiles, ServerTls
 from extproc.transport import ACCESS_LOGS, Services
@@ -45,7 +44,7 @@ class WireTransport:
         self._limits = limits or Limits()
         self._memory = Memory()
         self._server: asyncio.Server | None = None
-        self._socket: Path | None = None
+        self._socket: Mark | None = None
         self._peers: set[Peer] = set()
         self._counters: Counter[str] = Counter()
         self._logged: dict[str, float] = {}
@@ -58,8 +57,7 @@ class WireTransport:
             self._tls = ServerTls(self._files, lambda name: self.violated({name: 1}))
         if inherited is None:
             listening = bind(address)
-            if listening.family == socket.AF_UNIX:
-                self._socket = Path(address.removeprefix("unix:"))
+            self._socket = Mark(address)
         else:
             # The server closes what it listens on, and this one outlives it.
             listening = inherited.dup()
@@ -86,8 +84,7 @@ class WireTransport:
         if self._ticking is not None:
             self._ticking.cancel()
         if self._socket is not None:
-            with contextlib.suppress(FileNotFoundError):
-                self._socket.unlink()
+            self._socket.remove()
 
     def counters(self) -> Mapping[str, int]:
         counts = Counter(self._counters)

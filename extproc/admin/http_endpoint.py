@@ -7,12 +7,11 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from pathlib import Path
 from socketserver import ThreadingMixIn
 from typing import Any, Final
 
 from extproc.admin.pages import page
-from extproc.sockets import address_of, bind
+from extproc.sockets import Mark, address_of, bind
 from extproc.workers.board import Overview
 
 _PATIENCE: Final = 5.0
@@ -35,7 +34,8 @@ def admin_endpoint(address: str | None, read: Read) -> Iterator[str | None]:
     if address is None:
         yield None
         return
-    server = _Server(bind(address), read)
+    listening = bind(address)
+    mark, server = Mark(address), _Server(listening, read)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.2}, name="admin", daemon=True)
     thread.start()
     try:
@@ -44,8 +44,7 @@ def admin_endpoint(address: str | None, read: Read) -> Iterator[str | None]:
         server.shutdown()
         thread.join()
         server.server_close()
-        if address.startswith("unix:"):
-            Path(address.removeprefix("unix:")).unlink(missing_ok=True)
+        mark.remove()
 
 
 class _Server(ThreadingMixIn, HTTPServer):

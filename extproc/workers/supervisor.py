@@ -11,7 +11,6 @@ import sys
 import time
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import orjson
@@ -21,7 +20,7 @@ from extproc.log import emit
 from extproc.mistakes import ConfigurationError
 from extproc.placement import Role, Seat
 from extproc.settings import Settings
-from extproc.sockets import bind
+from extproc.sockets import Mark, bind
 from extproc.tasks import spawn
 from extproc.workers.board import Board, Overview
 from extproc.workers.process import Program
@@ -240,7 +239,6 @@ def _bound(seats: Iterable[Seat]) -> Iterator[list[socket.socket]]:
         sockets = []
         for seat in seats:
             listening = stack.enter_context(bind(seat.address))
-            if seat.address.startswith("unix:"):
-                stack.callback(Path(seat.address.removeprefix("unix:")).unlink, missing_ok=True)
+            stack.callback(Mark(seat.address).remove)
             sockets.append(listening)
         yield sockets
