@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, cast
 
-from extproc.sockets import Mark, address_of, bind
+from extproc.sockets import BACKLOG, Mark, address_of, bind
 from extproc.tasks import spawn
 from extproc.tls_files import ServerFiles, ServerTls
 from extproc.transport import ACCESS_LOGS, Services
@@ -304,15 +304,16 @@ class Peer(asyncio.Protocol):
 
 async def _serve(listening: socket.socket, factory: Callable[[], Peer], tls: ServerTls | None) -> asyncio.Server:
     loop = asyncio.get_running_loop()
+    # It listens again, and would make room for 100.
     if listening.family != socket.AF_UNIX:
         if tls is not None:
             return await loop.create_server(
-                factory, sock=listening, ssl=tls.context, ssl_handshake_timeout=_HANDSHAKE_SECONDS
+                factory, sock=listening, backlog=BACKLOG, ssl=tls.context, ssl_handshake_timeout=_HANDSHAKE_SECONDS
             )
-        return await loop.create_server(factory, sock=listening)
+        return await loop.create_server(factory, sock=listening, backlog=BACKLOG)
     # From Python 3.13 asyncio itself removes the path when it closes, also that of a socket that others still listen on.
     keep: dict[str, Any] = {"cleanup_socket": False} if _removes_sockets(loop) else {}
-    return await loop.create_unix_server(factory, sock=listening, **keep)
+    return await loop.create_unix_server(factory, sock=listening, backlog=BACKLOG, **keep)
 
 
 def _removes_sockets(loop: asyncio.AbstractEventLoop) -> bool:

@@ -6,12 +6,14 @@ import asyncio
 import contextlib
 import logging
 import os
+import socket
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from extproc.tasks import spawn
 from extproc.transport import PROCESS, Services
@@ -244,3 +246,27 @@ async def test_a_thousand_streams_leave_nothing_behind() -> None:
         await client.frame(frames.HEADERS, 1_999)
         await site.until("streams_open", 0)
         assert site.transport.counters()["streams"] == 1_000
+
+
+@pytest.mark.parametrize("over", ["unix", "tcp"])
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_who_connects_while_nobody_accepts_waits(over: str, loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
+    """The event loops listen once more on what they are given, and would make room for 100."""
+
+    async def scenario(folder: str) -> None:
+        transport = WireTransport(Services(Echo, ill, lambda: True))
+        address = await transport.start(f"unix:{folder}/s" if over == "unix" else f"{HOST}:0")
+        where = f"{folder}/s" if over == "unix" else (HOST, int(address.rpartition(":")[2]))
+        peers = [socket.socket(socket.AF_UNIX if over == "unix" else socket.AF_INET) for _ in range(120)]
+        try:
+            # The event loop has no turn meanwhile. All connect within a second, or never.
+            for peer in peers:
+                peer.settimeout(1)
+                peer.connect(where)
+        finally:
+            for peer in peers:
+                peer.close()
+            await transport.stop(0)
+
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder, asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(scenario(folder))
