@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import gc
 import importlib
+import logging
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Final
 
 import orjson
 
@@ -18,10 +20,13 @@ from extproc.log import emit, log_to_stdout, unhandled
 from extproc.mistakes import ConfigurationError
 from extproc.server import PolicyServer
 from extproc.settings import Settings
-from extproc.tasks import drain, spawn
+from extproc.tasks import aside, drain, spawn
 from extproc.workers.board import Board
 from extproc.workers.pulse import pulse
 
+_log = logging.getLogger(__name__)
+_READ_SECONDS: Final = 60.0
+"""For reading the configuration again. It may lie where nobody answers."""
 Recheck = Callable[[], object]
 """Reads the configuration again. Raises `ConfigurationError` with what is wrong."""
 
@@ -64,7 +69,9 @@ async def serve(settings: Settings, recheck: Recheck) -> None:
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
-        loop.add_signal_handler(signal.SIGHUP, lambda: spawn(_only_look(recheck), name="look at the configuration"))
+        asked = asyncio.Event()
+        loop.add_signal_handler(signal.SIGHUP, asked.set)
+        looking = spawn(_look(recheck, asked), name="look at the configuration")
         address = await server.start()
         settle_in()
         beating = spawn(pulse(server, lambda status: board.heard(seat, pid, status, time.monotonic())), name="pulse")
@@ -73,15 +80,29 @@ async def serve(settings: Settings, recheck: Recheck) -> None:
         emit(orjson.dumps({"event": "draining"}))
         await server.stop()
         beating.cancel()
+        looking.cancel()
         await drain(1.0)
     emit(orjson.dumps({"event": "stopped"}))
 
 
-async def _only_look(recheck: Recheck) -> None:
+async def _look(recheck: Recheck, asked: asyncio.Event) -> None:
+    """Whenever it is asked for, once at a time: it takes the time of those who wait for a decision."""
+    while True:
+        await asked.wait()
+        asked.clear()
+        emit(orjson.dumps({"event": "reload_refused", "mistakes": await _only_look(recheck)}))
+
+
+async def _only_look(recheck: Recheck) -> Sequence[str]:
     try:
-        await asyncio.to_thread(recheck)
+        async with asyncio.timeout(_READ_SECONDS):
+            await aside(recheck, name="configuration")
     except ConfigurationError as error:
-        mistakes = error.mistakes
-    else:
-        mistakes = ["the configuration is right, and one process cannot take it: restart it, or serve with --workers 2"]
-    emit(orjson.dumps({"event": "reload_refused", "mistakes": mistakes}))
+        return error.mistakes
+    except TimeoutError:
+        return [f"it could not be read in {_READ_SECONDS:g} s"]
+    except Exception as error:
+        # Whatever a policy does when it is built.
+        _log.exception("the configuration cannot be read")
+        return [f"it cannot be read: {type(error).__name__}"]
+    return ["the configuration is right, and one process cannot take it: restart it, or serve with --workers 2"]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Awaitable, Coroutine
+import threading
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 if TYPE_CHECKING:
@@ -50,6 +52,34 @@ def _ended(task: asyncio.Task[Any]) -> None:
     _running.discard(task)
     if not task.cancelled() and (error := task.exception()) is not None:
         _log.error("task %s failed: %s", task.get_name(), type(error).__name__, exc_info=error)
+
+
+async def aside(work: Callable[[], T], *, name: str) -> T:
+    """What `work` gives, from a thread of its own.
+
+    Nobody waits for that thread at the end: `asyncio.to_thread` would, for as long as it takes, and its threads are few.
+    `SystemExit` and `KeyboardInterrupt` become a `TaskExitError`.
+    """
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[T] = loop.create_future()
+
+    def tell(how: Callable[[Any], None], what: object) -> None:
+        # The loop may have gone.
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(lambda: None if done.done() else how(what))
+
+    def run() -> None:
+        try:
+            found = work()
+        except (SystemExit, KeyboardInterrupt) as error:
+            tell(done.set_exception, TaskExitError(type(error).__name__))
+        except BaseException as error:
+            tell(done.set_exception, error)
+        else:
+            tell(done.set_result, found)
+
+    threading.Thread(target=run, name=name, daemon=True).start()
+    return await done
 
 
 def ends_us(error: BaseException) -> bool:

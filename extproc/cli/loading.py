@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import stat
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,6 +31,9 @@ OptionalConfiguration = Annotated[
 ]
 State = Annotated[Path, typer.Option("--state", metavar="DIR", help="Where keys, logs and data are kept.")]
 DEFAULT_STATE: Final = Path(".sluicegate")
+
+MAX_BYTES: Final = 4 * 2**20
+"""Of a configuration that is to be served: twenty times what 3,000 tenants take. It is read beside those who decide."""
 
 NOWHERE: Final = {
     "identity": "http://127.0.0.1:9001",
@@ -116,6 +120,35 @@ def read_for_serving(path: Path, *, workers: int | None = None) -> tuple[dict[st
     Raises:
         ConfigurationError: it does not, or it is wrong.
     """
+    with _unchanged(path):
+        return _read_for_serving(path, workers=workers)
+
+
+@contextlib.contextmanager
+def _unchanged(path: Path) -> Iterator[None]:
+    """The file is read more than once meanwhile, and must be the same each time: what is judged is what is served.
+
+    Raises:
+        ConfigurationError: it has changed, is no file, or is larger than any configuration.
+    """
+    from extproc.tls_files import snapshot
+
+    with contextlib.suppress(OSError):
+        facts = path.stat()
+        # What is no file, such as a pipe, can be read once at most, and may make whoever reads it wait for ever.
+        if not (stat.S_ISREG(facts.st_mode) or stat.S_ISDIR(facts.st_mode)):
+            raise ConfigurationError([f"{path}: not a file"])
+        if facts.st_size > MAX_BYTES:
+            raise ConfigurationError([f"{path}: larger than {MAX_BYTES // 2**20} MiB"])
+    before = snapshot([str(path)])
+    try:
+        yield
+    finally:
+        if snapshot([str(path)]) != before:
+            raise ConfigurationError([f"{path}: it has changed while it was read"])
+
+
+def _read_for_serving(path: Path, *, workers: int | None) -> tuple[dict[str, Any], Examined]:
     with located(path):
         mistakes = [f"{where}: {value}: only `sluicegate up` starts this" for where, value in mentions(read_tree(path))]
         if mistakes:

@@ -150,30 +150,34 @@ class Slot:
                 if self._current is None:
                     try:
                         self._current = await self._launch(self._patience.ready)
-                    except OSError as error:
-                        emit(
-                            orjson.dumps(
-                                {"event": "worker_not_started", "worker": self.seat.index, "why": error.strerror}
-                            )
-                        )
+                    except Exception as error:
+                        # Also what is no OSError: where no thread can be started, asyncio raises a RuntimeError.
+                        why = getattr(error, "strerror", None) or type(error).__name__
+                        emit(orjson.dumps({"event": "worker_not_started", "worker": self.seat.index, "why": why}))
 
     async def _while_well(self, process: Process) -> None:
-        """Until it has ended. One that hangs is ended."""
-        heard, quiet = process.heard, 0.0
-        while not process.ended:
+        """Until it has ended, or another sits here. One that hangs, or never comes to serve, is ended."""
+        heard, quiet, idle = process.heard, 0.0, 0.0
+        # One that has been replaced may take long to finish. Whoever sits here now is looked after meanwhile.
+        while not process.ended and self._current is process:
             try:
                 async with asyncio.timeout(_GLANCE):
                     await process.wait()
             except TimeoutError:
                 # Counted and not measured: where the whole machine has slept, nobody has been silent.
                 quiet = quiet + _GLANCE if process.heard == heard else 0.0
+                idle = 0.0 if process.serves else idle + _GLANCE
                 heard = process.heard
                 limit = self._patience.start if process.status is None else self._patience.silence
                 if quiet >= limit:
-                    why = f"silent for {limit:g} s"
-                    emit(orjson.dumps({"event": "worker_killed", **process.name(), "why": why}))
-                    process.kill()
-                    await process.wait()
+                    await self._end(process, f"silent for {limit:g} s")
+                elif idle >= self._patience.start:
+                    await self._end(process, f"it does not serve after {self._patience.start:g} s")
+
+    async def _end(self, process: Process, why: str) -> None:
+        emit(orjson.dumps({"event": "worker_killed", **process.name(), "why": why}))
+        process.kill()
+        await process.wait()
 
 
 def _is_ready(process: Process | None) -> bool:

@@ -21,7 +21,7 @@ from extproc.mistakes import ConfigurationError
 from extproc.placement import Role, Seat
 from extproc.settings import Settings
 from extproc.sockets import Mark, bind
-from extproc.tasks import spawn
+from extproc.tasks import aside, spawn
 from extproc.workers.board import Board, Overview
 from extproc.workers.process import Program
 from extproc.workers.reload import refusals, told_to_envoy
@@ -30,6 +30,9 @@ from extproc.workers.slot import Patience, Slot
 _log = logging.getLogger(__name__)
 _FLUSH_SECONDS: Final = 1.2
 """Envoy keeps entries of its access log for as long: those of the last exchanges come after their verdicts."""
+
+_READ_SECONDS: Final = 60.0
+"""For reading the configuration again. It may lie where nobody answers."""
 
 
 class WorkersError(Exception):
@@ -184,14 +187,23 @@ class Supervisor:
         while True:
             await self._reload.wait()
             self._reload.clear()
-            await self._reload_once()
+            try:
+                await self._reload_once()
+            except Exception as error:
+                # Those that serve go on, whatever became of it.
+                _log.exception("a reload failed")
+                _refused([f"it failed: {type(error).__name__}"])
 
     async def _reload_once(self) -> None:
         emit(orjson.dumps({"event": "reloading"}))
         try:
-            new = await asyncio.to_thread(self._reread)
+            async with asyncio.timeout(_READ_SECONDS):
+                new = await aside(self._reread, name="configuration")
         except ConfigurationError as error:
             _refused(error.mistakes)
+            return
+        except TimeoutError:
+            _refused([f"it could not be read in {_READ_SECONDS:g} s"])
             return
         except Exception as error:
             # Whatever a policy does when it is built: those that run go on.

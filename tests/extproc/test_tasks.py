@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import subprocess
+import sys
+import threading
 import weakref
 
 import pytest
 
-from extproc.tasks import TaskExitError, drain, spawn
+from extproc.tasks import TaskExitError, aside, drain, spawn
+from tests.servers import REPOSITORY
 
 
 async def test_a_task_gives_its_result() -> None:
@@ -107,3 +111,33 @@ async def test_who_drains_does_not_wait_for_itself() -> None:
         return "drained"
 
     assert await asyncio.wait_for(spawn(work(), name="draining"), 5) == "drained"
+
+
+async def test_aside() -> None:
+    main = threading.get_ident()
+    assert await aside(threading.get_ident, name="other") != main
+    for error, seen in ((KeyError("x"), KeyError), (SystemExit(), TaskExitError)):
+
+        def work(error: BaseException = error) -> None:
+            raise error
+
+        with pytest.raises(seen):
+            await aside(work, name="fails")
+
+
+def test_nobody_waits_at_the_end_for_what_is_done_aside() -> None:
+    program = """
+import asyncio, threading
+from extproc.tasks import aside
+
+async def main():
+    try:
+        async with asyncio.timeout(0.05):
+            await aside(threading.Event().wait, name="for ever")
+    except TimeoutError:
+        print("went on")
+
+asyncio.run(main())
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=20, check=True, cwd=REPOSITORY)
+    assert (done.stdout, done.stderr) == (b"went on\n", b"")

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from extproc.chain import PolicyStartError
+from extproc.cli import loading
 from extproc.cli.app import run
 from extproc.embedded.ports import free_port
+from extproc.mistakes import ConfigurationError
 
 NO_ACCESS = """
 server: {{listen: "127.0.0.1:0"}}
@@ -75,6 +80,55 @@ def test_one_process_only_looks_at_a_configuration_when_it_is_told_to_reload(tmp
     assert process.returncode == 0
     assert "--workers 2" in said[0][0]
     assert any(line.startswith(f"{config}:8: policies[0].settings.audience: ") for line in said[1])
+
+
+def test_what_is_no_configuration_is_refused_and_the_end_does_not_wait_for_it(tmp_path: Path) -> None:
+    """A pipe that nobody writes to made whoever read it wait for ever, also after SIGTERM."""
+    (tmp_path / "secret").write_text("s")
+    config = tmp_path / "c.yaml"
+    text = NO_ACCESS.format(port=free_port(), secret=f"file: {tmp_path}/secret")
+    config.write_text(text)
+    program = (sys.executable, "-m", "extproc.cli", "serve", str(config))
+    with subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        records = map(json.loads, process.stdout)
+        said = []
+        try:
+            next(record for record in records if record["event"] == "listening")
+            config.unlink()
+            os.mkfifo(config)
+            process.send_signal(signal.SIGHUP)
+            said += next(record for record in records if record["event"] == "reload_refused")["mistakes"]
+            config.unlink()
+            config.write_text(text + "#" * 5_000_000)
+            process.send_signal(signal.SIGHUP)
+            said += next(record for record in records if record["event"] == "reload_refused")["mistakes"]
+        finally:
+            process.send_signal(signal.SIGTERM)
+            killer = threading.Timer(20, process.kill)
+            killer.start()
+            process.communicate(timeout=30)
+            killer.cancel()
+    assert process.returncode == 0
+    assert said == [f"{config}: not a file", f"{config}: larger than 4 MiB"]
+
+
+def test_a_configuration_that_changes_while_it_is_read_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is read more than once: one thing could be judged, and another served."""
+    config = tmp_path / "c.yaml"
+    config.write_text(NO_ACCESS.format(port=1, secret="file: /dev/null"))
+    real = loading.examined
+
+    def examined(*arguments: Any, **options: Any) -> Any:
+        found = real(*arguments, **options)
+        config.write_text("policies: []")
+        return found
+
+    monkeypatch.setattr(loading, "examined", examined)
+    with pytest.raises(ConfigurationError, match="it has changed while it was read"):
+        loading.read_for_serving(config)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,8 @@
 
 The configuration: `generation`, told to whoever connects; and by seat index (`"1"`) or for `"all"` one behaviour of
 `fail` (says so, ends with status 1), `die` (ends with status 3), `mute` (never speaks), `deaf` (ignores SIGTERM),
-`hang` (speaks once), `babble` (no lines), `lack` (lacks keys; serves if it shall not wait for them for long).
+`hang` (speaks once), `babble` (no lines), `lack` (lacks keys; serves if it shall not wait for them for long), `wait`
+(speaks, and never serves).
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ def main() -> int:
     listening.settimeout(0.02)
     asked = spoken = 0
     missing = ["keys"] if behaviour == "lack" else []
-    serving = not missing or told["patience"] < 3
+    serving = behaviour != "wait" and (not missing or told["patience"] < 3)
     while not stopping:
         if behaviour not in ("mute", "babble") and not (behaviour == "hang" and spoken):
             spoken += 1

@@ -6,7 +6,8 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,8 +15,10 @@ from typing import Any
 import pytest
 
 from extproc.mistakes import ConfigurationError
+from extproc.placement import Seat
+from extproc.workers.slot import Patience
 from extproc.workers.supervisor import Given, WorkersError, worker_program
-from tests.extproc.workers.supervised import Supervised, supervised
+from tests.extproc.workers.supervised import Supervised, program, supervised
 
 
 @pytest.fixture
@@ -115,6 +118,36 @@ async def test_one_that_hangs_is_ended_and_replaced(one: Supervised, behaviour: 
     assert (await one.ask("2"))[1] == 1
 
 
+async def test_one_that_speaks_and_never_serves_is_ended_each_time(one: Supervised) -> None:
+    """Its policies wait for somebody who does not answer. The first is ended by the start; so must be the next."""
+    one.start(one.given(behaviours={"1": "wait"}))
+    await one.until(lambda: one.views[1].starts >= 3)
+    killed = [event for event in one.events() if event["event"] == "worker_killed"]
+    assert [(event["worker"], event["why"]) for event in killed] == [(1, "it does not serve after 3 s")]
+
+
+async def test_a_seat_is_filled_again_whatever_kept_its_worker_from_starting(
+    one: Supervised, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, calls = program, []
+
+    def failing(seat: Seat, listening: int, status: int) -> Sequence[str]:
+        calls.append(seat.index)
+        if len(calls) == 4:
+            raise RuntimeError("can't start new thread")
+        return real(seat, listening, status)
+
+    monkeypatch.setattr("tests.extproc.workers.supervised.program", failing)
+    one.start(one.given())
+    await one.until_logged("listening")
+    pid = one.pids[2]
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    await one.until_logged("worker_started", 4)
+    (refused,) = [event for event in one.events() if event["event"] == "worker_not_started"]
+    assert (refused["worker"], refused["why"]) == (2, "RuntimeError")
+
+
 async def test_one_that_does_not_finish_is_ended(one: Supervised) -> None:
     one.start(one.given(behaviours={"2": "deaf"}))
     await one.until_logged("listening")
@@ -202,6 +235,71 @@ async def test_a_bad_configuration_changes_nothing(one: Supervised, reread: Any,
     assert "s3cret" not in one.written
     one.next = lambda: one.given(2)
     await reload(one, "reloaded")
+    assert await one.generations() == [2, 2, 2]
+
+
+def leaving() -> Given:
+    raise SystemExit(3)
+
+
+async def test_a_policy_that_leaves_while_it_is_read_takes_nobody_with_it(one: Supervised) -> None:
+    one.start(one.given())
+    await one.until_logged("listening")
+    one.next = leaving
+    assert (await reload(one, "reload_refused"))["mistakes"] == ["it cannot be read: TaskExitError"]
+    assert await one.generations() == [1, 1, 1]
+
+
+async def test_a_fault_of_ours_in_a_reload_ends_nobody(one: Supervised, monkeypatch: pytest.MonkeyPatch) -> None:
+    one.start(one.given())
+    await one.until_logged("listening")
+    monkeypatch.setattr("extproc.workers.supervisor.refusals", lambda *_: 1 / 0)
+    assert (await reload(one, "reload_refused"))["mistakes"] == ["it failed: ZeroDivisionError"]
+    monkeypatch.undo()
+    one.next = lambda: one.given(2)
+    await reload(one, "reloaded")
+    assert await one.generations() == [2, 2, 2]
+
+
+async def test_a_configuration_that_nobody_delivers_is_not_waited_for(
+    one: Supervised, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("extproc.workers.supervisor._READ_SECONDS", 0.1)
+    one.start(one.given())
+    await one.until_logged("listening")
+    go_on = threading.Event()
+
+    def late() -> Given:
+        go_on.wait(30)
+        return one.given(3)
+
+    one.next = late
+    assert (await reload(one, "reload_refused"))["mistakes"] == ["it could not be read in 0.1 s"]
+    one.next = lambda: one.given(2)
+    await reload(one, "reloaded")
+    go_on.set()
+    assert await one.generations() == [2, 2, 2]
+
+
+async def test_the_new_one_is_looked_after_while_the_old_one_takes_long_to_finish(
+    one: Supervised, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tests.extproc.workers.supervised.HURRIED", Patience(start=3.0, silence=1.0, grace=8.0))
+    one.start(one.given(behaviours={"0": "deaf"}))
+    await one.until_logged("listening")
+    old = one.pids[0]
+    assert old is not None
+    one.next = lambda: one.given(2)
+    os.kill(os.getpid(), signal.SIGHUP)
+    await one.until(lambda: one.pids[0] not in (old, None))
+    new = one.pids[0]
+    assert new is not None
+    os.kill(new, signal.SIGKILL)
+    async with asyncio.timeout(6):
+        await one.until_logged("worker_started", 5)
+    assert ends(one.events()) == [0]
+    os.kill(old, signal.SIGKILL)
+    await one.until_logged("reloaded")
     assert await one.generations() == [2, 2, 2]
 
 
