@@ -169,7 +169,11 @@ def expiry(chain: bytes) -> datetime:
     # Seldom used, and slow to import.
     from cryptography import x509
 
-    return x509.load_pem_x509_certificate(chain).not_valid_after_utc
+    try:
+        return x509.load_pem_x509_certificate(chain).not_valid_after_utc
+    except x509.InvalidVersion as error:
+        # OpenSSL takes it.
+        raise ValueError(str(error)) from error
 
 
 def names_of(certificate: Mapping[str, Any]) -> set[str]:

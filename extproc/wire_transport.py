@@ -8,11 +8,12 @@ import logging
 import socket
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, cast
 
 from extproc.sockets import BACKLOG, Mark, address_of, bind
 from extproc.tasks import spawn
+from extproc.tls_door import Door
 from extproc.tls_files import ServerFiles, ServerTls
 from extproc.transport import ACCESS_LOGS, Services
 from extproc.wire.connection import Connection
@@ -24,7 +25,6 @@ from extproc.wire_calls import begin, fail
 
 _log = logging.getLogger(__name__)
 _TICK: Final = 1.0
-_HANDSHAKE_SECONDS: Final = 10.0
 _LOG_INTERVAL: Final = 60.0
 """A violation is logged once in so many seconds, by its name."""
 _FAREWELL: Final = 0.2
@@ -43,7 +43,7 @@ class WireTransport:
         self._tls: ServerTls | None = None
         self._limits = limits or Limits()
         self._memory = Memory()
-        self._server: asyncio.Server | None = None
+        self._server: asyncio.Server | Door | None = None
         self._socket: Mark | None = None
         self._peers: set[Peer] = set()
         self._counters: Counter[str] = Counter()
@@ -63,9 +63,27 @@ class WireTransport:
             listening = inherited.dup()
             listening.setblocking(False)
         told = address_of(listening)
-        self._server = await _serve(listening, lambda: Peer(self, self._services, self._limits, self._memory), self._tls)
+        self._server = await self._serve(listening)
         self._ticking = spawn(self._tick(), name="wire clock")
         return told
+
+    async def _serve(self, listening: socket.socket) -> asyncio.Server | Door:
+        loop = asyncio.get_running_loop()
+
+        def factory() -> Peer:
+            return Peer(self, self._services, self._limits, self._memory)
+
+        # The event loop listens once more, and would make room for 100.
+        if listening.family == socket.AF_UNIX:
+            # From Python 3.13 asyncio itself removes the path when it closes, also that of a socket that others still
+            # listen on.
+            keep: dict[str, Any] = {"cleanup_socket": False} if _removes_sockets(loop) else {}
+            return await loop.create_unix_server(factory, sock=listening, backlog=BACKLOG, **keep)
+        if self._tls is None:
+            return await loop.create_server(factory, sock=listening, backlog=BACKLOG)
+        door = Door(listening, factory, self._tls.context, lambda name: self.violated({name: 1}))
+        door.open()
+        return door
 
     async def stop(self, grace: float) -> None:
         if self._server is None:
@@ -74,6 +92,9 @@ class WireTransport:
         self._server.close()
         for peer in tuple(self._peers):
             peer.drain()
+        if isinstance(self._server, Door):
+            # Envoy waits for these with a request.
+            await self._server.settle(min(grace, _FLUSH_SECONDS))
         await self._until_empty(grace)
         for peer in tuple(self._peers):
             peer.give_up()
@@ -92,6 +113,8 @@ class WireTransport:
         if self._tls is not None:
             # Those without a connection failed.
             counts["tls_handshakes"] = self._tls.handshakes
+        if isinstance(self._server, Door):
+            counts["tls_handshakes_open"] = self._server.under_way
         counts["connections_open"] = len(self._peers)
         counts["streams_open"] = sum(peer.connection.open_streams for peer in self._peers)
         return counts
@@ -108,7 +131,7 @@ class WireTransport:
         while True:
             await asyncio.sleep(_TICK)
             if self._tls is not None:
-                self._tls.refresh()
+                self._refresh(self._tls)
             for peer in tuple(self._peers):
                 try:
                     peer.tick(loop.time())
@@ -116,6 +139,13 @@ class WireTransport:
                     # The clock of all connections must not stop for a fault that one of them has hit.
                     _log.exception("wire: a connection failed")
                     peer.abort()
+
+    def _refresh(self, tls: ServerTls) -> None:
+        try:
+            tls.refresh()
+        except Exception:
+            # The clock of all connections must not stop for what somebody has put into a file.
+            _log.exception("wire: the certificates have changed and cannot be used, the old ones stay")
 
     # What peers tell
 
@@ -300,20 +330,6 @@ class Peer(asyncio.Protocol):
         """Hang up."""
         if self._transport is not None:
             self._transport.abort()
-
-
-async def _serve(listening: socket.socket, factory: Callable[[], Peer], tls: ServerTls | None) -> asyncio.Server:
-    loop = asyncio.get_running_loop()
-    # It listens again, and would make room for 100.
-    if listening.family != socket.AF_UNIX:
-        if tls is not None:
-            return await loop.create_server(
-                factory, sock=listening, backlog=BACKLOG, ssl=tls.context, ssl_handshake_timeout=_HANDSHAKE_SECONDS
-            )
-        return await loop.create_server(factory, sock=listening, backlog=BACKLOG)
-    # From Python 3.13 asyncio itself removes the path when it closes, also that of a socket that others still listen on.
-    keep: dict[str, Any] = {"cleanup_socket": False} if _removes_sockets(loop) else {}
-    return await loop.create_unix_server(factory, sock=listening, backlog=BACKLOG, **keep)
 
 
 def _removes_sockets(loop: asyncio.AbstractEventLoop) -> bool:

@@ -24,6 +24,8 @@ _HELP: Final = {
     "log_lines_lost": "Lines that could not be written on standard output: the disk is full, or nobody reads them.",
     "streams": "gRPC streams that were opened: one for each exchange, and those of access log and health.",
     "streams_open": "gRPC streams that are there now.",
+    "tls_handshakes": "TLS handshakes that were begun by a client. Those without a connection failed.",
+    "tls_handshakes_open": "Connections that have not finished their TLS handshake.",
 }
 
 

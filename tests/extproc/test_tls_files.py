@@ -170,6 +170,35 @@ def test_what_cannot_be_used_is_said_once_and_the_old_stays(tmp_path: Path, capl
     assert "new connections get the new ones" in taken
 
 
+def test_a_certificate_of_a_version_that_there_is_not_is_refused(tmp_path: Path) -> None:
+    """OpenSSL takes it, and who looks for its expiry does not."""
+    authority = Authority(tmp_path, "ours")
+    server = authority.sign("server", NAME)
+    tls = ServerTls(ServerFiles(server.certificate, server.key, authority.path), failed=print)
+    der = ssl.PEM_cert_to_DER_cert(Path(server.certificate).read_text())
+    odd = der.replace(b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x07", 1)
+    Path(server.certificate).write_text(ssl.DER_cert_to_PEM_cert(odd))
+    assert not tls.refresh()
+    with pytest.raises(OSError, match=r"breaks the rules of X\.509"):
+        load(tls._files, datetime.now(UTC))
+
+
+async def test_whatever_is_in_a_file_the_clock_of_connections_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("extproc.wire_transport._TICK", 0.01)
+    asked = []
+
+    def refresh(_: ServerTls) -> bool:
+        asked.append(1)
+        raise RuntimeError
+
+    monkeypatch.setattr(ServerTls, "refresh", refresh)
+    async with serving(tmp_path), asyncio.timeout(5):
+        while len(asked) < 3:
+            await asyncio.sleep(0.01)
+
+
 @dataclass(slots=True)
 class World:
     """A listening transport, its authority, and a client of that authority."""
