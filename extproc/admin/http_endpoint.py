@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from socketserver import ThreadingMixIn
@@ -15,7 +16,9 @@ from extproc.sockets import Mark, address_of, bind
 from extproc.workers.board import Overview
 
 _PATIENCE: Final = 5.0
-"""Seconds for a peer's request, and for taking the answer."""
+"""Seconds for a peer's request and for taking the answer, together."""
+_REST: Final = 0.2
+"""Seconds until the next try, where no connection can be accepted for want of descriptors."""
 _AT_ONCE: Final = 16
 """Connections. Whoever comes beyond is turned away."""
 
@@ -56,21 +59,40 @@ class _Server(ThreadingMixIn, HTTPServer):
         self.socket.close()
         self.socket = listening
         self.read = read
-        self._places = threading.BoundedSemaphore(_AT_ONCE)
+        self._guests: dict[socket.socket, float] = {}
+        self._lock = threading.Lock()
 
     def get_request(self) -> tuple[socket.socket, Any]:
-        accepted, peer = self.socket.accept()
+        try:
+            accepted, peer = self.socket.accept()
+        except OSError:
+            # It stays readable: to be told so again and again would take the time of those who decide.
+            time.sleep(_REST)
+            raise
         accepted.settimeout(_PATIENCE)
         return accepted, peer
 
     def verify_request(self, request: Any, client_address: Any) -> bool:
-        return self._places.acquire(blocking=False)
+        with self._lock:
+            if len(self._guests) >= _AT_ONCE:
+                return False
+            self._guests[request] = time.monotonic() + _PATIENCE
+            return True
 
-    def process_request_thread(self, request: Any, client_address: Any) -> None:
-        try:
-            super().process_request_thread(request, client_address)
-        finally:
-            self._places.release()
+    def shutdown_request(self, request: Any) -> None:
+        """The end of every request, also of one that no thread could be started for."""
+        with self._lock:
+            self._guests.pop(request, None)
+            super().shutdown_request(request)
+
+    def service_actions(self) -> None:
+        """Each turn: hang up on those whose time is over. Each byte of theirs would give them as much again."""
+        now = time.monotonic()
+        with self._lock:
+            for request in [one for one, end in self._guests.items() if end < now]:
+                with contextlib.suppress(OSError):
+                    # Whoever reads from it or writes to it is told. It is closed by its own thread.
+                    request.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A peer that breaks off is no event; and nothing but JSON lines is written by this process."""

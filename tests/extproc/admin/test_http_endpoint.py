@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import resource
 import socket
 import stat
 import tempfile
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
+from extproc.admin import http_endpoint
 from extproc.admin.http_endpoint import admin_endpoint
 from extproc.placement import Role, Seat
 from extproc.workers.board import Board, Overview
@@ -98,3 +104,59 @@ def test_those_who_only_hold_connections_do_not_grow_without_end(path: Path) -> 
         finally:
             for peer in peers:
                 peer.close()
+
+
+def test_who_dribbles_is_hung_up_on(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A byte now and then kept a place for hours, and sixteen such peers kept everybody else out."""
+    monkeypatch.setattr(http_endpoint, "_PATIENCE", 0.5)
+    with admin_endpoint(f"unix:{path}", read), contextlib.ExitStack() as stack:
+        peers = [stack.enter_context(socket.socket(socket.AF_UNIX)) for _ in range(16)]
+        for peer in peers:
+            peer.connect(str(path))
+            peer.sendall(b"GET /health/live HTTP/1.0\r\n")
+        end = time.monotonic() + 5
+        gone = 0
+        while gone < 16 and time.monotonic() < end:
+            time.sleep(0.1)
+            gone = 0
+            for peer in peers:
+                try:
+                    peer.sendall(b"a: b\r\n")
+                except OSError:
+                    gone += 1
+        assert gone == 16
+        with httpx.Client(transport=httpx.HTTPTransport(uds=str(path))) as client:
+            assert client.get("http://x/health/live").status_code == 200
+
+
+def test_a_place_is_free_again_where_no_thread_could_be_started(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with admin_endpoint(f"unix:{path}", read):
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", lambda _: 1 / 0)
+            for _ in range(20):
+                with socket.socket(socket.AF_UNIX) as peer:
+                    peer.settimeout(5)
+                    peer.connect(str(path))
+                    assert peer.recv(1) == b""
+        with httpx.Client(transport=httpx.HTTPTransport(uds=str(path))) as client:
+            assert client.get("http://x/health/live").status_code == 200
+
+
+def test_without_descriptors_it_does_not_spin(path: Path) -> None:
+    """It would take the time of those who decide in the same process."""
+    with admin_endpoint(f"unix:{path}", read), socket.socket(socket.AF_UNIX) as peer:
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        lowest = os.dup(0)
+        os.close(lowest)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, hard))
+        try:
+            before = time.process_time()
+            peer.connect(str(path))
+            time.sleep(1)
+            spent = time.process_time() - before
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        assert spent < 0.3
+        peer.settimeout(5)
+        peer.sendall(b"GET /health/live HTTP/1.0\r\n\r\n")
+        assert peer.recv(12) == b"HTTP/1.0 200"
