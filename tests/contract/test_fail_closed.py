@@ -6,119 +6,48 @@ import asyncio
 import contextlib
 import os
 import signal
-import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
-import yaml
 
 from extproc.embedded.demo_keys import make_token
-from extproc.embedded.demo_tokens import AUTHORITY, GATEWAY, TENANTS, Caller
-from extproc.envoy_profile import bootstrap
-from extproc.settings import parse
+from extproc.embedded.demo_tokens import Caller
 from tests.contract.broken_servers import BROKEN, broken_server
-from tests.servers import HOST, Server, free_port, listens, listens_on, running, running_envoy
+from tests.served import CHAT, CLAUDE, PROMPT, Served
+from tests.servers import Server, listens_on
 
 pytestmark = pytest.mark.stack
-CHAT = "/v1/chat/completions"
-PROMPT: dict[str, Any] = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Say something."}]}
-CLAUDE: dict[str, Any] = {"model": "claude", "max_tokens": 9, "messages": PROMPT["messages"]}
 
 
 @dataclass(slots=True)
-class Place:
+class Place(Served):
     """A gateway's Envoy, with the policy server and the identity provider left to the test."""
-
-    folder: Path
-    simulator: str
-    identity_port: int
-    transport: str = "wire"
 
     @property
     def socket(self) -> Path:
         return self.folder / "policy.sock"
 
-    def tree(self) -> dict[str, Any]:
-        return {
-            "listen": {"address": HOST, "port": 0},
-            "server": {"listen": f"unix:{self.socket}", "transport": self.transport, "decision_timeout": 0.5, "grace": 1},
-            "upstreams": [
-                {"name": "openai", "provider": "openai", "url": f"{self.simulator}/v1", "models": ["gpt-4o"]},
-                {"name": "anthropic", "provider": "anthropic", "url": self.simulator, "models": ["claude"]},
-            ],
-            "policies": [
-                {
-                    "policy": "entra",
-                    "settings": {
-                        "authority": AUTHORITY,
-                        "v1_issuer": AUTHORITY,
-                        "fetch_from": f"http://{HOST}:{self.identity_port}",
-                        "audiences": [GATEWAY],
-                        "tenants": [{"id": TENANTS["contoso"], "name": "contoso"}],
-                    },
-                },
-                {
-                    "policy": "access",
-                    "settings": {
-                        "permissions": {"all": {"models": ["*"], "operations": ["chat", "messages", "models"]}},
-                        "roles": {"User": ["all"]},
-                    },
-                },
-            ],
-        }
-
     @contextlib.contextmanager
     def policy_server(self) -> Iterator[Server]:
-        config = self.folder / "sluicegate.yaml"
-        config.write_text(yaml.safe_dump(self.tree()))
-        command = [sys.executable, "-m", "extproc.cli", "serve", str(config)]
-        with running(command, ready=lambda: listens_on(self.socket), log=self.folder / "serve.log") as server:
+        with self.served(lambda: listens_on(self.socket)) as server:
             yield server
-
-    @contextlib.contextmanager
-    def identity_provider(self) -> Iterator[Server]:
-        command = [sys.executable, "-m", "extproc.embedded.identity_provider", "--state", str(self.folder)]
-        command += ["--port", str(self.identity_port)]
-        ready = lambda: listens(self.identity_port)  # noqa: E731
-        with running(command, ready=ready, log=self.folder / "identity.log") as server:
-            yield server
-
-    @contextlib.asynccontextmanager
-    async def envoy(self) -> AsyncIterator[httpx.AsyncClient]:
-        tree = self.tree()
-        tree["listen"]["port"] = free_port()
-        config = bootstrap(parse(tree), admin=f"{HOST}:{free_port()}")
-        with running_envoy(config) as envoy:
-            token = make_token(self.folder, Caller("contoso", "alice", ("User",)))
-            headers = {"authorization": f"Bearer {token}"}
-            async with httpx.AsyncClient(base_url=envoy.url, headers=headers, timeout=20) as client:
-                yield client
-
-    async def arrived(self) -> int:
-        async with httpx.AsyncClient() as client:
-            answer = (await client.get(f"{self.simulator}/sim/requests")).json()
-        return len(answer["requests"])
-
-    async def forget(self) -> None:
-        async with httpx.AsyncClient() as client:
-            await client.delete(f"{self.simulator}/sim/requests")
 
 
 @pytest.fixture
 def place(simulator: str) -> Iterator[Place]:
     with tempfile.TemporaryDirectory(prefix="sg-", dir="/tmp") as folder:
-        yield Place(Path(folder), simulator, free_port())
+        listen = f"unix:{folder}/policy.sock"
+        yield Place(Path(folder), simulator, {"listen": listen, "transport": "wire", "decision_timeout": 0.5, "grace": 1})
 
 
 @pytest.fixture
 def either_transport(place: Place, transport: str) -> None:
     """The place's policy server speaks by one transport, then by the other."""
-    place.transport = transport
+    place.server_section["transport"] = transport
 
 
 async def refused(client: httpx.AsyncClient, place: Place, codes: set[str]) -> None:
