@@ -24,7 +24,7 @@ _ROOM: Final = 256
 _OWN: Final = frozenset(
     {
         *("access_log_messages_dropped", "completions", "connections", "connections_open", "streams", "streams_open"),
-        "tls_handshakes",
+        *("log_lines_lost", "tls_handshakes", "tls_handshakes_open"),
     }
 )
 _OWN_PREFIXES: Final = ("violation_", "worker_")
