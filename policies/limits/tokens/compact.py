@@ -19,7 +19,7 @@ def compact(value: object) -> str:
     """
     try:
         return orjson.dumps(value).decode()
-    except (TypeError, ValueError, RecursionError):
+    except TypeError:
         # Integers beyond 64 bits, more than 254 levels, halves of surrogate pairs.
         return _walked(value)
 

@@ -111,7 +111,7 @@ def _tiles(size: tuple[int, int] | None) -> int:
     if size is None:
         return _TILES
     scale = min(Fraction(1), Fraction(2_048, max(size)), Fraction(768, min(size)))
-    return min(_TILES, ceil(size[0] * scale / 512) * ceil(size[1] * scale / 512))
+    return ceil(size[0] * scale / 512) * ceil(size[1] * scale / 512)
 
 
 def sound(base64: object) -> int:

@@ -63,6 +63,8 @@ def tampered(name: str) -> dict[str, bytes | None]:
         "not gzipped": content,
         "cut off": shipped[:half],
         "a broken block": shipped[:half] + bytes(64) + shipped[half + 64 :],
+        # RFC 1951: a block of type 3 is an error.
+        "no deflated block": gzip.compress(b"", 1)[:10] + b"\x07" + bytes(64),
         "a broken checksum": shipped[:-8] + bytes(8),
         "one byte": gzip.compress(content.replace(b"IQ== 0\n", b"IQ== 1\n", 1), 1),
         "one line more": gzip.compress(content + b"AAAA 999999\n", 1),
