@@ -206,6 +206,11 @@ class Exchange:
             self.told = {}
         self.told[name] = value
 
+    @property
+    def explaining(self) -> bool:
+        """Whether this is a question of an operator's, and nothing will go up."""
+        return self._notes is not None
+
     def note(self, template: str, *args: object) -> None:
         """Say why, for `sluicegate explain`; costs nothing while nobody listens. %-style, like `logging`."""
         if self._notes is not None:

@@ -127,14 +127,14 @@ STOPS: Final = (
     ),
     Stop(
         "a small budget",
-        "answers fit what is left",
+        "cut to what is left",
         _THRIFTY,
-        Expected(200, metered=True, mark="output_clamped"),
+        Expected(200, metered=True, mark="clamped"),
         body=_chat("gpt-4o-mini"),
     ),
     Stop(
         "too many requests",
-        "limits hold, and say when",
+        "limits hold",
         _HASTY,
         Expected(429, "rate_limit_exceeded", "rejected"),
         body=_chat("gpt-4o-mini", max_completion_tokens=20),
@@ -182,7 +182,7 @@ async def visit(stop: Stop, client: httpx.AsyncClient, state: Path) -> Seen:
         ending=completion.get("ending", "not settled"),
         tokens=(usage["input"], usage["output"]) if usage else None,
         told_tenant=_told_tenant(answer) if stop.expected.told_tenant else "",
-        mark=next((mark for mark in completion.get("marks", ()) if mark == stop.expected.mark), ""),
+        mark=_mark(completion, stop.expected.mark),
         request_id=request_id,
     )
 
@@ -208,6 +208,11 @@ def _find(log: Path, request_id: str) -> dict[str, Any]:
             if record.get("event") == "completion" and record.get("request_id") == request_id:
                 return record
     return {}
+
+
+def _mark(completion: Mapping[str, Any], wanted: str) -> str:
+    """The word that was wanted, if a mark ends in it: `clamped` for `output_clamped`."""
+    return wanted if wanted and any(mark.endswith(wanted) for mark in completion.get("marks", ())) else ""
 
 
 def _code(answer: httpx.Response) -> str:

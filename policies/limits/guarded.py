@@ -14,10 +14,14 @@ from policies.limits.store import Answer, Ask, Store, StoreUnavailableError
 
 
 class Told(msgspec.Struct, frozen=True):
-    """What was said to an `Ask`; `local`: by this worker alone. None: a limit is closed while the store is away."""
+    """What was said to an `Ask`: an answer, or None where a limit is closed while the store is away.
+
+    `local`: by this worker alone. `asked`: the store has done it, or may have done it.
+    """
 
     answer: Answer | None
     local: bool = False
+    asked: bool = True
 
 
 class Guarded:
@@ -43,10 +47,12 @@ class Guarded:
 
     async def reserve(self, limits: Sequence[Limit], ask: Ask) -> Told:
         """Ask the store; where it does not answer, do as these limits declare."""
+        asked = False
         if self._breaker.may_ask(self._clock()):
             try:
                 answer = await self._store.reserve(ask)
-            except StoreUnavailableError:
+            except StoreUnavailableError as error:
+                asked = error.asked
                 self._failures += 1
                 self._breaker.failed(self._clock())
             except BaseException:
@@ -64,4 +70,4 @@ class Guarded:
             self._closed += 1
         elif answer_here.admitted:
             self._local += 1
-        return Told(answer_here, local=True)
+        return Told(answer_here, local=True, asked=asked)

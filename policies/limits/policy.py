@@ -153,6 +153,9 @@ class LimitsPolicy(Policy):
         if reserved.admitted:
             self._counts["admitted"] += 1
             return self._admitted(exchange, sized, reserved)
+        if exchange.explaining and not reserved.stood:
+            exchange.note("the counters cannot be asked: %d limits are not judged", len(plan.limits) + len(plan.everyone))
+            return CONTINUE
         self._counts["refused"] += 1
         return self._refused(exchange, sized, reserved)
 
@@ -185,7 +188,7 @@ class LimitsPolicy(Policy):
                 reserved.id,
                 reserved.tenants,
                 size.input,
-                sized.estimate.tokens if sized.estimate.counted else 0,
+                sized.estimate.tokens if sized.estimate.counted and sized.estimate.visible else 0,
                 output,
                 size.choices,
                 cost(whole, size.price) if size.price is not None else None,

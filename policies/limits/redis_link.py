@@ -96,7 +96,7 @@ class RedisLink(asyncio.Protocol):
                 async with asyncio.timeout_at(until):
                     await self._news.wait()
             except TimeoutError:
-                raise StoreUnavailableError(self.failure) from None
+                raise StoreUnavailableError(self.failure, asked=False) from None
 
     def call(self, words: Sequence[Word], seconds: float) -> asyncio.Future[Any]:
         """The answer to a command: bytes, int, a list, None, or a `hiredis.ReplyError`.
@@ -105,9 +105,9 @@ class RedisLink(asyncio.Protocol):
             StoreUnavailableError: now, or from the future: no connection, none any more, no answer within `seconds`.
         """
         if not self._ready:
-            raise StoreUnavailableError(self.failure)
+            raise StoreUnavailableError(self.failure, asked=False)
         if len(self._waiting) >= self._queue:
-            raise StoreUnavailableError("too many calls are unanswered")
+            raise StoreUnavailableError("too many calls are unanswered", asked=False)
         return self._send(words, seconds)
 
     def drop(self, why: str) -> None:

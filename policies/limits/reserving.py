@@ -19,9 +19,9 @@ from policies.limits.told import Stood
 
 
 class Attempts(msgspec.Struct):
-    """Under which ids something may be reserved for an exchange, by tenant. Does not travel."""
+    """Under which ids something may be reserved for an exchange: tenant, id, and whether the store may know of it."""
 
-    made: list[tuple[str, str]] = msgspec.field(default_factory=list)
+    made: list[tuple[str, str, bool]] = msgspec.field(default_factory=list)
 
 
 class Reserved(msgspec.Struct, frozen=True):
@@ -84,7 +84,7 @@ class Reserver:
             attempts = Attempts()
             request.exchange.put(attempts)
         # Another attempt is another reservation: the former may still be on its way to the store, or back from it.
-        count = sum(tenant == request.tenant for tenant, _ in attempts.made)
+        count = len({name for _, name, _ in attempts.made})
         name = request.exchange.id if count == 0 else f"{request.exchange.id}.{count}"
         try:
             return await self._reserve(request, name, attempts)
@@ -104,8 +104,9 @@ class Reserver:
             if not limits:
                 continue
             ask = self._ask(request, name, tenant, asked, output)
-            attempts.made.append((tenant, name))
+            attempts.made.append((tenant, name, True))
             said = await self._guarded.reserve(limits, ask)
+            attempts.made[-1] = (tenant, name, said.asked)
             answer = said.answer
             if answer is None:
                 stood.clear()
@@ -113,7 +114,6 @@ class Reserver:
                 stood += _together(limits, asked, answer.standings)
             if answer is None or not answer.admitted:
                 if said.local or tenants or local:
-                    # In the first case the store may have done it all the same.
                     self.give_back(attempts)
                 return Reserved(name, output, tuple(stood))
             output = answer.output
@@ -125,9 +125,10 @@ class Reserver:
 
     def give_back(self, attempts: Attempts) -> None:
         """Nothing goes up: whatever is reserved for it was never used."""
-        for tenant, name in attempts.made:
+        for tenant, name, asked in attempts.made:
             self._fallback.settle(tenant, name, Used())
-            self._settler.put(Settlement(tenant, name, Used()))
+            if asked:
+                self._settler.put(Settlement(tenant, name, Used()))
 
     def _ask(self, request: Request, name: str, tenant: str, asked: tuple[Demand, ...], output: int) -> Ask:
         expected = output

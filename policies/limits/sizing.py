@@ -19,9 +19,10 @@ _REMEMBERED: Final = 1_024
 
 
 class Known(msgspec.Struct, frozen=True):
-    """What is configured of a model, and how its tokens are counted."""
+    """What is configured of a model, its own name, and how its tokens are counted."""
 
     model: Model | None
+    name: str
     vocabulary: Vocabulary
 
 
@@ -48,16 +49,16 @@ class Sizer:
             vocabulary = Vocabulary(configured) if configured else vocabulary_of(real)
             if len(self._known) >= _REMEMBERED:
                 self._known.pop(next(iter(self._known)))
-            known = self._known[at] = Known(model, vocabulary)
+            known = self._known[at] = Known(model, real, vocabulary)
         return known
 
     def quick(self, call: Call, members: Mapping[str, Any], known: Known) -> Estimate:
         """The input, without holding the event loop for long: long texts are bounded."""
-        return self._estimator.quick(call.operation, members, known.vocabulary)
+        return self._estimator.quick(call.operation, members, known.vocabulary, known.name)
 
     def exact(self, call: Call, members: Mapping[str, Any], known: Known) -> Estimate:
         """The input, counted to the end: for a thread."""
-        return self._estimator.exact(call.operation, members, known.vocabulary)
+        return self._estimator.exact(call.operation, members, known.vocabulary, known.name)
 
     def size(
         self, call: Call, estimate: Estimate, known: Known, ceiling: OutputCeiling | None, learned: Learned | None

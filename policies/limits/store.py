@@ -141,7 +141,14 @@ class Overdue(msgspec.Struct, frozen=True):
 
 
 class StoreUnavailableError(Exception):
-    """The store did not answer in time, or not as it should. Whether it has done what it was asked is unknown."""
+    """The store did not answer in time, or not as it should.
+
+    `asked`: whether it may have done what it was asked all the same; False where the question never left.
+    """
+
+    def __init__(self, message: str, *, asked: bool = True) -> None:
+        super().__init__(message)
+        self.asked = asked
 
 
 class Store(Protocol):

@@ -52,7 +52,8 @@ class Watch:
             await self._tell()
             await self._teach()
         except StoreUnavailableError:
-            _log.warning("what was learned of the use of tokens is lost: the store is away")
+            if self._learning:
+                _log.warning("what was learned of the use of tokens is lost: the store is away")
 
     @property
     def is_informed(self) -> bool:

@@ -150,7 +150,7 @@ def test_every_command_is_listed_with_what_it_does(capsys: pytest.CaptureFixture
 def test_serve_says_what_only_up_can_start(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["serve", str(DEMO)], plugins=()) == 2
     lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 4
+    assert len(lines) == 5
     assert all(
         line.startswith(f"sluicegate: {DEMO}:") and line.endswith("only `sluicegate up` starts this") for line in lines
     )

@@ -104,7 +104,9 @@ def test_as_a_table_with_the_token_from_stdin_and_the_body_from_a_file(
         ["access", "request_body", "continue"],
     ]
     assert "permission use_agent through role User" in lines[3]
-    assert lines[5] == "allow, to openai/v1/chat/completions"
+    assert lines[4].split()[:3] == ["limits", "request_body", "continue"]
+    assert "the counters cannot be asked: 3 limits are not judged" in " ".join(lines[4].split()[3:])
+    assert lines[6] == "allow, to openai/v1/chat/completions"
     assert "authorization" in next(line for line in lines if line.startswith("  removes "))
 
 

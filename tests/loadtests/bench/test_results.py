@@ -93,7 +93,10 @@ def figures(**changes: Any) -> list[Goal]:
     """The aims of a run in which all hold, but for what is changed: CPU in us, gaps and latencies in ms."""
     told: dict[str, float] = {"grpcio": 400, "wire": 50, "default": 110, "portkey": 1200, "stream": 120, "seldom": 100}
     told |= {"grpcio_rate": 2500, "wire_rate": 7000, "default_rate": 6000, "litellm_rate": 100}
-    told |= {"plain_p50": 0.1, "default_p50": 0.6, "plain_gap": 2.1, "default_gap": 2.3} | changes
+    told |= {"plain_p50": 0.1, "default_p50": 0.6, "plain_gap": 2.1, "default_gap": 2.3}
+    told |= {"limits": 190, "limits_p50": 0.9} | changes
+    if "default_p50" in changes and "limits_p50" not in changes:
+        told["limits_p50"] = changes["default_p50"]
 
     def busy(target: str, cpu: str, rate: str = "wire_rate") -> Any:
         return a_row(BUSY.name, target, cpu={"policy": told[cpu] / 1e6}, rate=told[rate])
@@ -103,10 +106,12 @@ def figures(**changes: Any) -> list[Goal]:
             busy("grpcio echo", "grpcio", "grpcio_rate"),
             busy("wire echo", "wire", "wire_rate"),
             busy("wire default", "default", "default_rate"),
+            busy("wire limits", "limits"),
             busy("portkey", "portkey"),
             busy("litellm", "portkey", "litellm_rate"),
             a_row(ALONE.name, "plain", p50=told["plain_p50"] / 1000),
             a_row(ALONE.name, "wire default", p50=told["default_p50"] / 1000),
+            a_row(ALONE.name, "wire limits", p50=told["limits_p50"] / 1000),
             a_row(LONG.name, "plain", gap=replace(SPREAD, p99=told["plain_gap"] / 1000)),
             a_row(
                 LONG.name,
@@ -138,6 +143,10 @@ def missed(found: list[Goal]) -> list[int]:
         ({"stream": 121}, [6]),
         ({"default_gap": 2.41}, [7]),
         ({"default_gap": 1.0}, []),
+        ({"limits": 199}, []),
+        ({"limits": 201}, [8]),
+        ({"limits_p50": 0.94}, []),
+        ({"limits_p50": 0.96}, [9]),
     ],
 )
 def test_an_aim_that_is_missed_is_said(changes: dict[str, float], expected: list[int]) -> None:
