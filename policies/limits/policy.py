@@ -82,7 +82,8 @@ class LimitsPolicy(Policy):
         session = exchange.request.headers.get(self._settings.session_header) or ""
         caller = Caller.of(exchange.need(Identity), call, session)
         plan = self._workings.plans.plan(caller)
-        if not plan.limits and not plan.everyone:
+        if not (plan.limits or plan.everyone) or (call.model is not None and exchange.get(Target) is None):
+            # Nobody serves this model: nothing will go up.
             return CONTINUE
         self._workings.watch.see(caller.tenant, caller.tenant_name)
         sized = self._sized(exchange, call)

@@ -70,7 +70,7 @@ def _sluicegate(*arguments: object) -> subprocess.CompletedProcess[str]:
 def test_it_may_stand_before_access_or_after_it(installed: Path, tmp_path: Path, place: int) -> None:
     checked = _sluicegate("check", _configuration(tmp_path, place))
     assert (checked.returncode, checked.stderr) == (0, "")
-    assert "right (3 policies" in checked.stdout.replace("\n", " ")
+    assert "right (4 policies" in checked.stdout.replace("\n", " ")
 
 
 def test_before_identity_it_is_refused(installed: Path, tmp_path: Path) -> None:
