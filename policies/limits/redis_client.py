@@ -9,22 +9,20 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any, Final
 
 import hiredis
-from redis.crc import key_slot
 
+from policies.limits.redis_cluster import COUNTED, Cluster
 from policies.limits.redis_link import Address, RedisLink, Word
 from policies.limits.redis_settings import Mode, RedisSettings
-from policies.limits.redis_topology import first_address, greeting, master_by_sentinels, moved_to, slots_of
+from policies.limits.redis_topology import first_address, greeting, master_by_sentinels
 from policies.limits.store import StoreUnavailableError
 
 _log = logging.getLogger(__name__)
-_HOPS: Final = 6
-_PATIENCE: Final = 0.005
-_LOST: Final = ("LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "UNKILLABLE", "BUSY")
-"""Answers of a server that cannot do what it is asked at the moment."""
+_DEMOTED: Final = ("READONLY", "MASTERDOWN")
+"""Answers of a server that is a replica: where it was found, or where its name points, another may be the master now."""
 
 
 class Script:
@@ -42,42 +40,42 @@ class RedisClient:
     """Calls to Redis. `start`, then `script` and `command`, then `stop`."""
 
     def __init__(self, settings: RedisSettings) -> None:
-        """Does not connect yet."""
+        """Does not connect yet. Deadlines are by the event loop's own clock, which is the one that wakes callers."""
         self._settings = settings
         self._tls = settings.tls_context()
-        self._links: dict[Address, RedisLink] = {}
-        self._slots: dict[int, Address] = {}
         self._single: RedisLink | None = None
-        self._refreshing = asyncio.Lock()
+        self._cluster: Cluster | None = None
         self._complained: set[str] = set()
-        self._counts = dict.fromkeys(("failures", "noscript", "moved"), 0)
+        self._counts = dict.fromkeys(("failures", "noscript"), 0)
 
     async def start(self) -> None:
         """Begin to connect. Does not wait for it."""
-        if self._settings.mode is not Mode.CLUSTER:
+        settings = self._settings
+        if settings.mode is Mode.CLUSTER:
+            self._cluster = Cluster(settings.addresses(), self._link, patience=settings.connect_timeout)
+            await self._cluster.start()
+        else:
             self._single = self._link(None)
 
     async def stop(self) -> None:
-        for link in self._every_link():
-            await link.stop()
+        for each in (self._single, self._cluster):
+            if each is not None:
+                await each.stop()
 
     def readiness(self) -> str | None:
         """None when connected; else what is wrong."""
-        if self._settings.mode is Mode.CLUSTER:
-            return None if any(link.is_ready for link in self._links.values()) or not self._slots else "no node answers"
+        if self._cluster is not None:
+            return self._cluster.readiness()
         if self._single is None:
             return "Redis is not connected"
         return None if self._single.is_ready else f"Redis: {self._single.failure}"
 
     def counters(self) -> Mapping[str, int]:
-        links = self._every_link()
-        return {
-            "calls": sum(link.calls for link in links),
-            "batches": sum(link.batches for link in links),
-            "timeouts": sum(link.timeouts for link in links),
-            "connections": sum(link.connections for link in links),
-            **self._counts,
-        }
+        """Calls, the writes they left in, and what became of them. None of these goes back."""
+        link, cluster = self._single, self._cluster
+        counts = cluster.counters() if cluster is not None else {name: getattr(link, name, 0) for name in COUNTED}
+        reconnects = max(0, link.connections - 1) if link is not None else 0
+        return {"reconnects": reconnects, "moved": cluster.moved if cluster is not None else 0, **counts, **self._counts}
 
     async def script(
         self, script: Script, key: str, keys: Sequence[Word], args: Sequence[Word], *, deadline: float | None = None
@@ -87,14 +85,15 @@ class RedisClient:
         Raises:
             StoreUnavailableError: no answer within `deadline` seconds, or an error in its place.
         """
+        until = self._until(deadline)
         try:
-            return await self._ask(key, ("EVALSHA", script.sha, len(keys), *keys, *args), deadline)
+            return await self._ask(key, ("EVALSHA", script.sha, len(keys), *keys, *args), until)
         except _ReplyError as error:
             if not error.words.startswith("NOSCRIPT"):
                 raise self._failed(error) from None
         self._counts["noscript"] += 1
         try:
-            return await self._ask(key, ("EVAL", script.text, len(keys), *keys, *args), deadline)
+            return await self._ask(key, ("EVAL", script.text, len(keys), *keys, *args), until)
         except _ReplyError as error:
             raise self._failed(error) from None
 
@@ -105,83 +104,53 @@ class RedisClient:
             StoreUnavailableError: as `script`.
         """
         try:
-            return await self._ask(key, words, deadline)
+            return await self._ask(key, words, self._until(deadline))
         except _ReplyError as error:
             raise self._failed(error) from None
 
     async def on_each_master(self, *words: Word) -> list[Any]:
-        """What every master answers to a command: for scans."""
-        if self._settings.mode is not Mode.CLUSTER:
-            return [await self.command(None, *words, deadline=self._settings.connect_timeout)]
-        until = asyncio.get_running_loop().time() + self._settings.connect_timeout
-        await self._refresh()
-        answers = []
-        for where in sorted(set(self._slots.values()), key=str):
-            link = self._link(where)
-            await link.connected(until)
-            answers.append(await link.call(words, self._settings.connect_timeout))
-        return answers
+        """What every master answers to a command: for scans.
 
-    async def _ask(self, key: str | None, words: Sequence[Word], deadline: float | None) -> Any:
-        seconds = self._settings.timeout if deadline is None else deadline
-        if self._single is not None:
-            try:
-                if not self._single.connections:
-                    # Only just started: the first calls wait for the first connection.
-                    await self._single.connected(asyncio.get_running_loop().time() + seconds)
-                answer = await self._single.call(words, seconds)
-            except StoreUnavailableError:
-                self._counts["failures"] += 1
-                raise
-            if isinstance(answer, hiredis.ReplyError):
-                raise _ReplyError(self._single, str(answer))
-            return answer
-        if self._settings.mode is not Mode.CLUSTER:
-            raise StoreUnavailableError("not started")
+        Raises:
+            StoreUnavailableError: one of them does not answer, or with an error.
+        """
+        seconds = self._settings.connect_timeout
+        if self._cluster is None:
+            return [await self.command(None, *words, deadline=seconds)]
         try:
-            return await self._ask_cluster(key, words, seconds)
+            answers = await self._cluster.on_each_master(words, self._until(seconds))
         except StoreUnavailableError:
             self._counts["failures"] += 1
             raise
+        for answer in answers:
+            if isinstance(answer, hiredis.ReplyError):
+                raise self._failed(_ReplyError(str(answer)))
+        return answers
 
-    async def _ask_cluster(self, key: str | None, words: Sequence[Word], seconds: float) -> Any:
-        loop = asyncio.get_running_loop()
-        until = loop.time() + seconds
-        if not self._slots:
-            try:
-                async with asyncio.timeout_at(until):
-                    await self._refresh()
-            except TimeoutError:
-                raise StoreUnavailableError("the cluster does not answer in time") from None
-        slot = key_slot((key or "").encode())
-        where, asking = self._slots.get(slot), False
-        for _ in range(_HOPS):
-            if where is None:
-                raise StoreUnavailableError("no node of the cluster has this slot")
-            link = self._link(where)
-            await link.connected(until)
-            if asking:
-                link.call(("ASKING",), seconds)
-            answer = await link.call(words, max(0.0, until - loop.time()))
-            if not isinstance(answer, hiredis.ReplyError):
-                return answer
-            told = str(answer).split(" ")
-            if told[0] == "MOVED" and len(told) == 3:
-                self._counts["moved"] += 1
-                where = self._slots[slot] = moved_to(told[2], where)
-                asking = False
-            elif told[0] == "ASK" and len(told) == 3:
-                where, asking = moved_to(told[2], where), True
-            elif told[0] in ("TRYAGAIN", "CLUSTERDOWN") and loop.time() + _PATIENCE < until:
-                await asyncio.sleep(_PATIENCE)
-            else:
-                raise _ReplyError(link, str(answer))
-        raise StoreUnavailableError("the cluster sends us round in circles")
+    def _until(self, deadline: float | None) -> float:
+        return asyncio.get_running_loop().time() + (self._settings.timeout if deadline is None else deadline)
+
+    async def _ask(self, key: str | None, words: Sequence[Word], until: float) -> Any:
+        try:
+            answer = await self._answer(key, words, until)
+        except StoreUnavailableError:
+            self._counts["failures"] += 1
+            raise
+        if isinstance(answer, hiredis.ReplyError):
+            raise _ReplyError(str(answer))
+        return answer
+
+    def _answer(self, key: str | None, words: Sequence[Word], until: float) -> Awaitable[Any]:
+        if (link := self._single) is None:
+            if self._cluster is None:
+                raise StoreUnavailableError("not started")
+            return self._cluster.ask(key, words, until)
+        if not link.connections:
+            return _first(link, words, until)
+        return link.call(words, max(0.0, until - asyncio.get_running_loop().time()))
 
     def _link(self, where: Address | None) -> RedisLink:
-        """The connection to a node; None: to the one server that there is."""
-        if where is not None and (known := self._links.get(where)) is not None:
-            return known
+        """Begin a connection to a node; None: to the one server that there is."""
         settings = self._settings
 
         async def locate() -> Address:
@@ -199,42 +168,14 @@ class RedisClient:
             queue=settings.queue,
         )
         link.start()
-        if where is not None:
-            self._links[where] = link
         return link
 
-    async def _refresh(self) -> None:
-        """Learn which node has which slot.
-
-        Raises:
-            StoreUnavailableError: no node tells.
-        """
-        async with self._refreshing:
-            if self._slots:
-                return
-            loop = asyncio.get_running_loop()
-            for where in (*self._links, *self._settings.addresses()):
-                link = self._link(where)
-                try:
-                    await link.connected(loop.time() + self._settings.connect_timeout)
-                    answer = await link.call(("CLUSTER", "SLOTS"), self._settings.connect_timeout)
-                except StoreUnavailableError:
-                    continue
-                if not isinstance(answer, hiredis.ReplyError):
-                    self._slots = slots_of(answer, where)
-                    return
-            raise StoreUnavailableError("no node of the cluster answers")
-
-    def _every_link(self) -> list[RedisLink]:
-        return [*([self._single] if self._single is not None else ()), *self._links.values()]
-
     def _failed(self, error: _ReplyError) -> StoreUnavailableError:
-        """An error in an answer's place. Of each kind the first is logged; a server that cannot serve is left."""
+        """An error in an answer's place. Of each kind the first is logged; a master that is none any more is left."""
         self._counts["failures"] += 1
         kind = error.words.partition(" ")[0]
-        if kind in _LOST:
-            # Another may be the master by now.
-            error.link.drop(f"the server answers {kind}")
+        if kind in _DEMOTED and self._single is not None:
+            self._single.drop(f"the server answers {kind}")
         if kind not in self._complained:
             self._complained.add(kind)
             # Redis' own words quote what it was asked, which holds ids.
@@ -242,10 +183,15 @@ class RedisClient:
         return StoreUnavailableError(f"Redis answered {kind}")
 
 
+async def _first(link: RedisLink, words: Sequence[Word], until: float) -> Any:
+    """Only just started: the first calls wait for the first connection."""
+    await link.connected(until)
+    return await link.call(words, max(0.0, until - asyncio.get_running_loop().time()))
+
+
 class _ReplyError(Exception):
     """Redis answered with an error."""
 
-    def __init__(self, link: RedisLink, words: str) -> None:
+    def __init__(self, words: str) -> None:
         super().__init__(words)
-        self.link = link
         self.words = words

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,7 +14,7 @@ from extproc.tasks import spawn
 from policies.limits.redis_client import RedisClient
 from policies.limits.redis_settings import RedisSettings
 from policies.limits.redis_store import RedisStore
-from policies.limits.redis_topology import greeting, moved_to, slots_of
+from policies.limits.redis_topology import greeting, master_by_sentinels, moved_to, ranges_of, slots_in
 from policies.limits.settling import Settlement, Settler
 from policies.limits.store import StoreUnavailableError, Used
 from policies.limits.windows import Counter
@@ -26,22 +28,58 @@ from tests.servers import HOST, free_port
     [
         ("10.0.0.7:6381", ("10.0.0.1", 6379), ("10.0.0.7", 6381)),
         (":6381", ("10.0.0.1", 6379), ("10.0.0.1", 6381)),
+        ("?:6381", ("10.0.0.1", 6379), ("10.0.0.1", 6381)),
         ("[::1]:6381", ("::2", 6379), ("::1", 6381)),
+        ("::1:6381", ("::2", 6379), ("::1", 6381)),
     ],
 )
 def test_where_a_redirection_points(told: str, asked: Any, where: Any) -> None:
     assert moved_to(told, asked) == where
 
 
+@pytest.mark.parametrize("told", ["", "nowhere", "host:", "host:x", "host:-1"])
+def test_a_redirection_that_points_nowhere(told: str) -> None:
+    with pytest.raises(StoreUnavailableError, match="cannot be read"):
+        moved_to(told, ("10.0.0.1", 6379))
+
+
 def test_the_slots_of_a_cluster() -> None:
-    answer = [[0, 2, [b"a", 1, b"id"], [b"replica", 9]], [3, 4, [b"", 2, b"id"]]]
-    assert slots_of(answer, ("asked", 7)) == {0: ("a", 1), 1: ("a", 1), 2: ("a", 1), 3: ("asked", 2), 4: ("asked", 2)}
+    answer = [[3, 4, [b"", 2, b"id"]], [0, 2, [b"a", 1, b"id"], [b"replica", 9]], [5, 5, [None, 3]]]
+    ranges = ranges_of(answer, ("asked", 7))
+    assert ranges == ((0, 2, ("a", 1)), (3, 4, ("asked", 2)), (5, 5, ("asked", 3)))
+    slots = slots_in(ranges)
+    assert [slots[slot] for slot in range(6)] == [*[("a", 1)] * 3, *[("asked", 2)] * 2, ("asked", 3)]
 
 
-@pytest.mark.parametrize("answer", [None, 7, [[0]], [[0, 1, None]], [["x", 1, [b"a", 1]]]])
+@pytest.mark.parametrize(
+    "answer", [None, 7, [[0]], [[0, 1, None]], [["x", 1, [b"a", 1]]], [[0, 16_384, [b"a", 1]]], [[2, 1, [b"a", 1]]]]
+)
 def test_what_are_no_slots(answer: Any) -> None:
     with pytest.raises(StoreUnavailableError):
-        slots_of(answer, ("asked", 7))
+        ranges_of(answer, ("asked", 7))
+
+
+@contextlib.contextmanager
+def deaf() -> Iterator[str]:
+    """Where connections are accepted by the system, and nobody ever answers."""
+    with socket.socket() as listening:
+        listening.bind((HOST, 0))
+        listening.listen(8)
+        yield f"{HOST}:{listening.getsockname()[1]}"
+
+
+async def test_sentinels_that_are_down_or_deaf_keep_nobody_from_the_others() -> None:
+    with contextlib.ExitStack() as stack:
+        master = stack.enter_context(running_redis(port=free_port(), repl_diskless_sync_delay="0"))
+        stack.enter_context(running_redis(port=free_port(), replicaof=f"{HOST} {master.port}"))
+        knows = stack.enter_context(running_sentinel(master))
+        silent = stack.enter_context(deaf())
+        for sentinels in ([f"{HOST}:{free_port()}", knows], [silent, knows]):
+            settings = RedisSettings.model_validate({"mode": "sentinel", "sentinels": sentinels, "master_name": "main"})
+            assert await master_by_sentinels(settings, None) == (HOST, master.port)
+        unknown = RedisSettings.model_validate({"mode": "sentinel", "sentinels": [knows], "master_name": "another"})
+        with pytest.raises(StoreUnavailableError, match="no Sentinel"):
+            await master_by_sentinels(unknown, None)
 
 
 def test_how_a_connection_begins(monkeypatch: pytest.MonkeyPatch) -> None:
