@@ -67,32 +67,34 @@ class Size(msgspec.Struct, frozen=True):
 
 def demands(limits: Iterable[Limit], size: Size, scale: Scale) -> tuple[Demand, ...]:
     """A demand for each limit, in their order."""
+    # What has no price costs nothing: only calls that use no tokens come here without one.
+    price = size.price or _NO_PRICE
+    dearest = max(price.input, price.cached_input, price.cache_write)
+    choices = size.choices if size.output else 0
+    amounts = {
+        Measure.REQUESTS: (1, 0),
+        Measure.PARALLEL: (1, 0),
+        Measure.TOKENS: (-(-size.input * scale.most_input // PICO), scale.most_output * choices),
+        Measure.DOLLARS: (-(-size.input * dearest // PICO), price.output * choices),
+    }
     asked = []
     for limit in limits:
-        measure = limit.kind.measure
-        fixed, per_output = 1, 0
-        if measure is Measure.TOKENS:
-            fixed, per_output = -(-size.input * scale.most_input // PICO), scale.most_output * size.choices
-        elif measure is Measure.DOLLARS:
-            # What has no price costs nothing: only calls that use no tokens come here without one.
-            price = size.price or _NO_PRICE
-            dearest = max(price.input, price.cached_input, price.cache_write)
-            fixed, per_output = -(-size.input * dearest // PICO), price.output * size.choices
-        if size.output == 0:
-            per_output = 0
+        _, measure, window, counter = limit.kind
+        fixed, per_output = amounts[measure]
+        # By place: by name it would take twice as long, and there are some fifteen for each exchange.
         asked.append(
             Demand(
                 limit.key,
-                limit.kind.counter,
+                counter,
                 measure,
-                limit.kind.window,
+                window,
                 limit.amount,
                 fixed,
                 per_output,
-                clamps=limit.kind.window not in _RATE,
-                expected=limit.reserve is OutputReserve.EXPECTED and per_output > 0,
-                shadow=limit.shadow,
-                seconds=limit.seconds,
+                window not in _RATE,
+                limit.reserve is OutputReserve.EXPECTED and per_output > 0,
+                limit.shadow,
+                limit.seconds,
             )
         )
     return tuple(asked)
@@ -102,7 +104,7 @@ def within_rates(asked: Iterable[Demand], output: int, floor: int) -> int:
     """The output that fits under every rate as a whole: a call that asks for more than a minute's tokens would never be
     admitted, however long it waits. Left alone where not even the floor fits."""
     for demand in asked:
-        if demand.window not in _RATE or demand.expected or demand.shadow or demand.per_output <= 0:
+        if demand.per_output <= 0 or demand.clamps or demand.expected or demand.shadow:
             continue
         most = (demand.amount - demand.fixed) * PICO // demand.per_output
         if min(floor, output) <= most < output:

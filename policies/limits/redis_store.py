@@ -7,31 +7,18 @@ the end of their leases. What they hold is said in `scripts/reserve.lua`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
-from policies.limits.limit import Measure, Window
 from policies.limits.memory_store import KEEP, TOMBSTONE
 from policies.limits.redis_client import RedisClient, Script
-from policies.limits.store import Answer, Ask, Demand, Overdue, Standing, StoreUnavailableError, Used
+from policies.limits.store import Answer, Ask, Overdue, Standing, StoreUnavailableError, Used
 from policies.limits.subjects import tag
 
 _SCRIPTS: Final = Path(__file__).with_name("scripts")
-_MEASURES: Final[Mapping[Measure, str]] = {
-    Measure.REQUESTS: "r",
-    Measure.TOKENS: "t",
-    Measure.DOLLARS: "d",
-    Measure.PARALLEL: "p",
-}
-_WINDOWS: Final[Mapping[Window, str]] = {
-    Window.MINUTE: "m",
-    Window.DAY: "d",
-    Window.MONTH: "M",
-    Window.NONE: "n",
-}
 _encoder: Final = msgspec.msgpack.Encoder()
 
 
@@ -58,7 +45,7 @@ class RedisStore:
         prefix = f"sg:{tag(ask.tenant)}:"
         record = f"{prefix}r:{ask.id}"
         keys = [record, f"{prefix}leases"]
-        answer = await self._client.script(RESERVE, record, keys, [_packed(ask, keys)], deadline=self._deadline)
+        answer = await self._client.script(RESERVE, record, keys, [_packed(ask)], deadline=self._deadline)
         return _answer(answer, len(ask.demands))
 
     async def settle(self, tenant: str, reservation: str, used: Used) -> bool:
@@ -85,30 +72,14 @@ class RedisStore:
         return bool(done == 1)
 
 
-def _packed(ask: Ask, keys: list[str]) -> bytes:
-    """The argument of `reserve.lua`. Subjects' keys are put to `keys`: demands of one subject stand together."""
-    demands, subject, index = [], "", 0
-    for demand in ask.demands:
-        if demand.key != subject:
-            subject, index = demand.key, index + 1
-            keys.append(subject)
-        demands.append(_demand(demand, index))
+def _packed(ask: Ask) -> bytes:
+    """The argument of `reserve.lua`."""
     zone = ask.zone
     return _encoder.encode(
         (
             *(ask.id, ask.request_id, int(ask.lease * 1000), KEEP, zone.offset, zone.until, zone.next_offset),
-            *(ask.output, ask.expected, ask.floor, ask.force, ask.at, demands),
+            *(ask.output, ask.expected, ask.floor, ask.force, ask.at, ask.demands),
         )
-    )
-
-
-def _demand(demand: Demand, index: int) -> tuple[Any, ...]:
-    return (
-        index,
-        demand.counter,
-        _MEASURES[demand.measure],
-        _WINDOWS[demand.window],
-        *(demand.amount, demand.fixed, demand.per_output, demand.clamps, demand.expected, demand.shadow, demand.seconds),
     )
 
 

@@ -45,6 +45,8 @@ def refusal(stood: Sequence[Stood], output: int, floor: int) -> Refusal | None:
 
     `output`: the output asked for; `floor`: the least of it worth granting.
     """
+    if not any(one.standing.refused for one in stood):
+        return None
     # What is asked of a rate is lowered to what it can ever admit.
     output = within_rates((one.demand for one in stood), output, floor)
     refusing = [

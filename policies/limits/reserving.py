@@ -95,8 +95,12 @@ class Reserver:
 
     async def _reserve(self, request: Request, name: str, attempts: Attempts) -> Reserved:
         plan, size = request.plan, request.size
-        own, shared = (demands(limits, size, self._scale) for limits in (plan.limits, plan.everyone))
-        output = within_rates((*own, *shared), size.output, self._floor)
+        own: tuple[Demand, ...] = demands(plan.limits, size, self._scale)
+        shared: tuple[Demand, ...] = ()
+        output = within_rates(own, size.output, self._floor)
+        if plan.everyone:
+            shared = demands(plan.everyone, size, self._scale)
+            output = within_rates(shared, output, self._floor)
         tenants: list[str] = []
         local: list[Ask] = []
         stood: list[Stood] = []

@@ -17,8 +17,8 @@ from policies.limits.limit import Measure, Window
 MIN_FLOOR: Final = 1
 
 
-class Demand(msgspec.Struct, frozen=True):
-    """What one exchange asks of one counter.
+class Demand(msgspec.Struct, frozen=True, array_like=True):
+    """What one exchange asks of one counter. In the order in which `reserve.lua` reads it.
 
     What is reserved is `fixed + ceil(output * per_output / PICO)`, in the unit of the measure, where `output` is how many
     output tokens are granted (per choice), or with `expected` how many such calls usually produce.

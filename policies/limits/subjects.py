@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final
 from urllib.parse import quote, unquote
 
@@ -74,6 +75,7 @@ class Subject(msgspec.Struct, frozen=True):
         return f"{tenant}/{self.name()}" if self.parts else tenant
 
 
+@lru_cache(4_096)
 def tag(tenant: str) -> str:
     """The hash tag of a tenant's keys. Braces in its name are encoded: they would end the tag early."""
     return f"{{{EVERYONE if tenant == EVERYONE else _bounded(tenant)}}}"

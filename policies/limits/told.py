@@ -63,22 +63,25 @@ def remaining(limit: Limit, standing: Standing) -> int:
 
 def fields(stood: Sequence[Stood], dialect: Dialect, now: float) -> Iterator[tuple[str, str]]:
     """The fields that say how the rates stand. `now`: seconds since the epoch."""
+    tightest: dict[Measure, tuple[int, Stood]] = {}
+    for one in stood:
+        limit = one.limit
+        _, measure, window, _ = limit.kind
+        if window is Window.MINUTE and not limit.shadow:
+            left = remaining(limit, one.standing)
+            known = tightest.get(measure)
+            if known is None or left < known[0]:
+                tightest[measure] = left, one
     names = _NAMES[dialect]
     for measure, _ in _RATES:
-        tightest: tuple[int, Limit, Standing] | None = None
-        for one in stood:
-            limit, standing = one.limit, one.standing
-            if limit.kind.measure is measure and limit.kind.window is Window.MINUTE and not limit.shadow:
-                left = remaining(limit, standing)
-                if tightest is None or left < tightest[0]:
-                    tightest = left, limit, standing
-        if tightest is not None:
-            left, limit, standing = tightest
+        found = tightest.get(measure)
+        if found is not None:
+            left, one = found
             total, rest, reset = names[measure]
-            yield total, str(limit.amount)
+            yield total, str(one.limit.amount)
             yield rest, str(left)
             # All of it is there again when the minute and the one after it have passed without use; most of it sooner.
-            wait = _until_empty(standing)
+            wait = _until_empty(one.standing)
             yield reset, moment(now + wait / 1000) if dialect is Dialect.ANTHROPIC else duration(wait)
 
 
@@ -108,14 +111,15 @@ def moment(seconds: float) -> str:
 
 def soft(stood: Sequence[Stood]) -> list[tuple[Limit, float]]:
     """Limits of which the configured share is used, and what share that is; the fullest first."""
-    found = [
-        (one.limit, used(one.limit, one.standing) / one.limit.amount)
-        for one in stood
-        if one.limit.amount > 0
-        and not one.limit.shadow
-        and one.limit.soft < 1
-        and used(one.limit, one.standing) >= one.limit.soft * one.limit.amount
-    ]
+    found = []
+    for one in stood:
+        limit = one.limit
+        # The most that can count is quickly told, and seldom enough.
+        most = one.standing.used + one.standing.before
+        if most >= limit.soft * limit.amount and limit.amount > 0 and limit.soft < 1 and not limit.shadow:
+            counted = used(limit, one.standing)
+            if counted >= limit.soft * limit.amount:
+                found.append((limit, counted / limit.amount))
     return sorted(found, key=lambda one: -one[1])
 
 

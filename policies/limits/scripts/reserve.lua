@@ -1,8 +1,8 @@
 -- Reserve on every counter, or on none. One round trip, one slot.
 --
--- KEYS: the reservation's record, the tenant's leases, then the subjects' hashes.
+-- KEYS: the reservation's record, the tenant's leases. (The subjects' keys are in the demands, and in the same slot.)
 -- ARGV[1]: MessagePack of {id, request id, lease, keep (both ms), zone offset, zone until, zone's next offset (s), output,
---   expected, floor, force, at (ms or 0), demands}; a demand is {index of its subject among KEYS, counter, measure, window,
+--   expected, floor, force, at (ms or 0), demands}; a demand is {key of its subject, counter, measure, window,
 --   amount, fixed, per_output, clamps, expected, shadow, seconds}.
 -- Answers {code, output granted, then for each demand: used, before, ms until reset, refused, reserved}; code 0 refused,
 --   1 reserved, 2 reserved before, 3 settled before.
@@ -63,11 +63,11 @@ local windows = {}
 local function window(kind)
   local known = windows[kind]
   if not known then
-    if kind == 'm' then
+    if kind == 'minute' then
       known = {math.floor(now / 60000), 60000 - now % 60000}
-    elseif kind == 'd' then
+    elseif kind == 'day' then
       known = {day, until_day(day + 1)}
-    elseif kind == 'M' then
+    elseif kind == 'month' then
       local year, month = year_and_month(day)
       known = {year * 12 + month - 1, until_day(first_day(month == 12 and year + 1 or year, month == 12 and 1 or month + 1))}
     else
@@ -84,7 +84,7 @@ local numbers, currents, befores, carrieds, generations, reserveds, useds, reset
 local granted = output
 local wanted = math.min(floor, output)
 local refused = {}
-local subject, fields, values, taken = 0, nil, nil, 0
+local subject, fields, values, taken = nil, nil, nil, 0
 for i = 1, count do
   local demand = demands[i]
   if demand[1] ~= subject then
@@ -94,7 +94,7 @@ for i = 1, count do
       fields[#fields + 1] = demands[j][2]
       j = j + 1
     end
-    values = redis.call('HMGET', KEYS[subject + 2], unpack(fields))
+    values = redis.call('HMGET', subject, unpack(fields))
   end
   taken = taken + 1
   local number, reset = window(demand[4])
@@ -106,7 +106,7 @@ for i = 1, count do
     w, current, before, carried = tonumber(w), tonumber(c), tonumber(p), tonumber(o)
     generation, reserved = tonumber(g), tonumber(r)
     if number > w then
-      local debt = demand[9] and demand[4] ~= 'm' and math.max(0, current + carried - amount) or 0
+      local debt = demand[9] and demand[4] ~= 'minute' and math.max(0, current + carried - amount) or 0
       before = number == w + 1 and current or 0
       current, carried, reserved = 0, debt, 0
     else
@@ -115,7 +115,7 @@ for i = 1, count do
     end
   end
   local used = current + carried
-  if demand[4] == 'm' then used = used + math.ceil(before * reset / 60000) end
+  if demand[4] == 'minute' then used = used + math.ceil(before * reset / 60000) end
   numbers[i], currents[i], befores[i], carrieds[i], generations[i] = number, current, before, carried, generation
   reserveds[i], useds[i], resets[i] = reserved, used, reset
   if demand[8] and not demand[9] and not demand[10] and per_output > 0 then
@@ -144,19 +144,18 @@ local answer = {admitted and 1 or 0, granted}
 local charges = {}
 local i = 1
 while i <= count do
-  local index = demands[i][1]
-  local key, written, longest = KEYS[index + 2], {}, 0
-  while i <= count and demands[i][1] == index do
+  local key, written, longest = demands[i][1], {}, 0
+  while i <= count and demands[i][1] == key do
     local demand, need = demands[i], admitted and needs[i] or 0
     if admitted then
       written[#written + 1] = demand[2]
       written[#written + 1] = string.format('%d %d %d %d %d %d',
         numbers[i], currents[i] + need, befores[i], carrieds[i], generations[i], reserveds[i] + need)
-      charges[i] = {key, demand[2], demand[3], numbers[i], need, demand[9] and demand[5] or 0, generations[i]}
+      charges[i] = {key, demand[2], string.sub(demand[3], 1, 1), numbers[i], need, demand[9] and demand[5] or 0, generations[i]}
       if demand[11] > longest then longest = demand[11] end
     end
     local base = (i - 1) * 5 + 2
-    answer[base + 1], answer[base + 2] = currents[i] + carrieds[i] + need, demand[4] == 'm' and befores[i] or 0
+    answer[base + 1], answer[base + 2] = currents[i] + carrieds[i] + need, demand[4] == 'minute' and befores[i] or 0
     answer[base + 3], answer[base + 4] = resets[i], refused[i] and 1 or 0
     answer[base + 5] = reserveds[i] + need
     i = i + 1
