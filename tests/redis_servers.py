@@ -175,13 +175,10 @@ class RedisCluster:
 
 
 @contextlib.contextmanager
-def running_cluster(size: int = 3) -> Iterator[RedisCluster]:
-    """A cluster of Valkeys while the block runs."""
+def running_cluster(size: int = 3, *, node_timeout: int = 2_000) -> Iterator[RedisCluster]:
+    """A cluster of Valkeys while the block runs. `node_timeout`: milliseconds until a silent node counts as dead."""
     with contextlib.ExitStack() as stack:
-        nodes = [
-            stack.enter_context(running_redis(port=_cluster_port(), cluster_enabled="yes", cluster_node_timeout="2000"))
-            for _ in range(size)
-        ]
+        nodes = [stack.enter_context(_cluster_node(node_timeout)) for _ in range(size)]
         for index, node in enumerate(nodes):
             with node.client() as client:
                 first, last = SLOTS * index // size, SLOTS * (index + 1) // size - 1
@@ -192,6 +189,50 @@ def running_cluster(size: int = 3) -> Iterator[RedisCluster]:
                 client.execute_command("CLUSTER", "MEET", HOST, node.port)
         _until_whole(nodes)
         yield RedisCluster(nodes)
+
+
+@contextlib.contextmanager
+def running_replica(cluster: RedisCluster, index: int, *, node_timeout: int = 2_000) -> Iterator[RedisServer]:
+    """A replica of the node with this index while the block runs: it takes its place when it dies."""
+    with _cluster_node(node_timeout) as replica, replica.client() as own, cluster.nodes[index].client() as master:
+        own.execute_command("CLUSTER", "MEET", HOST, cluster.nodes[index].port)
+        name = node_id(master)
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            # Until it has heard of its master.
+            with contextlib.suppress(redis.ResponseError):
+                own.execute_command("CLUSTER", "REPLICATE", name)
+                break
+            assert time.monotonic() < deadline, "the replica does not come to know its master"
+            time.sleep(0.02)
+        while own.info("replication").get("master_link_status") != "up" or not _is_known(cluster, node_id(own)):
+            assert time.monotonic() < deadline, "the replica does not follow its master"
+            time.sleep(0.02)
+        yield replica
+
+
+def node_id(client: Any) -> str:
+    """By what name a node of a cluster is known to the others."""
+    return _text(client.execute_command("CLUSTER", "MYID"))
+
+
+def _is_known(cluster: RedisCluster, name: str) -> bool:
+    """Whether every node has heard that this is a replica: they vote for it."""
+    for node in cluster.nodes:
+        with node.client() as client:
+            client.set_response_callback("CLUSTER NODES", lambda answer, **_: answer)
+            lines = _text(client.execute_command("CLUSTER NODES")).splitlines()
+        if not any(line.startswith(name) and "slave" in line for line in lines):
+            return False
+    return True
+
+
+def _text(told: Any) -> str:
+    return told.decode() if isinstance(told, bytes) else str(told)
+
+
+def _cluster_node(node_timeout: int) -> contextlib.AbstractContextManager[RedisServer]:
+    return running_redis(port=_cluster_port(), cluster_enabled="yes", cluster_node_timeout=str(node_timeout))
 
 
 def _cluster_port() -> int:
@@ -208,8 +249,7 @@ def _until_whole(nodes: list[RedisServer]) -> None:
         with node.client() as client:
             while True:
                 told = client.execute_command("CLUSTER", "INFO")
-                text = told.decode() if isinstance(told, bytes) else str(told)
-                if "cluster_state:ok" in text or (isinstance(told, dict) and told.get("cluster_state") == "ok"):
+                if "cluster_state:ok" in _text(told) or (isinstance(told, dict) and told.get("cluster_state") == "ok"):
                     break
                 assert time.monotonic() < deadline, "the cluster does not come together"
                 time.sleep(0.02)

@@ -143,7 +143,7 @@ class RedisClient:
     def _answer(self, key: str | None, words: Sequence[Word], until: float) -> Awaitable[Any]:
         if (link := self._single) is None:
             if self._cluster is None:
-                raise StoreUnavailableError("not started")
+                raise StoreUnavailableError("not started", asked=False)
             return self._cluster.ask(key, words, until)
         if not link.connections:
             return _first(link, words, until)

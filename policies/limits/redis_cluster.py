@@ -23,7 +23,7 @@ from policies.limits.store import StoreUnavailableError
 
 _HOPS: Final = 6
 _PATIENCE: Final = 0.005
-"""Seconds before a node is asked again that said to try again."""
+"""Seconds before a node is asked again that said to try again; twice as many each time."""
 _ASKED: Final = 5
 """Nodes that are asked for the map, at most."""
 _PAUSES: Final = (0.01, 0.1)
@@ -92,24 +92,29 @@ class Cluster:
         slot = key_slot((key or "").encode())
         where, asking = self._slots.get(slot), False
         answer: Any = None
-        for _ in range(_HOPS):
+        hops, pause = 0, _PATIENCE
+        while hops < _HOPS:
             if where is None:
                 self._stale.set()
-                raise StoreUnavailableError("no node of the cluster has this slot")
+                raise StoreUnavailableError("no node of the cluster has this slot", asked=False)
             answer = await self._ask_at(where, words, until, asking=asking)
             if not isinstance(answer, hiredis.ReplyError):
                 return answer
             told = str(answer).split(" ")
             if told[0] == "MOVED" and len(told) == 3:
+                hops += 1
                 self.moved += 1
                 where, asking = moved_to(told[2], where), False
                 self._slots[slot] = where
                 self._stale.set()
             elif told[0] == "ASK" and len(told) == 3:
+                hops += 1
                 where, asking = moved_to(told[2], where), True
-            elif told[0] in ("TRYAGAIN", "CLUSTERDOWN") and asyncio.get_running_loop().time() + _PATIENCE < until:
+            elif told[0] in ("TRYAGAIN", "CLUSTERDOWN") and asyncio.get_running_loop().time() + pause < until:
                 self._stale.set()
-                await asyncio.sleep(_PATIENCE)
+                await asyncio.sleep(pause)
+                # Where the slot has arrived in the meantime, whoever had it says so.
+                pause, where, asking = 2 * pause, self._slots.get(slot), False
             else:
                 return answer
         return answer
@@ -145,7 +150,7 @@ class Cluster:
             async with asyncio.timeout_at(until):
                 await self._mapped.wait()
         except TimeoutError:
-            raise StoreUnavailableError(self.readiness() or "the cluster is not known yet") from None
+            raise StoreUnavailableError(self.readiness() or "the cluster is not known yet", asked=False) from None
 
     def _masters(self) -> set[Address]:
         return {where for _, _, where in self._ranges}

@@ -15,7 +15,7 @@ from policies.limits.redis_client import RedisClient, Script
 from policies.limits.redis_settings import RedisSettings
 from policies.limits.store import StoreUnavailableError
 from tests.certificates import Authority
-from tests.redis_servers import NotInstalledError, RedisCluster, RedisServer, running_redis
+from tests.redis_servers import NotInstalledError, RedisServer, running_redis
 from tests.servers import free_port
 
 ECHO = Script("return {KEYS[1], ARGV[1]}")
@@ -223,54 +223,3 @@ async def refused(settings: RedisSettings) -> str:
         return str(why)
     finally:
         await client.stop()
-
-
-async def test_a_cluster_is_asked_where_the_key_is(redis_cluster: RedisCluster) -> None:
-    async with connected(redis_cluster.settings()) as client:
-        for index in range(30):
-            await client.command(f"key-{index}", "SET", f"key-{index}", index)
-        answers = [await client.command(f"key-{index}", "GET", f"key-{index}") for index in range(30)]
-        assert [int(answer) for answer in answers] == list(range(30))
-        assert sum(await client.on_each_master("DBSIZE")) == 30
-        assert client.counters()["reconnects"] == 0
-        assert client.counters()["moved"] == 0
-
-
-async def test_a_slot_that_moved_is_found_again(redis_cluster: RedisCluster) -> None:
-    from redis.crc import key_slot
-
-    slot = key_slot(b"{moving}")
-    async with connected(redis_cluster.settings()) as client:
-        assert await client.script(ECHO, "{moving}", ["{moving}"], ["1"]) == [b"{moving}", b"1"]
-        _hand_over(redis_cluster, slot)
-        assert await client.script(ECHO, "{moving}", ["{moving}"], ["2"]) == [b"{moving}", b"2"]
-        assert client.counters()["moved"] == 1
-        assert await client.script(ECHO, "{moving}", ["{moving}"], ["3"]) == [b"{moving}", b"3"]
-        assert client.counters()["moved"] == 1
-
-
-def _hand_over(cluster: RedisCluster, slot: int) -> None:
-    """Give a slot without keys from its node to another."""
-    with contextlib.ExitStack() as stack:
-        clients = [stack.enter_context(node.client()) for node in cluster.nodes]
-        ids = [_id(client) for client in clients]
-        owner = next(index for index, client in enumerate(clients) if _owns(client, slot))
-        heir = (owner + 1) % len(clients)
-        for client in clients:
-            client.execute_command("CLUSTER", "SETSLOT", slot, "NODE", ids[heir])
-
-
-def _id(client: Any) -> str:
-    told = client.execute_command("CLUSTER", "MYID")
-    return told.decode() if isinstance(told, bytes) else str(told)
-
-
-def _owns(client: Any, slot: int) -> bool:
-    port = client.config_get("port")["port"]
-    return any(first <= slot <= last and str(master[1]) == port for first, last, master, *_ in _slots(client))
-
-
-def _slots(client: Any) -> list[Any]:
-    client.set_response_callback("CLUSTER SLOTS", lambda answer, **_: answer)
-    found: list[Any] = client.execute_command("CLUSTER SLOTS")
-    return found
