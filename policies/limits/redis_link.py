@@ -171,6 +171,7 @@ class _Connection(asyncio.Protocol):
         self._looked = 0.0
         self.waiting: deque[tuple[asyncio.Future[Any], float]] = deque()
         self.lost = asyncio.Event()
+        self._why = _LOST
 
     def send(self, words: Sequence[Word], seconds: float) -> asyncio.Future[Any]:
         """The answer, in its turn."""
@@ -187,6 +188,7 @@ class _Connection(asyncio.Protocol):
 
     def end(self, why: str) -> None:
         """Use it no more: who waits for an answer has none."""
+        self._why = why
         self._link.ended(self, why)
         if self._transport is not None:
             self._transport.abort()
@@ -231,14 +233,14 @@ class _Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
-        self._link.ended(self, _LOST)
+        self._link.ended(self, self._why)
         self._outgoing.clear()
         if self._timer is not None:
             self._timer.cancel()
         while self.waiting:
             future, _ = self.waiting.popleft()
             if not future.done():
-                future.set_exception(StoreUnavailableError(_LOST))
+                future.set_exception(StoreUnavailableError(self._why))
         self.lost.set()
 
 

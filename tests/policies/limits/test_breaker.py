@@ -101,3 +101,36 @@ def test_it_always_lets_somebody_ask_again(moves: list[tuple[str, float]]) -> No
                 breaker.abandoned()
     # The longest pause, and the longest a probe is waited for.
     assert breaker.may_ask(now + 5.1 + 2.1)
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.floats(0, 1.9)), max_size=40))
+def test_of_those_who_may_ask_while_it_is_open_one_at_a_time_probes(moves: list[tuple[int, float]]) -> None:
+    breaker, now = opened(), 0.0
+    probing: float | None = None
+    for move, pause in moves:
+        now += pause
+        if move < 2:
+            if breaker.may_ask(now):
+                # Another is let through only where the one before has said what came of it, or is given up.
+                assert probing is None or now >= probing + 2.0
+                probing = now
+        elif probing is not None:
+            if move == 2:
+                breaker.failed(now)
+                assert not breaker.may_ask(now)
+            else:
+                breaker.abandoned()
+            probing = None
+
+
+@given(st.integers(1, 10), st.lists(st.booleans(), max_size=40))
+def test_it_opens_at_so_many_failures_in_a_row_and_not_before(most: int, answers: list[bool]) -> None:
+    breaker, in_a_row = Breaker(most), 0
+    for answered in answers:
+        if answered:
+            breaker.succeeded()
+            in_a_row = 0
+        else:
+            breaker.failed(0)
+            in_a_row += 1
+        assert breaker.is_open == (in_a_row >= most)
