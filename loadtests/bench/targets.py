@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -45,8 +45,14 @@ KINDS: Final = (
     Kind("wire limits", "wire", "limits"),
 )
 _MUCH: Final = 1_000_000_000
-_SUBJECTS: Final = ("tenant", "department", "user", "app", ["user", "model"])
-"""Whom the limits of the benchmark are about: a rate of requests and of tokens, and a budget, on each."""
+_LIMITS: Final[Sequence[Mapping[str, Any]]] = (
+    {"subject": "tenant", "tokens_per_minute": _MUCH, "tokens_per_month": _MUCH},
+    {"subject": "department", "tokens_per_month": _MUCH},
+    {"subject": "user", "requests_per_minute": _MUCH, "tokens_per_minute": _MUCH},
+    {"subject": "app", "requests_per_minute": _MUCH},
+    {"subject": ["user", "model"], "tokens_per_day": _MUCH},
+)
+"""Five subjects, seven limits: as a platform would set them, and none of them in the way."""
 
 
 def gateway_tree(
@@ -65,8 +71,7 @@ def gateway_tree(
 
 
 def _limits(valkey: str) -> dict[str, Any]:
-    amounts = {"requests_per_minute": _MUCH, "tokens_per_minute": _MUCH, "tokens_per_month": _MUCH}
-    return {"redis": {"url": valkey}, "limits": [{"subject": subject, **amounts} for subject in _SUBJECTS]}
+    return {"redis": {"url": valkey}, "limits": [dict(limit) for limit in _LIMITS]}
 
 
 def gateway(tree: Mapping[str, Any], admin: Path) -> dict[str, Any]:
