@@ -50,7 +50,8 @@ HostAndPort = Annotated[str, AfterValidator(_host_and_port)]
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # What was found in the place of something else may be a password.
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 class RedisTls(_Section):

@@ -57,6 +57,29 @@ def test_mistakes_are_told(settings: dict[str, Any], words: str) -> None:
     assert words in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"url": "redis://user:s3cret@host"},
+        {"url": "redis://host?password=s3cret"},
+        {"url": "redis://host", "password": "s3cret"},
+        {"mode": "cluster", "nodes": ["user:s3cret@host:x"]},
+    ],
+)
+def test_a_password_in_the_wrong_place_is_not_repeated(settings: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError) as caught:
+        RedisSettings.model_validate(settings)
+    assert "s3cret" not in str(caught.value)
+
+
+def test_settings_show_where_the_password_is_and_not_what_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LIMITS_PASSWORD", "s3cret")
+    settings = RedisSettings.model_validate({"url": "redis://host", "password": {"env": "LIMITS_PASSWORD"}})
+    for shown in (repr(settings), str(settings), settings.model_dump_json()):
+        assert "LIMITS_PASSWORD" in shown
+        assert "s3cret" not in shown
+
+
 def test_tls_is_for_rediss() -> None:
     assert RedisSettings(url="redis://host").tls_context() is None
     assert RedisSettings(url="rediss://host").tls_context() is not None
