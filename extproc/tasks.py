@@ -23,6 +23,14 @@ def waits(value: object) -> TypeIs[Awaitable[Any]]:
     return hasattr(value, "__await__")
 
 
+def hold(work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+    """Run `work` beside the caller, who holds the task, and whose `work` lets no exception pass but its cancellation.
+
+    A third of what `spawn` costs: for what is begun with every exchange.
+    """
+    return asyncio.get_running_loop().create_task(work)
+
+
 class TaskExitError(Exception):
     """A background task wanted to end the process."""
 

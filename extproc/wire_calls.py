@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol
 
 from grpc_health.v1 import health_pb2
 
-from extproc.tasks import ends_us, spawn
+from extproc.tasks import ends_us, hold, spawn
 from extproc.transport import ACCESS_LOGS, HEALTH_CHECK, HEALTH_WATCH, PROCESS, Dialogue, ProtocolError, Services
 from extproc.wire.events import Stream
 from extproc.wire.grpc import Status
@@ -135,7 +135,7 @@ class Process(Call):
             self._answer(answer)
         else:
             self._pending = answer
-            self._task = spawn(self._wait(answer), name="exchange")
+            self._task = hold(self._wait(answer))
 
     async def _wait(self, pending: Awaitable[bytes]) -> None:
         try:

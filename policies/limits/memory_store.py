@@ -115,6 +115,9 @@ class MemoryStore:
                 self._correct(charge, delta, 0 if expired else charge.reserved)
         return True
 
+    async def settle_all(self, settlements: Sequence[tuple[str, str, Used]]) -> Sequence[bool | None]:
+        return [self.settle_now(*one) for one in settlements]
+
     async def overdue(self, tenant: str, most: int) -> Sequence[Overdue]:
         present = self._clock()
         ended = sorted((end, key) for key, end in self._leases.items() if key[0] == tenant and end <= present)

@@ -97,6 +97,16 @@ class RedisClient:
         except _ReplyError as error:
             raise self._failed(error) from None
 
+    def begin(
+        self, script: Script, key: str, keys: Sequence[Word], args: Sequence[Word], deadline: float | None
+    ) -> Awaitable[Any]:
+        """The same for who has many to ask: it is on its way when this returns, and the answer is awaited later.
+
+        Raises:
+            StoreUnavailableError: now, or from the answer, which may also be an error of Redis': see `answer`.
+        """
+        return self._answer(key, ("EVALSHA", script.sha, len(keys), *keys, *args), self._until(deadline))
+
     async def command(self, key: str | None, *words: Word, deadline: float | None = None) -> Any:
         """What a command answers that is not a script; on the node of `key`, or on any.
 

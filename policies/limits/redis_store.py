@@ -7,7 +7,7 @@ the end of their leases. What they hold is said in `scripts/reserve.lua`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -55,6 +55,30 @@ class RedisStore:
         keys = [record, f"{prefix}leases"]
         done = await self._client.script(SETTLE, record, keys, arguments, deadline=self._deadline)
         return bool(done == 1)
+
+    async def settle_all(self, settlements: Sequence[tuple[str, str, Used]]) -> Sequence[bool | None]:
+        # All are on their way before the first is waited for: a task for each would cost twice as much.
+        pending = [self._begin(*one) for one in settlements]
+        return [await self._ended(awaited, one) for awaited, one in zip(pending, settlements, strict=True)]
+
+    def _begin(self, tenant: str, reservation: str, used: Used) -> Awaitable[Any] | None:
+        prefix = f"sg:{tag(tenant)}:"
+        record = f"{prefix}r:{reservation}"
+        arguments = (reservation, used.requests, used.tokens, used.dollars, TOMBSTONE)
+        try:
+            return self._client.begin(SETTLE, record, [record, f"{prefix}leases"], arguments, self._deadline)
+        except StoreUnavailableError:
+            return None
+
+    async def _ended(self, pending: Awaitable[Any] | None, one: tuple[str, str, Used]) -> bool | None:
+        if pending is None:
+            return None
+        try:
+            answer = await pending
+            # Anything else is an error of Redis', such as a script that it does not know: asked again by itself.
+            return answer == 1 if isinstance(answer, int) else await self.settle(*one)
+        except StoreUnavailableError:
+            return None
 
     async def overdue(self, tenant: str, most: int) -> Sequence[Overdue]:
         prefix = f"sg:{tag(tenant)}:"

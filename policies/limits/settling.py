@@ -108,7 +108,7 @@ class Settler:
             if not self._waiting:
                 self._arrived.clear()
             self._busy = len(batch)
-            failed = [one for one in await asyncio.gather(*(self._bring(one) for one in batch)) if one is not None]
+            failed = await self._bring_all(batch)
             self._busy = 0
             if not failed:
                 pause = _PAUSES[0]
@@ -121,6 +121,20 @@ class Settler:
             self._arrived.set()
             await asyncio.sleep(pause)
             pause = min(_PAUSES[1], 2 * pause)
+
+    async def _bring_all(self, batch: list[Settlement]) -> list[Settlement]:
+        """Those that could not be brought."""
+        plain = [one for one in batch if one.local is None]
+        others = [one for one in batch if one.local is not None]
+        try:
+            results = await self._store.settle_all([(one.tenant, one.id, one.used) for one in plain])
+        except Exception:
+            # One of them is the reason: each by itself then.
+            others, plain, results = batch, [], ()
+        failed = [one for one, result in zip(plain, results, strict=True) if result is None]
+        self._done += len(plain) - len(failed)
+        tried = await asyncio.gather(*(self._bring(one) for one in others))
+        return [*failed, *(one for one in tried if one is not None)]
 
     async def _bring(self, one: Settlement) -> Settlement | None:
         """The settlement itself, if it could not be brought."""

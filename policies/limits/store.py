@@ -162,6 +162,9 @@ class Store(Protocol):
         of an id changes nothing. True if it was done now; False if it had been, or if no such reservation is known (an id
         that is settled first cannot be reserved afterwards)."""
 
+    async def settle_all(self, settlements: Sequence[tuple[str, str, Used]]) -> Sequence[bool | None]:
+        """`settle` for many at once: tenant, id and what was used of each. None for one that could not be brought."""
+
     async def overdue(self, tenant: str, most: int) -> Sequence[Overdue]:
         """Reservations whose lease has ended, the oldest first."""
 

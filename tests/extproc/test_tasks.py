@@ -12,7 +12,7 @@ import weakref
 
 import pytest
 
-from extproc.tasks import TaskExitError, aside, drain, spawn
+from extproc.tasks import TaskExitError, aside, drain, hold, spawn
 from tests.servers import REPOSITORY
 
 
@@ -141,3 +141,16 @@ asyncio.run(main())
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=20, check=True, cwd=REPOSITORY)
     assert (done.stdout, done.stderr) == (b"went on\n", b"")
+
+
+async def test_what_is_held_by_its_caller_runs_beside_it() -> None:
+    order: list[str] = []
+
+    async def work() -> int:
+        order.append("work")
+        return 7
+
+    task = hold(work())
+    order.append("caller")
+    assert await task == 7
+    assert order == ["caller", "work"]

@@ -45,6 +45,15 @@ class FailingStore:
         done = await self._call(f"settle {reservation}", tenant, lambda: self.store.settle_now(tenant, reservation, used))
         return bool(done)
 
+    async def settle_all(self, settlements: Sequence[tuple[str, str, Used]]) -> Sequence[bool | None]:
+        return [await self._settled(*one) for one in settlements]
+
+    async def _settled(self, tenant: str, reservation: str, used: Used) -> bool | None:
+        try:
+            return await self.settle(tenant, reservation, used)
+        except StoreUnavailableError:
+            return None
+
     async def overdue(self, tenant: str, most: int) -> Sequence[Overdue]:
         found = await self.store.overdue(tenant, most)
         return await self._call(f"overdue {tenant}", tenant, lambda: found)

@@ -146,7 +146,8 @@ async def test_what_can_never_be_brought_keeps_nothing_else_from_it(monkeypatch:
 
 async def test_a_mistake_costs_one_settlement_and_not_the_others(caplog: pytest.LogCaptureFixture) -> None:
     """Its reservation is charged when its lease ends."""
-    there = store([Fate.BROKEN], reservations=["a", "b"])
+    # Once among the others, and once by itself.
+    there = store([Fate.BROKEN, Fate.BROKEN], reservations=["a", "b"])
     settler = Settler(there)
     await brought(settler, [reserved("a", 17), reserved("b", 18)])
     assert counted(there) == RESERVED + 18
