@@ -114,12 +114,15 @@ def _as_seen(address: str, settings: Settings) -> str:
 
 def _policy_cluster(name: str, addresses: Iterable[str], tls: Any | None) -> Any:
     listed = list(addresses)
+    several = len(listed) > 1
     return piece(
         "policy_cluster",
         policy_cluster=name,
         policy_cluster_type="STATIC" if listed[0].startswith("unix:") else "STRICT_DNS",
-        # A worker that hangs is asked little: what it has been asked stays with it.
-        policy_balancing="LEAST_REQUEST" if len(listed) > 1 else None,
+        # Until a check finds that a worker hangs it is asked little: what it has been asked stays with it.
+        policy_balancing="LEAST_REQUEST" if several else None,
+        policy_choice=piece("policy_choice") if several else None,
+        policy_checks=piece("policy_checks") if several else None,
         policy_tls=tls,
         policy_endpoints=[{"endpoint": {"address": _address(address)}} for address in listed],
     )

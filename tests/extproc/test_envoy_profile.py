@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from extproc.envoy_profile import bootstrap
+from extproc.placement import MAX_WORKERS
 from extproc.settings import Settings, parse
 from tests.servers import envoy_binary
 
@@ -299,6 +300,12 @@ def test_several_workers_share_the_decisions_and_the_access_log_goes_to_one_of_i
     assert addresses(policy) == [{"pipe": {"path": f"/run/policy.{index}.sock"}} for index in (1, 2, 3)]
     assert addresses(settlement) == [{"pipe": {"path": "/run/policy.settle.sock"}}]
     assert policy["lb_policy"] == "LEAST_REQUEST"
+    (check,) = policy["health_checks"]
+    assert (check["interval"], check["timeout"], check["no_traffic_interval"]) == ("1s", "0.5s", "1s")
+    assert (check["unhealthy_threshold"], check["healthy_threshold"], check["grpc_health_check"]) == (1, 1, {})
+    # One of 64 that is well is all that is asked; where none is, all are.
+    assert 0 < policy["common_lb_config"]["healthy_panic_threshold"]["value"] < 100 / MAX_WORKERS
+    assert not {"health_checks", "common_lb_config"} & set(settlement)
     for part in ("circuit_breakers", "typed_extension_protocol_options", "connect_timeout", "type"):
         assert policy[part] == settlement[part]
     made = connection_manager(CASES["several workers"])
@@ -341,7 +348,7 @@ def test_without_tls_there_is_none() -> None:
 
 
 def test_one_worker_decides_and_settles() -> None:
-    assert "lb_policy" not in clusters()["sluicegate_policy"]
+    assert not {"lb_policy", "health_checks", "common_lb_config"} & set(clusters()["sluicegate_policy"])
     assert settlement_of(connection_manager(EVERYTHING)) == "sluicegate_policy"
 
 

@@ -25,11 +25,15 @@ CLIENTS = 8
 
 @dataclass(slots=True)
 class Load:
-    """Clients that ask one thing after the other. `answers`, and when they were asked for, are by `x-request-id`."""
+    """Clients that ask one thing after the other.
+
+    `answers`, when they were asked for and how many seconds they took, are by `x-request-id`.
+    """
 
     client: httpx.AsyncClient
     answers: dict[str, httpx.Response] = field(default_factory=dict)
     begun: dict[str, float] = field(default_factory=dict)
+    took: dict[str, float] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
     _over: asyncio.Event = field(default_factory=asyncio.Event)
     _running: list[asyncio.Task[None]] = field(default_factory=list)
@@ -53,6 +57,7 @@ class Load:
                 continue
             self.answers[answer.headers["x-request-id"]] = answer
             self.begun[answer.headers["x-request-id"]] = begun
+            self.took[answer.headers["x-request-id"]] = time.monotonic() - begun
 
     async def until(self, count: int) -> None:
         """So many answers more."""

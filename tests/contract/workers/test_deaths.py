@@ -110,3 +110,22 @@ async def test_those_that_hang_are_asked_little_and_replaced(place: Place, load:
     assert [workers[index]["starts"] for index in (0, 1, 2)] == [2, 2, 1]
     again = [await load.client.post(CHAT, json=PROMPT) for _ in range(20)]
     await place.settled({answer.headers["x-request-id"] for answer in again})
+
+
+@pytest.mark.parametrize("number", [signal.SIGSTOP, signal.SIGKILL])
+async def test_after_three_seconds_nobody_is_sent_to_one_that_does_not_answer(
+    place: Place, load: Load, number: signal.Signals
+) -> None:
+    """Its socket stays open at the supervisor: the kernel accepts whoever connects, and only Envoy's checks tell."""
+    load.start()
+    await load.until(50)
+    os.kill(await place.pid(1), number)
+    stricken = time.monotonic()
+    await asyncio.sleep(7)
+    await load.stop()
+    assert load.faults == []
+    late = [one for one, begun in load.begun.items() if begun > stricken + 3]
+    assert len(late) > 50
+    assert [one for one in late if load.answers[one].status_code != 200] == []
+    assert [one for one in late if load.took[one] >= 1] == []
+    assert all(closed(load.answers[one]) for one in load.failed())
