@@ -1,0 +1,155 @@
+"""The limits policy on a real store: what it answers to an exchange, and what it tells."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+import pytest
+
+from extproc.call import Call, Endpoint, Operation, Payload
+from extproc.catalogue import Catalogue, Model, Provider, Target, Upstream
+from extproc.exchange import Dialect, Exchange, Headers, Request
+from extproc.identity import CallerKind, Identity
+from extproc.outcome import CONTINUE, Mutate, Reject, RequestOutcome
+from extproc.policy import Surroundings
+from extproc.price import Price
+from extproc.tasks import waits
+from policies.limits import LimitsPolicy
+from policies.limits.reservation import Reservation
+from policies.limits.settings import LimitsSettings
+from tests.redis_servers import RedisServer
+
+PRICED = Model("gpt-4o", price=Price(2_500_000, 10_000_000, 1_250_000, 2_500_000), max_output=1_000)
+CATALOGUE = Catalogue(upstreams=(Upstream("main", Provider.OPENAI, models=(PRICED, Model("free-*"))),))
+Built = Callable[..., AbstractAsyncContextManager[LimitsPolicy]]
+
+
+@pytest.fixture
+def built(valkey: RedisServer) -> Built:
+    """Makes a started policy of these limits."""
+
+    @contextlib.asynccontextmanager
+    async def make(*limits: dict[str, Any], shadow: bool = False, **settings: Any) -> AsyncIterator[LimitsPolicy]:
+        given = {"redis": {"url": valkey.address, "timeout": 5.0}, "limits": list(limits), **settings}
+        surroundings = Surroundings(CATALOGUE, time.time, shadow=shadow)
+        policy = LimitsPolicy.build(LimitsSettings.model_validate(given), surroundings)
+        await policy.start()
+        try:
+            async with asyncio.timeout(10):
+                while policy.readiness() is not None:
+                    await asyncio.sleep(0.01)
+            yield policy
+        finally:
+            await policy.stop()
+
+    return make
+
+
+_numbers = iter(range(10_000))
+
+
+def asked(model: str = "gpt-4o", dialect: Dialect = Dialect.OPENAI, prompt: str = "Say it.", **call: Any) -> Exchange:
+    """An exchange of alice's as it comes to the policy."""
+    name = f"e{next(_numbers)}"
+    exchange = Exchange(name, Request("POST", "/v1/chat/completions", "", "gw", "https", Headers(()), f"q-{name}"))
+    exchange.put(Identity("t1", "alice", "app", CallerKind.USER, tenant_name="contoso"))
+    exchange.put(Endpoint(Operation.CHAT, dialect, has_payload=True))
+    exchange.put(Call(Operation.CHAT, dialect, model, **call))
+    if model != "nobody":
+        exchange.put(Target("main", "/v1/chat/completions", Provider.OPENAI, model))
+    exchange.put(Payload({"model": model, "messages": [{"role": "user", "content": prompt}]}))
+    return exchange
+
+
+async def outcome(policy: LimitsPolicy, exchange: Exchange) -> RequestOutcome:
+    answer = policy.on_request_body(exchange)
+    return await answer if waits(answer) else answer
+
+
+async def test_an_exchange_passes_with_its_output_held_and_its_rates_told(built: Built) -> None:
+    async with built({"subject": "user", "requests_per_minute": 5, "tokens_per_day": 500}) as policy:
+        exchange = asked()
+        passed = await outcome(policy, exchange)
+        reservation = exchange.get(Reservation)
+        assert reservation is not None
+        assert reservation.input + reservation.output == 500
+        assert passed == Mutate(members=(("max_completion_tokens", reservation.output),))
+        told = exchange.told or {}
+        assert (told["x-ratelimit-limit-requests"], told["x-ratelimit-remaining-requests"]) == ("5", "4")
+        assert exchange.marks == ("soft_limit", "output_clamped")
+        assert "tokens_per_day 100%" in told["x-sluicegate-limit-warning"]
+        assert policy.counters()["clamped"] == 1
+
+
+async def test_anthropics_callers_are_told_in_their_own_fields(built: Built) -> None:
+    async with built({"subject": "user", "requests_per_minute": 5}) as policy:
+        exchange = asked(dialect=Dialect.ANTHROPIC)
+        await outcome(policy, exchange)
+        assert (exchange.told or {})["anthropic-ratelimit-requests-remaining"] == "4"
+
+
+async def test_where_no_limit_bears_nothing_is_asked(built: Built) -> None:
+    async with built({"subject": "department", "requests_per_minute": 5}) as policy:
+        assert policy.on_request_body(asked()) is CONTINUE
+
+
+async def test_a_model_that_nobody_serves_is_left_to_the_gateway(built: Built) -> None:
+    async with built({"subject": "user", "requests_per_minute": 0}) as policy:
+        assert policy.on_request_body(asked("nobody")) is CONTINUE
+
+
+async def test_budgets_of_dollars_need_a_price_for_every_model_that_is_named(built: Built) -> None:
+    with pytest.raises(ValueError, match=r"main/free-\*"):
+        async with built({"subject": "user", "dollars_per_day": 1}):
+            pass
+
+
+@pytest.mark.parametrize("status", [429, 403])
+async def test_a_budget_that_is_used_up(built: Built, status: int) -> None:
+    async with built({"subject": "user", "requests_per_day": 1}, budget_status=status) as policy:
+        first = asked()
+        await outcome(policy, first)
+        refused = await outcome(policy, asked())
+        assert isinstance(refused, Reject)
+        assert (refused.status, refused.code) == (status, "budget_exceeded")
+        # The first is still under way, and may cost nothing.
+        assert refused.retry_after == 1
+        assert not refused.stop_retrying
+
+
+async def test_a_long_prompt_is_counted_before_it_is_refused(built: Built) -> None:
+    async with built({"subject": "user", "tokens_per_day": 6_000}) as policy:
+        exchange = asked(prompt="word " * 4_000, max_output=100)
+        assert not isinstance(await outcome(policy, exchange), Reject)
+        reservation = exchange.get(Reservation)
+        assert reservation is not None
+        assert (reservation.id, 4_000 < reservation.input < 4_100) == (f"{exchange.id}.1", True)
+        refused = await outcome(policy, asked(prompt="word " * 8_000, max_output=100))
+        assert isinstance(refused, Reject)
+        assert refused.code == "request_exceeds_limit"
+
+
+async def test_in_shadow_everything_is_counted_and_nothing_refused(built: Built) -> None:
+    async with built({"subject": "user", "requests_per_day": 1}, shadow=True) as policy:
+        await outcome(policy, asked())
+        over = asked()
+        said = await outcome(policy, over)
+        assert isinstance(said, Reject)
+        assert over.marks == ("limit_shadowed",)
+        assert over.get(Reservation) is not None
+
+
+async def test_an_abandoned_exchange_costs_nothing(built: Built) -> None:
+    async with built({"subject": "user", "parallel_requests": 1}) as policy:
+        first = asked()
+        await outcome(policy, first)
+        assert isinstance(await outcome(policy, asked()), Reject)
+        policy.on_abandoned(first)
+        async with asyncio.timeout(5):
+            while isinstance(await outcome(policy, asked()), Reject):
+                await asyncio.sleep(0.01)
