@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from inspect import CORO_CREATED, getcoroutinelocals, getcoroutinestate
+from types import CoroutineType
 from typing import Any, Final, Protocol
 
 from grpc_health.v1 import health_pb2
@@ -196,8 +198,7 @@ class Process(Call):
 
     def _given_up(self, _: asyncio.Task[None]) -> None:
         # Where the task has not begun, nobody ever awaits this.
-        if isinstance(self._pending, Coroutine):
-            self._pending.close()
+        _discard(self._pending)
         # Also where a policy would not be cancelled: its answer came too late to be sent.
         self._dialogue.abandon()
 
@@ -226,6 +227,16 @@ class Logs(Call):
         # Not deaf: see `drain`.
         self._line.send(self._stream, b"")
         self._line.finish(self._stream)
+
+
+def _discard(value: object) -> None:
+    """Close a coroutine that nobody will await any more, and those that it was given to await, if it has not begun."""
+    if not isinstance(value, CoroutineType):
+        return
+    given = tuple(getcoroutinelocals(value).values()) if getcoroutinestate(value) == CORO_CREATED else ()
+    value.close()
+    for one in given:
+        _discard(one)
 
 
 def _health(services: Services) -> Any:

@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import warnings
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 from grpc_health.v1 import health_pb2
 
+from extproc.chain import Chain, Link
+from extproc.conversation import Conversation
+from extproc.exchange import Exchange
+from extproc.gate import Gate
+from extproc.outcome import CONTINUE, RequestOutcome
+from extproc.policy import Policy, RequestAnswer
+from extproc.settings import IdentityHeaders
 from extproc.transport import ACCESS_LOGS, HEALTH_CHECK, HEALTH_WATCH, PROCESS, ProtocolError, Services
+from extproc.travel import Travel
 from extproc.wire import frames
 from extproc.wire.events import Cancelled, HalfClosed, Message, Opened, Stream, Writable
 from extproc.wire.frames import ErrorCode
 from extproc.wire.grpc import Status
 from extproc.wire_calls import begin, fail
+from tests import playbook
 from tests.extproc.wire.peer import Talk, changed, data, framed, headers, message, statuses
+from tests.extproc.world import CATALOGUE
 
 SERVING = health_pb2.HealthCheckResponse(status=health_pb2.HealthCheckResponse.SERVING).SerializeToString()
 
@@ -71,6 +83,26 @@ class Script:
 
     async def _exit(self) -> bytes:
         raise SystemExit(3)
+
+
+class Waits(Policy):
+    """Is to be waited for, and has not begun when nobody waits any more."""
+
+    name = "waits"
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+
+    def on_request_body(self, exchange: Exchange) -> RequestAnswer:
+        self.heard.append("asked")
+        return self._wait()
+
+    def on_abandoned(self, exchange: Exchange) -> None:
+        self.heard.append("abandoned")
+
+    async def _wait(self) -> RequestOutcome:
+        self.heard.append("begun")
+        return CONTINUE
 
 
 class Desk:
@@ -215,6 +247,25 @@ async def test_who_leaves_cancels_what_is_waited_for(begun: bool) -> None:
     assert desk.scripts[0].asked == [b"wait"]
     assert desk.heard() == ([], None)
     assert (desk.talk.memory.used, stream.backlog) == (0, type(stream.backlog)())
+
+
+async def test_what_was_to_be_awaited_is_closed_however_deep_it_lies() -> None:
+    """Python warns of a coroutine that nobody awaits when it is forgotten."""
+    policies = [Waits(), Waits()]
+    gate = Gate(Chain(map(Link, policies)), CATALOGUE, IdentityHeaders())
+    desk = Desk()
+    desk.services = Services(lambda: Conversation(gate, Travel(), lambda: "exchange-1"), print, lambda: True)
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        desk.open()
+        desk.hear(message(1, playbook.headers("POST", "/v1/chat/completions", playbook.JSON).SerializeToString()))
+        desk.heard()
+        desk.hear(message(1, playbook.body({"model": "gpt-4o", "messages": []}).SerializeToString()))
+        desk.hear(frames.rst_stream(1, ErrorCode.CANCEL))
+        await settle()
+        gc.collect()
+    assert [str(one.message) for one in warned] == []
+    assert [policy.heard for policy in policies] == [["asked", "abandoned"], []]
 
 
 async def test_an_answer_of_one_that_will_not_be_cancelled_is_not_sent() -> None:
