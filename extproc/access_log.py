@@ -45,8 +45,10 @@ _TIMEOUT_FLAGS: Final = frozenset(
 )
 _UNAVAILABLE_FLAGS: Final = frozenset(
     {"failed_local_healthcheck", "no_healthy_upstream", "upstream_connection_failure", "upstream_overflow"}
-    | {"no_route_found", "no_cluster_found", "dns_resolution_failure", "upstream_retry_limit_exceeded"}
+    | {"no_cluster_found", "dns_resolution_failure", "upstream_retry_limit_exceeded"}
 )
+_UNROUTED: Final = frozenset({"route_not_found", "direct_response"})
+"""Details of an exchange for which Envoy has no route; on the path of an opaque route it answers by itself."""
 _UPSTREAM_FLAGS: Final = frozenset(
     {"upstream_connection_termination", "upstream_remote_reset", "local_reset", "upstream_protocol_error"}
 )
@@ -131,6 +133,9 @@ def classify(verdict: Verdict, raised: Iterable[str], details: str, *, answered:
     if details == "via_upstream":
         cut = flags & _UPSTREAM_FLAGS
         return (Ending.UPSTREAM_CUT if cut else Ending.ANSWERED), EndedBy.UPSTREAM
+    if verdict is Verdict.ALLOW and details in _UNROUTED:
+        # Envoy's own configuration is older than ours: no provider is to blame, and none was asked.
+        return Ending.UPSTREAM_UNAVAILABLE, EndedBy.GATEWAY
     if flags & (_UNAVAILABLE_FLAGS | _UPSTREAM_FLAGS):
         return Ending.UPSTREAM_UNAVAILABLE, EndedBy.UPSTREAM
     if verdict is Verdict.ALLOW and answered:

@@ -36,7 +36,7 @@ class Ending(StrEnum):
     REFUSED = "refused"
     """Envoy refused before a verdict: malformed, too large, no verdict, policy server unavailable."""
     UPSTREAM_UNAVAILABLE = "upstream_unavailable"
-    """No connection, or none that held until the answer began."""
+    """No connection, or none that held until the answer began; ended by the gateway: Envoy has no route to it."""
     UPSTREAM_CUT = "upstream_cut"
     """The upstream broke off in the middle of its answer."""
     TIMED_OUT = "timed_out"

@@ -81,6 +81,7 @@ ENDINGS = [
     (Verdict.REJECT, set[str](), ""),
     (Verdict.NONE, set[str](), "ext_proc_error"),
     (Verdict.ALLOW, {"upstream_connection_failure"}, "upstream_reset_before_response_started{x}"),
+    (Verdict.ALLOW, {"no_route_found"}, "route_not_found"),
     (Verdict.ALLOW, set[str](), "upstream_reset_after_response_started{x}"),
     (Verdict.ALLOW, {"upstream_request_timeout"}, "response_timeout"),
     (Verdict.ALLOW, {"downstream_connection_termination"}, "via_upstream"),

@@ -20,12 +20,12 @@ def refusals(old: Settings, new: Settings) -> list[str]:
     ]
 
 
-def told_to_envoy(old: Settings, new: Settings) -> list[str]:
-    """The sections that changed and that Envoy's bootstrap depends on: Envoy must be told anew, by whoever runs it."""
-    before = bootstrap(old, admin="127.0.0.1:0")
+def told_to_envoy(rendered: Settings, new: Settings) -> list[str]:
+    """The sections that changed since Envoy was rendered, and that its bootstrap depends on: whoever runs it must render anew."""
+    before = bootstrap(rendered, admin="127.0.0.1:0")
     return [
         name
         for name in Settings.model_fields
-        if getattr(old, name) != getattr(new, name)
-        and bootstrap(old.model_copy(update={name: getattr(new, name)}), admin="127.0.0.1:0") != before
+        if getattr(rendered, name) != getattr(new, name)
+        and bootstrap(rendered.model_copy(update={name: getattr(new, name)}), admin="127.0.0.1:0") != before
     ]

@@ -83,6 +83,8 @@ class Supervisor:
     ) -> None:
         """`reread` finds the configuration anew, for a reload; it raises `ConfigurationError` with what is wrong."""
         self._given = given
+        # Envoy was rendered from what it was started with, and is told nothing of what comes after.
+        self._first = given.settings
         self._reread = reread
         self._program = program
         # A worker has its grace for exchanges, and once more for what has been logged.
@@ -218,10 +220,11 @@ class Supervisor:
             _log.warning(doubt)
         if await self._replace_all(old, new):
             self._given = new
-            sections = told_to_envoy(old.settings, new.settings)
+            sections = told_to_envoy(self._first, new.settings)
             if sections:
                 _log.warning(
-                    "Envoy depends on what has changed: render its bootstrap and restart it (%s)", ", ".join(sections)
+                    "Envoy depends on what has changed since the start: render its bootstrap and restart it (%s)",
+                    ", ".join(sections),
                 )
             emit(orjson.dumps({"event": "reloaded", "envoy_depends_on": sections}))
 

@@ -406,6 +406,7 @@ RESPONDED = (Ending.RESPONDED, EndedBy.POLICY)
 REJECTED = (Ending.REJECTED, EndedBy.POLICY)
 REFUSED = (Ending.REFUSED, EndedBy.GATEWAY)
 UNAVAILABLE = (Ending.UPSTREAM_UNAVAILABLE, EndedBy.UPSTREAM)
+UNROUTED = (Ending.UPSTREAM_UNAVAILABLE, EndedBy.GATEWAY)
 CUT = (Ending.UPSTREAM_CUT, EndedBy.UPSTREAM)
 TIMED_OUT = (Ending.TIMED_OUT, EndedBy.GATEWAY)
 GONE = (Ending.CLIENT_GONE, EndedBy.CLIENT)
@@ -441,7 +442,10 @@ ENDINGS: list[tuple[Verdict, str, str, bool, tuple[Ending, EndedBy]]] = [
     (ALLOW, "upstream_overflow", BEFORE + "{overflow}", True, UNAVAILABLE),
     (ALLOW, "no_healthy_upstream", "no_healthy_upstream", True, UNAVAILABLE),
     (ALLOW, "failed_local_healthcheck", "x", True, UNAVAILABLE),
-    (ALLOW, "no_route_found", "route_not_found", False, UNAVAILABLE),
+    (ALLOW, "no_route_found", "route_not_found", False, UNROUTED),
+    (ALLOW, "", "direct_response", False, UNROUTED),
+    (NONE, "", "direct_response", False, REFUSED),
+    (NONE, "no_route_found", "route_not_found", False, REFUSED),
     (ALLOW, "no_cluster_found", "cluster_not_found", False, UNAVAILABLE),
     (ALLOW, "dns_resolution_failure", "dns_resolution_failure", True, UNAVAILABLE),
     (ALLOW, "upstream_protocol_error", "upstream_reset", True, UNAVAILABLE),

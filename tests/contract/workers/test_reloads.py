@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 
 import pytest
 import yaml
 
 from tests.contract.workers.place import Load, Place
-from tests.served import CHAT, PROMPT
+from tests.served import CHAT, CLAUDE, PROMPT
 
 pytestmark = pytest.mark.stack
 
@@ -62,3 +63,35 @@ async def test_a_new_configuration_takes_effect_without_a_gap(place: Place, load
     assert (await load.client.post(CHAT, json=PROMPT)).status_code == 403
     (done,) = [one for one in place.events() if one["event"] == "reloaded"]
     assert done["envoy_depends_on"] == ["timeouts"]
+
+
+async def test_an_upstream_that_envoy_does_not_know_yet_is_not_blamed(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Envoy was rendered before the upstream was added, and before an opaque route was sent to it."""
+    old = place.tree() | {"opaque": [{"name": "files", "path": "/v1/files", "upstream": "openai"}]}
+    new = copy.deepcopy(old)
+    new["upstreams"] += [
+        {"name": "added", "provider": "openai", "url": f"{place.simulator}/v1", "models": ["new"]},
+        {"name": "beside", "provider": "anthropic", "url": place.simulator, "models": ["newer"]},
+    ]
+    new["opaque"][0]["upstream"] = "added"
+    new["policies"][1]["settings"]["permissions"]["all"] |= {"opaque": ["files"]}
+    place.config.write_text(yaml.safe_dump(new))
+    monkeypatch.setattr(Place, "tree", lambda _: old)
+    await place.reload()
+    async with place.envoy() as client:
+        answers = [
+            await client.post(CHAT, json=PROMPT | {"model": "new"}),
+            await client.post("/v1/messages", json=CLAUDE | {"model": "newer"}),
+            await client.get("/v1/files"),
+        ]
+        assert (await client.post(CHAT, json=PROMPT)).status_code == 200
+    assert [(answer.status_code, answer.json()["error"]["code"]) for answer in answers] == [(503, "gateway_outdated")] * 3
+    assert answers[1].json()["type"] == "error"
+    wanted = {answer.headers["x-request-id"] for answer in answers}
+    await place.settled(wanted)
+    endings = [one for one in place.events() if one["event"] == "completion" and one["request_id"] in wanted]
+    assert {(one["verdict"], one["ending"], one["ended_by"]) for one in endings} == {
+        ("allow", "upstream_unavailable", "gateway")
+    }

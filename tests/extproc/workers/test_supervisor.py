@@ -212,6 +212,14 @@ async def test_what_envoy_must_be_told_anew_is_named(one: Supervised) -> None:
     one.next = lambda: one.given(2, decision_timeout=1)
     done = await reload(one, "reloaded")
     assert done["envoy_depends_on"] == ["server"]
+    # Envoy still is as it was rendered, whatever another reload changes.
+    os.kill(os.getpid(), signal.SIGHUP)
+    await one.until_logged("reloaded", 2)
+    assert [event["envoy_depends_on"] for event in one.events() if event["event"] == "reloaded"] == [["server"]] * 2
+    one.next = one.given
+    os.kill(os.getpid(), signal.SIGHUP)
+    await one.until_logged("reloaded", 3)
+    assert one.events()[-1]["envoy_depends_on"] == []
 
 
 def wrong() -> Given:
