@@ -162,11 +162,13 @@ while i <= count do
   end
   if admitted then
     redis.call('HSET', key, unpack(written))
-    redis.call('EXPIRE', key, longest)
+    -- Another exchange may have counted in a longer window of this subject.
+    if redis.call('TTL', key) < longest then redis.call('EXPIRE', key, longest) end
   end
 end
 if admitted then
   redis.call('SET', KEYS[1], cmsgpack.pack({'r', request_id, granted, charges}), 'PX', lease + keep)
   redis.call('ZADD', KEYS[2], present + lease, id)
+  if redis.call('PTTL', KEYS[2]) < lease + keep then redis.call('PEXPIRE', KEYS[2], lease + keep) end
 end
 return answer
