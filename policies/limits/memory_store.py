@@ -143,8 +143,14 @@ class MemoryStore:
         if known is None:
             return Counter(number)
         counter = msgspec.structs.replace(known)
-        carries = demand.expected and demand.window is not Window.MINUTE
-        counter.roll(number, debt_above=demand.amount if carries else None)
+        if not _carries(demand):
+            counter.roll(number)
+            return counter
+        # Each window that is over has paid for as much as the limit is, also one in which nobody came.
+        counter.roll(number, debt_above=demand.amount * (number - known.window))
+        if counter.window == known.window + 1:
+            # Debt of its own is part of what a late settlement corrects.
+            counter.before += known.carried
         return counter
 
     def _write(self, ask: Ask, counters: list[Counter], needs: list[int], granted: int, present: int) -> None:
@@ -160,7 +166,7 @@ class MemoryStore:
                     demand.measure,
                     counter.window,
                     need,
-                    demand.amount if demand.expected else 0,
+                    demand.amount if _carries(demand) else 0,
                     counter.generation,
                 )
             )
@@ -192,6 +198,11 @@ class MemoryStore:
             record = self._records.get(key)
             if record is not None and record.forgotten == moment:
                 del self._records[key]
+
+
+def _carries(demand: Demand) -> bool:
+    """Whether the next window pays for an overrun. Minutes slide: the one before counts as it is."""
+    return demand.expected and demand.window is not Window.MINUTE
 
 
 def _granted(ask: Ask, used: list[int]) -> tuple[int, list[bool]]:

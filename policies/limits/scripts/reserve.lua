@@ -106,8 +106,11 @@ for i = 1, count do
     w, current, before, carried = tonumber(w), tonumber(c), tonumber(p), tonumber(o)
     generation, reserved = tonumber(g), tonumber(r)
     if number > w then
-      local debt = demand[9] and demand[4] ~= 'minute' and math.max(0, current + carried - amount) or 0
-      before = number == w + 1 and current or 0
+      local carries, debt = demand[9] and demand[4] ~= 'minute', 0
+      -- Each window that is over has paid for as much as the limit is, also one in which nobody came.
+      if carries then debt = math.max(0, current + carried - amount * (number - w)) end
+      -- Where debt is carried, it is part of what a late settlement corrects.
+      before = number == w + 1 and current + (carries and carried or 0) or 0
       current, carried, reserved = 0, debt, 0
     else
       -- A clock that went back opens no older window.
@@ -151,7 +154,8 @@ while i <= count do
       written[#written + 1] = demand[2]
       written[#written + 1] = string.format('%d %d %d %d %d %d',
         numbers[i], currents[i] + need, befores[i], carrieds[i], generations[i], reserveds[i] + need)
-      charges[i] = {key, demand[2], string.sub(demand[3], 1, 1), numbers[i], need, demand[9] and demand[5] or 0, generations[i]}
+      charges[i] = {key, demand[2], string.sub(demand[3], 1, 1), numbers[i], need,
+        demand[9] and demand[4] ~= 'minute' and demand[5] or 0, generations[i]}
       if demand[11] > longest then longest = demand[11] end
     end
     local base = (i - 1) * 5 + 2
