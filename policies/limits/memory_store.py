@@ -209,11 +209,14 @@ def _granted(ask: Ask, used: list[int]) -> tuple[int, list[bool]]:
     """The output that every budget allows, and the demands that allow too little of it."""
     granted, wanted = ask.output, min(ask.floor, ask.output)
     refused = [False] * len(ask.demands)
+    if ask.force:
+        # What has happened cannot be made less.
+        return granted, refused
     for index, demand in enumerate(ask.demands):
         if not demand.clamps or demand.expected or demand.shadow or demand.per_output <= 0:
             continue
         room = demand.amount - used[index] - demand.fixed
-        if granted * demand.per_output > room * PICO:
+        if ask.output * demand.per_output > room * PICO:
             most = room * PICO // demand.per_output if room > 0 else 0
             refused[index] = room < 0 or most < wanted
             granted = min(granted, most)

@@ -121,9 +121,10 @@ for i = 1, count do
   if demand[4] == 'minute' then used = used + math.ceil(before * reset / 60000) end
   numbers[i], currents[i], befores[i], carrieds[i], generations[i] = number, current, before, carried, generation
   reserveds[i], useds[i], resets[i] = reserved, used, reset
-  if demand[8] and not demand[9] and not demand[10] and per_output > 0 then
+  -- What has happened cannot be made less.
+  if demand[8] and not demand[9] and not demand[10] and per_output > 0 and not force then
     local room = amount - used - fixed
-    if granted * per_output > room * 1000000 then
+    if output * per_output > room * 1000000 then
       local most = room > 0 and math.floor(room * 1000000 / per_output) or 0
       if room < 0 or most < wanted then refused[i] = true end
       if most < granted then granted = most end
