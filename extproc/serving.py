@@ -12,11 +12,9 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
-import orjson
-
 from extproc.admin.http_endpoint import admin_endpoint
 from extproc.assembly import assemble
-from extproc.log import emit, log_to_stdout, unhandled
+from extproc.log import log_to_stdout, tell, unhandled
 from extproc.mistakes import ConfigurationError
 from extproc.server import PolicyServer
 from extproc.settings import Settings
@@ -75,14 +73,14 @@ async def serve(settings: Settings, recheck: Recheck) -> None:
         address = await server.start()
         settle_in()
         beating = spawn(pulse(server, lambda status: board.heard(seat, pid, status, time.monotonic())), name="pulse")
-        emit(orjson.dumps({"event": "listening", "address": address, "transport": settings.server.transport}))
+        tell("listening", address=address, transport=settings.server.transport)
         await stop.wait()
-        emit(orjson.dumps({"event": "draining"}))
+        tell("draining")
         await server.stop()
         beating.cancel()
         looking.cancel()
         await drain(1.0)
-    emit(orjson.dumps({"event": "stopped"}))
+    tell("stopped")
 
 
 async def _look(recheck: Recheck, asked: asyncio.Event) -> None:
@@ -90,7 +88,7 @@ async def _look(recheck: Recheck, asked: asyncio.Event) -> None:
     while True:
         await asked.wait()
         asked.clear()
-        emit(orjson.dumps({"event": "reload_refused", "mistakes": await _only_look(recheck)}))
+        tell("reload_refused", mistakes=await _only_look(recheck))
 
 
 async def _only_look(recheck: Recheck) -> Sequence[str]:

@@ -12,9 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-import orjson
-
-from extproc.log import emit
+from extproc.log import tell
 from extproc.placement import Seat
 from extproc.tasks import spawn
 from extproc.workers.board import Board
@@ -81,7 +79,7 @@ class Process:
         now = time.monotonic()
         self = cls(seat, process.pid, now, now, process, board)
         board.started(seat, self.pid)
-        emit(orjson.dumps({"event": "worker_started", **self.name()}))
+        tell("worker_started", **self.name())
         spawn(self._follow(reading), name=f"worker {self.pid}")
         if process.stdin is not None:
             # Nobody waits for it to be read: the pipe stays open, and its end is how the worker knows of ours.
@@ -123,7 +121,7 @@ class Process:
             async with asyncio.timeout(grace):
                 await self.wait()
         except TimeoutError:
-            emit(orjson.dumps({"event": "worker_killed", **self.name(), "why": f"not gone after {grace:g} s"}))
+            tell("worker_killed", **self.name(), why=f"not gone after {grace:g} s")
             self.kill()
             await self.wait()
 
@@ -151,7 +149,7 @@ class Process:
             self._process.stdin.close()
         self._board.ended(self.seat, self.pid)
         lived = round(time.monotonic() - self.started, 3)
-        emit(orjson.dumps({"event": "worker_ended", **self.name(), **self._fate(), "seconds": lived}))
+        tell("worker_ended", **self.name(), **self._fate(), seconds=lived)
         self._gone.set()
         self._news.set()
 
@@ -165,7 +163,7 @@ class Process:
                 self._hear(from_line(line))
         except ValueError:
             # Longer than any line of a worker: from now on it counts as silent.
-            emit(orjson.dumps({"event": "worker_unintelligible", **self.name()}))
+            tell("worker_unintelligible", **self.name())
         finally:
             transport.close()
 

@@ -21,7 +21,7 @@ def refusals(old: Settings, new: Settings) -> list[str]:
 
 
 def told_to_envoy(rendered: Settings, new: Settings) -> list[str]:
-    """The sections that changed since Envoy was rendered, and that its bootstrap depends on: whoever runs it must render anew."""
+    """The sections that changed since Envoy was rendered, and that its bootstrap depends on: it must be told anew."""
     before = bootstrap(rendered, admin="127.0.0.1:0")
     return [
         name

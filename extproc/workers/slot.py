@@ -8,9 +8,7 @@ import time
 from dataclasses import dataclass
 from typing import Final
 
-import orjson
-
-from extproc.log import emit
+from extproc.log import tell
 from extproc.placement import Seat
 from extproc.tasks import spawn
 from extproc.workers.backoff import BackOff
@@ -153,7 +151,7 @@ class Slot:
                     except Exception as error:
                         # Also what is no OSError: where no thread can be started, asyncio raises a RuntimeError.
                         why = getattr(error, "strerror", None) or type(error).__name__
-                        emit(orjson.dumps({"event": "worker_not_started", "worker": self.seat.index, "why": why}))
+                        tell("worker_not_started", worker=self.seat.index, why=why)
 
     async def _while_well(self, process: Process) -> None:
         """Until it has ended, or another sits here. One that hangs, or never comes to serve, is ended."""
@@ -175,7 +173,7 @@ class Slot:
                     await self._end(process, f"it does not serve after {self._patience.start:g} s")
 
     async def _end(self, process: Process, why: str) -> None:
-        emit(orjson.dumps({"event": "worker_killed", **process.name(), "why": why}))
+        tell("worker_killed", **process.name(), why=why)
         process.kill()
         await process.wait()
 

@@ -16,7 +16,7 @@ from typing import Any, Final
 import orjson
 
 from extproc.admin.http_endpoint import admin_endpoint
-from extproc.log import emit
+from extproc.log import tell
 from extproc.mistakes import ConfigurationError
 from extproc.placement import Role, Seat
 from extproc.settings import Settings
@@ -117,7 +117,7 @@ class Supervisor:
                 await self._drain()
         if self._mistakes:
             raise WorkersError(self._mistakes)
-        emit(orjson.dumps({"event": "stopped"}))
+        tell("stopped")
 
     def overview(self) -> Overview:
         """How all are now. From any thread."""
@@ -159,20 +159,11 @@ class Supervisor:
         for slot in self._slots:
             slot.keep()
         server = self._given.settings.server
-        emit(
-            orjson.dumps(
-                {
-                    "event": "listening",
-                    "address": server.listen,
-                    "transport": server.transport,
-                    "workers": server.workers,
-                }
-            )
-        )
+        tell("listening", address=server.listen, transport=server.transport, workers=server.workers)
 
     async def _drain(self) -> None:
         if self.overview().alive:
-            emit(orjson.dumps({"event": "draining"}))
+            tell("draining")
         deciding = [slot for slot in self._slots if slot.seat.role is not Role.SETTLE]
         settling = [slot for slot in self._slots if slot.seat.role is Role.SETTLE]
         await self._retire(deciding)
@@ -197,7 +188,7 @@ class Supervisor:
                 _refused([f"it failed: {type(error).__name__}"])
 
     async def _reload_once(self) -> None:
-        emit(orjson.dumps({"event": "reloading"}))
+        tell("reloading")
         try:
             async with asyncio.timeout(_READ_SECONDS):
                 new = await aside(self._reread, name="configuration")
@@ -226,7 +217,7 @@ class Supervisor:
                     "Envoy depends on what has changed since the start: render its bootstrap and restart it (%s)",
                     ", ".join(sections),
                 )
-            emit(orjson.dumps({"event": "reloaded", "envoy_depends_on": sections}))
+            tell("reloaded", envoy_depends_on=sections)
 
     async def _replace_all(self, old: Given, new: Given) -> bool:
         """One after the other; settlement first, so that it knows what the new ones will have decided."""
@@ -244,7 +235,7 @@ class Supervisor:
 
 
 def _refused(mistakes: Iterable[str]) -> None:
-    emit(orjson.dumps({"event": "reload_refused", "mistakes": list(mistakes)}))
+    tell("reload_refused", mistakes=list(mistakes))
 
 
 @contextlib.contextmanager

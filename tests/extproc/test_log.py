@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import io
+import json
 import logging
+import re
 import sys
+from datetime import UTC, datetime
 from typing import cast
 
 import pytest
 
-from extproc.log import emit, lines_lost, log_to_stdout
+from extproc.log import JsonFormatter, emit, lines_lost, log_to_stdout, tell
 
 
 class Disk(io.RawIOBase):
@@ -51,6 +54,21 @@ def test_a_full_disk_costs_lines_and_nothing_else(monkeypatch: pytest.MonkeyPatc
     lines = disk.held.splitlines()
     assert (lines[0], lines[-1], len(lines)) == (b'"first"', b'"last"', 202 - lost)
     assert lines_lost() - before == lost
+
+
+def test_lines_say_when_in_utc_as_completions_do(capsys: pytest.CaptureFixture[str]) -> None:
+    before = datetime.now(UTC)
+    tell("worker_started", pid=1, role="both")
+    record = logging.makeLogRecord({"name": "test", "msg": "said", "created": before.timestamp()})
+    lines = [capsys.readouterr().out.rstrip("\n"), JsonFormatter().format(record)]
+    told, logged = map(json.loads, lines)
+    assert list(told.items())[1:] == [("event", "worker_started"), ("pid", 1), ("role", "both")]
+    assert before <= datetime.fromisoformat(told["timestamp"]) <= datetime.now(UTC)
+    assert (logged["event"], logged["message"]) == ("log", "said")
+    for one in (told, logged):
+        assert next(iter(one)) == "timestamp"
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{6})?\+00:00", one["timestamp"])
+    assert datetime.fromisoformat(logged["timestamp"]) == before
 
 
 def test_the_log_of_modules_is_no_different(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:

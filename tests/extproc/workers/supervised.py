@@ -67,7 +67,9 @@ class Supervised:
     def events(self) -> list[dict[str, Any]]:
         """Everything that has been logged so far."""
         self.written += self.capsys.readouterr().out
-        return [json.loads(line) for line in self.written.splitlines()]
+        found = [json.loads(line) for line in self.written.splitlines()]
+        assert all("timestamp" in event for event in found)
+        return found
 
     def names(self) -> list[str]:
         return [event["event"] for event in self.events()]
