@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Any, Final
 
 import httpx
 import msgspec
 import typer
 
-from extproc.cli.console import say, show_table
+from extproc.cli.console import harmless, say, show_table
 from extproc.cli.loading import Configuration, read_resolved
 from extproc.embedded.faults import StackError
 from extproc.mistakes import ConfigurationError
+from extproc.placement import Role
 from extproc.policy_counters import is_own
 
 _PATIENCE: Final = 5.0
-_COLUMNS: Final = ("worker", "role", "pid", "ready", "started", "streams", "open", "settled", "broken rules", "memory")
+_REASON: Final = 60
+"""Characters of a reason that a table has room for. It is told in full below."""
+_COLUMNS: Final = (
+    "worker",
+    "role",
+    "pid",
+    "ready",
+    "started",
+    "connections",
+    "streams",
+    "open",
+    "settled",
+    "broken rules",
+    "memory",
+)
 
 
 class _Worker(msgspec.Struct):
@@ -79,7 +95,7 @@ def _show(status: _Status) -> None:
             str(worker.worker),
             worker.role,
             str(worker.pid or "-"),
-            "yes" if worker.ready else f"no: {', '.join(worker.missing)}",
+            "yes" if worker.ready else _short(f"no: {_reason(worker)}"),
             str(worker.starts),
             *_figures(worker.counters, worker.memory_bytes),
         )
@@ -89,13 +105,43 @@ def _show(status: _Status) -> None:
     together = "yes" if status.ready else "no"
     rows.append(("all", "", "", together, str(started), *_figures(status.counters, status.memory_bytes)))
     show_table(_COLUMNS, rows, styles=[None if row[3] == "yes" else "yellow" for row in rows])
+    for line in _remarks(status):
+        say()
+        say(harmless(line))
     counted = [(name, str(count)) for name, count in sorted(status.counters.items()) if not is_own(name)]
     if counted:
         say()
         show_table(("counted by policies", "all"), counted)
 
 
+def _reason(worker: _Worker) -> str:
+    return ", ".join(worker.missing)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _REASON else f"{text[: _REASON - 3]}..."
+
+
+def _remarks(status: _Status) -> Iterator[str]:
+    """What the table has no room for, and what it does not say."""
+    for worker in status.workers:
+        if not worker.ready and (reason := _reason(worker)) not in _short(f"no: {reason}"):
+            yield f"worker {worker.worker} is not ready: {reason}"
+    # A transport that does not count them says nothing of them. Settlement is connected to when there is what to settle.
+    lonely = [
+        str(worker.worker)
+        for worker in status.workers
+        if worker.ready and worker.role != Role.SETTLE.value and worker.counters.get("connections_open") == 0
+    ]
+    if lonely:
+        yield (
+            f"Ready, and without a connection of Envoy's: worker {', '.join(lonely)}. "
+            "Envoy does not run, has asked nothing yet, or was rendered for other addresses (`sluicegate render`)."
+        )
+
+
 def _figures(counters: dict[str, int], memory: int) -> tuple[Any, ...]:
     broken = sum(count for name, count in counters.items() if name.startswith("violation_"))
-    counts = (counters.get("streams", 0), counters.get("streams_open", 0), counters.get("completions", 0), broken)
+    names = ("connections_open", "streams", "streams_open", "completions")
+    counts = (*(counters.get(name, 0) for name in names), broken)
     return (*map(str, counts), f"{memory / 2**20:.0f} MiB")

@@ -24,7 +24,7 @@ ONE, SETTLE = Seat(1, Role.DECIDE, "unix:/x/1"), Seat(0, Role.SETTLE, "unix:/x/s
 def board(*missing: str) -> Board:
     made = Board((ONE, SETTLE))
     made.started(ONE, 11)
-    counters = {"streams": 1200, "streams_open": 3, "violation_ping": 1, "violation_rst": 2}
+    counters = {"connections_open": 2, "streams": 1200, "streams_open": 3, "violation_ping": 1, "violation_rst": 2}
     made.heard(ONE, 11, Status(missing=missing, counters=counters, memory=70 * 2**20), 0.0)
     made.started(SETTLE, 12)
     made.heard(SETTLE, 12, Status(counters={"streams": 2, "completions": 1190}, memory=60 * 2**20), 0.0)
@@ -47,9 +47,9 @@ def test_a_table_of_the_workers_and_all_of_them(folder: Path, capsys: pytest.Cap
     with admin_endpoint(f"unix:{folder}/a.sock", lambda: board().read(0.0)) as address:
         assert run(["status", config(folder, address)], plugins=()) == 0
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert lines[1] == ["1", "decide", "11", "yes", "1", "1200", "3", "0", "3", "70", "MiB"]
-    assert lines[2] == ["0", "settle", "12", "yes", "1", "2", "0", "1190", "0", "60", "MiB"]
-    assert lines[3] == ["all", "yes", "2", "1202", "3", "1190", "3", "130", "MiB"]
+    assert lines[1] == ["1", "decide", "11", "yes", "1", "2", "1200", "3", "0", "3", "70", "MiB"]
+    assert lines[2] == ["0", "settle", "12", "yes", "1", "0", "2", "0", "1190", "0", "60", "MiB"]
+    assert lines[3] == ["all", "yes", "2", "2", "1202", "3", "1190", "3", "130", "MiB"]
 
 
 def test_what_policies_have_counted(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -68,6 +68,39 @@ def test_who_is_not_ready_says_why(folder: Path, capsys: pytest.CaptureFixture[s
     written = capsys.readouterr().out
     assert "no: entra: no\\x1b[2J keys" in written
     assert "\x1b" not in written
+    assert "is not ready" not in written
+
+
+def test_a_long_reason_is_told_below_the_table(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    reason = "entra: " + "no keys of the tenant contoso " * 4 + "\x1b[2J"
+    with admin_endpoint(f"unix:{folder}/a.sock", lambda: board(reason).read(0.0)) as address:
+        assert run(["status", config(folder, address)], plugins=()) == 1
+    table, below = capsys.readouterr().out.split("\n\n")
+    assert max(map(len, table.splitlines())) < 180
+    assert f"  no: {reason}"[:59] + "...  " in table
+    assert below == "worker 1 is not ready: " + reason.replace("\x1b", "\\x1b") + "\n"
+
+
+@pytest.mark.parametrize(
+    ("counters", "role", "hint"),
+    [
+        ({"connections_open": 0}, Role.DECIDE, True),
+        ({"connections_open": 0}, Role.BOTH, True),
+        ({"connections_open": 1}, Role.DECIDE, False),
+        ({"connections_open": 0}, Role.SETTLE, False),
+        ({}, Role.DECIDE, False),
+    ],
+)
+def test_who_is_ready_and_has_no_connection_is_named(
+    folder: Path, capsys: pytest.CaptureFixture[str], counters: dict[str, int], role: Role, hint: bool
+) -> None:
+    seat = Seat(3, role, "unix:/x/3")
+    made = Board((seat,))
+    made.started(seat, 11)
+    made.heard(seat, 11, Status(counters=counters), 0.0)
+    with admin_endpoint(f"unix:{folder}/a.sock", lambda: made.read(0.0)) as address:
+        run(["status", config(folder, address)], plugins=())
+    assert ("without a connection of Envoy's: worker 3." in capsys.readouterr().out) is hint
 
 
 def test_as_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
