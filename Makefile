@@ -26,7 +26,7 @@ check: $(VENV)/.dev ## Lint, formatting, types.
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(VENV)/.bench ## Measure it next to plain Envoy, LiteLLM and Portkey, and write docs/performance (12 minutes).
+bench: $(VENV)/.bench ## Measure it next to plain Envoy, LiteLLM and Portkey, and write docs/performance (10 minutes).
 	@$(BIN)/python -m loadtests.bench --publish docs
 
 bench-quick: $(VENV)/.bench ## A first look: prints the tables (2 minutes).
