@@ -45,7 +45,7 @@ KINDS: Final = (
     Kind("wire limits", "wire", "limits"),
 )
 _MUCH: Final = 1_000_000_000
-_LIMITS: Final[Sequence[Mapping[str, Any]]] = (
+LIMITS: Final[Sequence[Mapping[str, Any]]] = (
     {"subject": "tenant", "tokens_per_minute": _MUCH, "tokens_per_month": _MUCH},
     {"subject": "department", "tokens_per_month": _MUCH},
     {"subject": "user", "requests_per_minute": _MUCH, "tokens_per_minute": _MUCH},
@@ -71,7 +71,7 @@ def gateway_tree(
 
 
 def _limits(valkey: str) -> dict[str, Any]:
-    return {"redis": {"url": valkey}, "limits": [dict(limit) for limit in _LIMITS]}
+    return {"redis": {"url": valkey}, "limits": [dict(limit) for limit in LIMITS]}
 
 
 def gateway(tree: Mapping[str, Any], admin: Path) -> dict[str, Any]:

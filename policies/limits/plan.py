@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
+from operator import attrgetter
 from typing import Final
 
 import msgspec
@@ -15,6 +16,7 @@ from policies.limits.settings import LimitEntry, Match
 from policies.limits.subjects import EVERYONE, Level, Subject
 
 _REMEMBERED: Final = 4_096
+_key: Final = attrgetter("key")
 _MARGIN: Final = 3_600
 _KEPT: Final[Mapping[Window, int]] = {
     # Twice the window, so that the one before is still there, and some more.
@@ -54,7 +56,8 @@ class Caller(msgspec.Struct, frozen=True):
 
     def value(self, level: Level) -> str:
         """Who it is on this level within the tenant."""
-        value: str = getattr(self, level.value)
+        # An enumeration of strings: it is its own value, and to ask it for that would take as long again.
+        value: str = getattr(self, level)
         return value
 
 
@@ -78,8 +81,9 @@ class Plans:
 
     def __init__(self, entries: Sequence[LimitEntry], *, shadow: bool = False) -> None:
         """`shadow`: none of them is enforced."""
-        self._entries = tuple(entries)
+        self._entries = tuple(_Entry(index, entry, shadow=shadow) for index, entry in enumerate(entries))
         self._shadow = shadow
+        self._made: dict[tuple[int, Subject], tuple[Limit, ...]] = {}
         self._overrides: dict[str, tuple[Override, ...]] = {}
         self._remembered: dict[Caller, Plan] = {}
 
@@ -96,44 +100,80 @@ class Plans:
         known = self._remembered.get(caller)
         if known is None:
             if len(self._remembered) >= _REMEMBERED:
-                self._remembered.pop(next(iter(self._remembered)))
+                self._remembered.clear()
             known = self._remembered[caller] = self._work_out(caller)
         return known
 
     def _work_out(self, caller: Caller) -> Plan:
         found: dict[tuple[Subject, str], Limit] = {}
-        for index, entry in enumerate(self._entries):
-            if not matches(entry.match, caller):
+        for entry in self._entries:
+            if entry.match is not None and not matches(entry.match, caller):
                 continue
-            subject = subject_of(entry.subject, caller)
-            if subject is None:
-                continue
-            for name, amount in entry.amounts().items():
-                found[subject, name] = self._limit(entry, index, subject, KINDS[name], amount)
+            subject = entry.subject(caller)
+            if subject is not None:
+                for limit in self._limits(entry, subject):
+                    found[subject, limit.kind.name] = limit
         for tenant in (caller.tenant, EVERYONE):
             for one in self._overrides.get(tenant, ()):
                 if subject_of(tuple(level for level, _ in one.subject.parts), caller, tenant) == one.subject:
                     at = one.subject, one.kind
                     found[at] = overridden(found.get(at), one, shadow=self._shadow)
-        by_key = sorted(found.values(), key=lambda limit: limit.key)
+        by_key = sorted(found.values(), key=_key)
         return Plan(
-            tuple(limit for limit in by_key if limit.subject.tenant != EVERYONE),
-            tuple(limit for limit in by_key if limit.subject.tenant == EVERYONE),
+            tuple([limit for limit in by_key if limit.subject.tenant != EVERYONE]),
+            tuple([limit for limit in by_key if limit.subject.tenant == EVERYONE]),
         )
 
-    def _limit(self, entry: LimitEntry, index: int, subject: Subject, kind: Kind, amount: int) -> Limit:
-        return Limit(
-            subject,
-            kind,
-            amount,
-            subject.key(),
-            _KEPT[kind.window],
-            soft=entry.soft,
-            reserve=entry.output_reserve,
-            outage=entry.outage or usual_outage(kind),
-            allowance=entry.counted_allowance(),
-            shadow=entry.shadow or self._shadow,
-            source=f"limits[{index}]",
+    def _limits(self, entry: _Entry, subject: Subject) -> tuple[Limit, ...]:
+        """The entry's limits on this subject. Those of a tenant, an application, … are shared by all its callers."""
+        at = entry.index, subject
+        made = self._made.get(at)
+        if made is None:
+            if len(self._made) >= _REMEMBERED:
+                # All at once: to look for the oldest takes longer, the more have gone before it.
+                self._made.clear()
+            made = self._made[at] = entry.limits(subject)
+        return made
+
+
+class _Entry:
+    """An entry of the configuration, and all that can be said of it before anybody calls."""
+
+    __slots__ = ("_entry", "_shadow", "_stated", "index", "levels", "match")
+
+    def __init__(self, index: int, entry: LimitEntry, *, shadow: bool) -> None:
+        self.index = index
+        self.levels = entry.subject
+        self.match = None if entry.match == Match() else entry.match
+        self._entry = entry
+        self._shadow = entry.shadow or shadow
+        self._stated = tuple((KINDS[name], amount) for name, amount in entry.amounts().items())
+
+    def subject(self, caller: Caller) -> Subject | None:
+        """`subject_of` its levels, of which there is one nearly always."""
+        if len(self.levels) > 1:
+            return subject_of(self.levels, caller)
+        level = self.levels[0]
+        if level is Level.TENANT:
+            return Subject(caller.tenant)
+        if level is Level.EVERYONE:
+            return Subject(EVERYONE)
+        value = caller.value(level)
+        return Subject(caller.tenant, ((level, value),)) if value else None
+
+    def limits(self, subject: Subject) -> tuple[Limit, ...]:
+        """What it says of this subject."""
+        entry, key = self._entry, subject.key()
+        allowance = entry.counted_allowance() if entry.allowance is not None else 0
+        source = f"limits[{self.index}]"
+        return tuple(
+            [
+                Limit(
+                    *(subject, kind, amount, key, _KEPT[kind.window], entry.soft, entry.output_reserve),
+                    *(entry.outage or usual_outage(kind), allowance, self._shadow, source),
+                )
+                for kind, amount in self._stated
+            ]
         )
 
 

@@ -7,6 +7,7 @@ slot of a cluster, so that one script can charge them all or none. The one subje
 from __future__ import annotations
 
 import hashlib
+import re
 from enum import StrEnum
 from functools import lru_cache
 from typing import Final
@@ -108,11 +109,15 @@ def _part(text: str) -> tuple[Level, str]:
     return Level(name), _decoded(value)
 
 
+_PLAIN: Final = re.compile(r"[A-Za-z0-9_.~@:+! -]+")
 _WITHIN: Final = tuple(level.value for level in Level if level not in (Level.EVERYONE, Level.TENANT))
 
 
 def _encoded(value: str) -> str:
     """A value without a separator of ours and without a brace; different ones for different values."""
+    # Ids are plain, nearly always: saves 2 us.
+    if _PLAIN.fullmatch(value):
+        return value
     return quote(value, safe="@:+!~ ", errors="surrogatepass") or _NONE
 
 
