@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from operator import attrgetter
@@ -83,9 +84,9 @@ class Plans:
         """`shadow`: none of them is enforced."""
         self._entries = tuple(_Entry(index, entry, shadow=shadow) for index, entry in enumerate(entries))
         self._shadow = shadow
-        self._made: dict[tuple[int, Subject], tuple[Limit, ...]] = {}
+        self._made: OrderedDict[tuple[int, Subject], tuple[Limit, ...]] = OrderedDict()
         self._overrides: dict[str, tuple[Override, ...]] = {}
-        self._remembered: dict[Caller, Plan] = {}
+        self._remembered: OrderedDict[Caller, Plan] = OrderedDict()
 
     def override(self, overrides: Iterable[Override]) -> None:
         """Take these in place of all former ones."""
@@ -100,7 +101,7 @@ class Plans:
         known = self._remembered.get(caller)
         if known is None:
             if len(self._remembered) >= _REMEMBERED:
-                self._remembered.clear()
+                self._remembered.popitem(last=False)
             known = self._remembered[caller] = self._work_out(caller)
         return known
 
@@ -130,8 +131,7 @@ class Plans:
         made = self._made.get(at)
         if made is None:
             if len(self._made) >= _REMEMBERED:
-                # All at once: to look for the oldest takes longer, the more have gone before it.
-                self._made.clear()
+                self._made.popitem(last=False)
             made = self._made[at] = entry.limits(subject)
         return made
 
