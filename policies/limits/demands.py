@@ -12,6 +12,7 @@ from policies.limits.settings import Weights
 from policies.limits.store import Demand
 
 _RATE = (Window.MINUTE, Window.NONE)
+_OVERRUN = (Measure.TOKENS, Measure.DOLLARS)
 _NO_PRICE = Price(0, 0, 0, 0)
 
 
@@ -81,6 +82,7 @@ def demands(limits: Iterable[Limit], size: Size, scale: Scale) -> tuple[Demand, 
     for limit in limits:
         _, measure, window, counter = limit.kind
         fixed, per_output = amounts[measure]
+        usual = limit.reserve is OutputReserve.EXPECTED
         # By place: by name it would take twice as long, and there are some fifteen for each exchange.
         asked.append(
             Demand(
@@ -92,9 +94,11 @@ def demands(limits: Iterable[Limit], size: Size, scale: Scale) -> tuple[Demand, 
                 fixed,
                 per_output,
                 window not in _RATE,
-                limit.reserve is OutputReserve.EXPECTED and per_output > 0,
+                usual and per_output > 0,
                 limit.shadow,
                 limit.seconds,
+                # A call without output owes what those before it have overrun.
+                usual and measure in _OVERRUN,
             )
         )
     return tuple(asked)

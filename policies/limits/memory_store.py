@@ -66,7 +66,7 @@ class MemoryStore:
         if known is not None:
             settled = known.state == "s"
             return Answer(not settled, known.output, (), settled)
-        now = ask.at or present
+        now = min(ask.at, present) if ask.at > 0 else present
         counters = [self._present(demand, now, ask) for demand in ask.demands]
         resets = [window_at(demand.window, now, ask.zone)[1] for demand in ask.demands]
         used = [
@@ -202,7 +202,7 @@ class MemoryStore:
 
 def _carries(demand: Demand) -> bool:
     """Whether the next window pays for an overrun. Minutes slide: the one before counts as it is."""
-    return demand.expected and demand.window is not Window.MINUTE
+    return (demand.expected or demand.carries) and demand.window is not Window.MINUTE
 
 
 def _granted(ask: Ask, used: list[int]) -> tuple[int, list[bool]]:

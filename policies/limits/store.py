@@ -30,9 +30,10 @@ class Demand(msgspec.Struct, frozen=True, array_like=True):
         fixed: reserved whatever the output: 1 request, the input's tokens, the input's price.
         per_output: of the measure, in millionths, for every output token granted.
         clamps: the output granted is lowered to what this limit still allows (budgets); otherwise the whole is refused.
-        expected: reserve what such calls usually produce; an overrun is carried into the next window.
+        expected: reserve what such calls usually produce.
         shadow: count, and never refuse.
         seconds: how long the subject's counters are kept after they were last written.
+        carries: an overrun is carried into the next window, whichever call is the first in it.
     """
 
     key: str
@@ -46,6 +47,7 @@ class Demand(msgspec.Struct, frozen=True, array_like=True):
     expected: bool = False
     shadow: bool = False
     seconds: int = 35 * 86_400
+    carries: bool = False
 
     def reserved(self, output: int) -> int:
         """What is reserved where so much output is granted."""

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- One of many candidates holds an office for some time, and keeps it by asking again.
 --
 -- KEYS: the office. ARGV: the candidate, milliseconds. Answers 1 if it holds the office now, else 0.

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Charge a reservation whose lease has ended as it was reserved: what it reserved simply stays. Once.
 --
 -- KEYS: the reservation's record, the tenant's leases. ARGV: id, milliseconds for which a late settlement may correct it.

@@ -3,7 +3,7 @@
 -- KEYS: the reservation's record, the tenant's leases. (The subjects' keys are in the demands, and in the same slot.)
 -- ARGV[1]: MessagePack of {id, request id, lease, keep (both ms), zone offset, zone until, zone's next offset (s), output,
 --   expected, floor, force, at (ms or 0), demands}; a demand is {key of its subject, counter, measure, window,
---   amount, fixed, per_output, clamps, expected, shadow, seconds}.
+--   amount, fixed, per_output, clamps, expected, shadow, seconds, carries}.
 -- Answers {code, output granted, then for each demand: used, before, ms until reset, refused, reserved}; code 0 refused,
 --   1 reserved, 2 reserved before, 3 settled before.
 --
@@ -16,6 +16,9 @@
 local id, request_id, lease, keep, offset, zone_until, next_offset, output, expected, floor, force, at, demands =
   unpack(cmsgpack.unpack(ARGV[1]))
 
+-- The largest whole number up to which a double counts by ones: past it counters would be neither exact nor readable.
+local MOST = 9007199254740992
+
 local record = redis.call('GET', KEYS[1])
 if record then
   if record == 's' then return {3, 0} end
@@ -25,7 +28,8 @@ end
 local clock = redis.call('TIME')
 local present = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local now = present
-if at > 0 then now = at end
+-- What has happened is not in the future: a worker whose clock is ahead opens no window that is not there yet.
+if at > 0 then now = math.min(at, present) end
 
 -- The civil calendar from the number of days since 1970-01-01 (Howard Hinnant, "chrono-compatible low-level date algorithms").
 local function year_and_month(days)
@@ -78,6 +82,9 @@ local function window(kind)
   return known[1], known[2]
 end
 
+-- Whether an overrun of this limit is carried into its next window.
+local function carries(demand) return (demand[9] or demand[12]) and demand[4] ~= 'minute' end
+
 -- Every counter as it stands now, and what of the output the budgets allow.
 local count = #demands
 local numbers, currents, befores, carrieds, generations, reserveds, useds, resets = {}, {}, {}, {}, {}, {}, {}, {}
@@ -106,11 +113,11 @@ for i = 1, count do
     w, current, before, carried = tonumber(w), tonumber(c), tonumber(p), tonumber(o)
     generation, reserved = tonumber(g), tonumber(r)
     if number > w then
-      local carries, debt = demand[9] and demand[4] ~= 'minute', 0
+      local owes, debt = carries(demand), 0
       -- Each window that is over has paid for as much as the limit is, also one in which nobody came.
-      if carries then debt = math.max(0, current + carried - amount * (number - w)) end
+      if owes then debt = math.min(MOST, math.max(0, current + carried - amount * (number - w))) end
       -- Where debt is carried, it is part of what a late settlement corrects.
-      before = number == w + 1 and current + (carries and carried or 0) or 0
+      before = number == w + 1 and math.min(MOST, current + (owes and carried or 0)) or 0
       current, carried, reserved = 0, debt, 0
     else
       -- A clock that went back opens no older window.
@@ -137,7 +144,7 @@ local admitted = true
 for i = 1, count do
   local demand = demands[i]
   local out = demand[9] and math.min(expected, granted) or granted
-  local need = demand[6] + math.ceil(out * demand[7] / 1000000)
+  local need = math.min(demand[6] + math.ceil(out * demand[7] / 1000000), MOST - currents[i])
   needs[i] = need
   if demand[5] <= 0 or useds[i] + need > demand[5] then refused[i] = true end
   if refused[i] and not demand[10] then admitted = false end
@@ -155,8 +162,8 @@ while i <= count do
       written[#written + 1] = demand[2]
       written[#written + 1] = string.format('%d %d %d %d %d %d',
         numbers[i], currents[i] + need, befores[i], carrieds[i], generations[i], reserveds[i] + need)
-      charges[i] = {key, demand[2], string.sub(demand[3], 1, 1), numbers[i], need,
-        demand[9] and demand[4] ~= 'minute' and demand[5] or 0, generations[i]}
+      local debtor = carries(demand) and demand[5] or 0
+      charges[i] = {key, demand[2], string.sub(demand[3], 1, 1), numbers[i], need, debtor, generations[i]}
       if demand[11] > longest then longest = demand[11] end
     end
     local base = (i - 1) * 5 + 2

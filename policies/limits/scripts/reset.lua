@@ -1,4 +1,5 @@
--- Set counters of a subject back to nothing. What is reserved in them now is not settled in them any more.
+-- Set counters of a subject back to nothing. What is reserved in them now is not settled in them any more. The window is
+-- set back as well: a clock that was ahead may have left one that is long not there yet.
 --
 -- KEYS: the subject's hash. ARGV: names of counters. Answers how many there were.
 
@@ -6,8 +7,8 @@ local count = 0
 for i = 1, #ARGV do
   local value = redis.call('HGET', KEYS[1], ARGV[i])
   if value then
-    local w, g = string.match(value, '^(%d+) %d+ %d+ %d+ (%d+) %d+$')
-    redis.call('HSET', KEYS[1], ARGV[i], string.format('%s 0 0 0 %d 0', w, tonumber(g) + 1))
+    local g = string.match(value, '^%d+ %d+ %d+ %d+ (%d+) %d+$')
+    redis.call('HSET', KEYS[1], ARGV[i], string.format('0 0 0 0 %d 0', tonumber(g) + 1))
     count = count + 1
   end
 end

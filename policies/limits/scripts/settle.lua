@@ -1,8 +1,12 @@
+#!lua flags=allow-oom
 -- Replace what was reserved by what was used, in the very windows it was reserved in. Once.
 --
 -- KEYS: the reservation's record, the tenant's leases. (The subjects' keys are in the record, and in the same slot.)
 -- ARGV: id, requests, tokens, micro-dollars, milliseconds for which the id is remembered as settled.
 -- Answers 1: done now; 0: had been; 2: no such reservation (and there can be none any more).
+-- Done also where memory is full: it gives back more than it takes.
+
+local MOST = 9007199254740992
 
 local record = redis.call('GET', KEYS[1])
 if record == 's' then return 0 end
@@ -24,15 +28,15 @@ for i = 1, #charges do
     w, c, p, o, r = tonumber(w), tonumber(c), tonumber(p), tonumber(o), tonumber(r)
     if value and tonumber(g) == generation and (w == number or w == number + 1) then
       if w == number then
-        c = math.max(0, c + delta)
+        c = math.min(MOST, math.max(0, c + delta))
         -- Of an expired lease it is no longer part.
         if state == 'r' then r = math.max(0, r - reserved) end
       else
         if amount > 0 then
           -- Its debt was carried into the present window: what changes of the one changes the other.
-          o = math.max(0, o + math.max(0, p + delta - amount) - math.max(0, p - amount))
+          o = math.min(MOST, math.max(0, o + math.max(0, p + delta - amount) - math.max(0, p - amount)))
         end
-        p = math.max(0, p + delta)
+        p = math.min(MOST, math.max(0, p + delta))
       end
       redis.call('HSET', key, counter, string.format('%d %d %d %d %s %d', w, c, p, o, g, r))
     end

@@ -1,0 +1,141 @@
+"""Counters in a real Redis, and what callers, clocks and a full memory may try on them: none of it makes a budget new."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+import redis
+
+from extproc.price import PICO
+from policies.limits.demands import Scale, Size, demands
+from policies.limits.limit import OutputReserve
+from policies.limits.memory_store import MemoryStore
+from policies.limits.redis_client import RedisClient
+from policies.limits.redis_registry import RedisRegistry
+from policies.limits.redis_store import RedisStore
+from policies.limits.settings import Weights
+from policies.limits.store import Demand, Store, Used
+from policies.limits.windows import Counter
+from tests.policies.limits.world import ask, demand, limit
+from tests.redis_servers import RedisServer, running_redis
+
+RPM = limit("requests_per_minute", 60, seconds=3_720)
+MONTH = limit("tokens_per_month", 1_000, seconds=62 * 86_400)
+DAY = limit("tokens_per_day", 1_000, seconds=2 * 86_400)
+YEAR = 366 * 86_400_000
+MUCH = 9 * 10**18
+
+
+@contextlib.asynccontextmanager
+async def connected(server: RedisServer) -> AsyncIterator[RedisClient]:
+    client = RedisClient(server.settings(timeout=5.0))
+    await client.start()
+    try:
+        yield client
+    finally:
+        await client.stop()
+
+
+@pytest.fixture
+async def client(valkey: RedisServer) -> AsyncIterator[RedisClient]:
+    async with connected(valkey) as opened:
+        yield opened
+
+
+def written(server: RedisServer, of: Demand) -> Counter:
+    with server.client() as client:
+        found = Counter.read(client.hget(of.key, of.counter))
+    assert found is not None, "the counter cannot be read any more"
+    return found
+
+
+async def test_a_call_with_short_windows_alone_keeps_a_budget_as_long_as_it_counts(
+    client: RedisClient, valkey: RedisServer
+) -> None:
+    store = RedisStore(client)
+    await store.reserve(ask(demand(MONTH, 900, seconds=MONTH.seconds), id="a"))
+    await store.reserve(ask(demand(RPM, seconds=RPM.seconds), id="b"))
+    with valkey.client() as looking:
+        assert MONTH.seconds - 60 <= looking.ttl(MONTH.key) <= MONTH.seconds
+
+
+@pytest.mark.parametrize("output", [0, 10])
+@pytest.mark.parametrize("kind", ["redis", "memory"])
+async def test_debt_is_owed_whichever_call_is_the_first_of_the_day(
+    client: RedisClient, valkey: RedisServer, kind: str, output: int
+) -> None:
+    of = limit("tokens_per_day", 1_000, reserve=OutputReserve.EXPECTED, seconds=DAY.seconds)
+    [first] = demands([of], Size(1, output), Scale.of(Weights()))
+    if kind == "redis":
+        store: Store = RedisStore(client)
+        today = int(time.time()) // 86_400
+        with valkey.client() as looking:
+            looking.hset(of.key, of.kind.counter, Counter(today - 1, 5_000).write())
+    else:
+        now = 86_400_000 * 20_000
+        memory = store = MemoryStore(lambda: now)
+        memory.reserve_now(ask(demand(of, 5_000, expected=True), id="before", force=True))
+        now += 86_400_000
+    answer = await store.reserve(ask(first, id="after"))
+    assert not answer.admitted
+    assert answer.standings[0].used == 4_000
+
+
+async def test_no_count_grows_past_what_can_be_read_again(client: RedisClient, valkey: RedisServer) -> None:
+    store = RedisStore(client)
+    shadowed = demand(DAY, 5, MUCH, shadow=True)
+    for name in ("a", "b", "c"):
+        assert (await store.reserve(ask(shadowed, id=name, output=10_000_000, floor=1))).admitted
+        assert written(valkey, shadowed).current == 2**53
+    assert await store.settle("contoso", "a", Used(1, 10**19, 10**19))
+    assert written(valkey, shadowed).current == 2**53
+    # Enforced, it is no more than full.
+    assert not (await store.reserve(ask(demand(DAY, 5), id="d"))).admitted
+
+
+async def test_what_a_worker_counted_with_a_clock_ahead_is_counted_now(client: RedisClient, valkey: RedisServer) -> None:
+    ahead = int(time.time() * 1000) + YEAR
+    one = demand(DAY, 7)
+    await RedisStore(client).reserve(ask(one, id="a", force=True, at=ahead))
+    assert written(valkey, one).window <= int(time.time()) // 86_400
+    now = 86_400_000 * 20_000
+    memory = MemoryStore(lambda: now)
+    await memory.reserve(ask(one, id="a", force=True, at=now + YEAR))
+    found = memory.counter(one.key, one.counter)
+    assert found is not None
+    assert found.window == 20_000
+
+
+async def test_a_counter_that_a_clock_left_in_the_future_is_mended_by_a_reset(
+    client: RedisClient, valkey: RedisServer
+) -> None:
+    one = demand(DAY, 7)
+    today = int(time.time()) // 86_400
+    with valkey.client() as looking:
+        looking.hset(one.key, one.counter, Counter(today + 400, 1_000, generation=3).write())
+    store = RedisStore(client)
+    assert not (await store.reserve(ask(one, id="a"))).admitted
+    assert await RedisRegistry(client).reset(DAY.subject, [DAY.kind.name], "kim") == 1
+    assert (await store.reserve(ask(one, id="b"))).admitted
+    found = written(valkey, one)
+    assert (found.window - today in (0, 1), found.current, found.generation) == (True, 7, 4)
+
+
+async def test_what_is_settled_is_settled_also_where_memory_is_full() -> None:
+    one = demand(DAY, 100, PICO)
+    with running_redis(maxmemory_policy="noeviction") as server:
+        async with connected(server) as client:
+            store = RedisStore(client)
+            for name in ("a", "b"):
+                assert (await store.reserve(ask(one, id=name, lease=0.001))).admitted
+            with server.client() as looking:
+                looking.config_set("maxmemory", 1)
+                with pytest.raises(redis.ResponseError, match="maxmemory"):
+                    looking.set("more", 1)
+            assert await RedisRegistry(client).elected("me", 10)
+            assert await store.settle("contoso", "a", Used(1, 40))
+            assert await store.expire("contoso", "b")
+            assert (written(server, one).current, written(server, one).reserved) == (140, 0)
