@@ -54,7 +54,11 @@ class Guarded:
             except StoreUnavailableError as error:
                 asked = error.asked
                 self._failures += 1
-                self._breaker.failed(self._clock())
+                if error.alive:
+                    # It answers: what one caller's counters hold must not close it to the others.
+                    self._breaker.succeeded()
+                else:
+                    self._breaker.failed(self._clock())
             except BaseException:
                 # Cancelled: nothing is known of the store.
                 self._breaker.abandoned()

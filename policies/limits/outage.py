@@ -49,7 +49,7 @@ class Fallback:
         for index, (limit, demand) in enumerate(zip(limits, ask.demands, strict=True)):
             if limit.shadow:
                 continue
-            if limit.outage is Outage.CLOSED or limit.amount == 0 or (limit.outage is Outage.LOCAL and outlasted):
+            if limit.outage is Outage.CLOSED or limit.amount <= 0 or (limit.outage is Outage.LOCAL and outlasted):
                 return None
             if limit.kind.measure is not Measure.PARALLEL:
                 counted.append((index, limit, self._share(limit, demand)))

@@ -24,6 +24,9 @@ _log = logging.getLogger(__name__)
 _DEMOTED: Final = ("READONLY", "MASTERDOWN")
 """Answers of a server that is a replica: where it was found, or where its name points, another may be the master now."""
 
+_OF_ONE_CALL: Final = ("ERR", "WRONGTYPE")
+"""Answers that are about what one call met under its keys: another tenant's calls meet something else."""
+
 
 class Script:
     """A Lua script, and the name by which a server remembers it."""
@@ -190,7 +193,7 @@ class RedisClient:
             self._complained.add(kind)
             # Redis' own words quote what it was asked, which holds ids.
             _log.error("Redis answers a call with an error: %s", kind)
-        return StoreUnavailableError(f"Redis answered {kind}")
+        return StoreUnavailableError(f"Redis answered {kind}", alive=kind in _OF_ONE_CALL)
 
 
 async def _first(link: RedisLink, words: Sequence[Word], until: float) -> Any:

@@ -30,6 +30,8 @@ _CHANGE: Final = script("change")
 _RESET: Final = script("reset")
 _ELECT: Final = script("elect")
 _LEARN: Final = script("learn")
+_MOST: Final = 10**15
+"""The largest amount: a billion dollars, in micro-dollars."""
 _PATIENCE: Final = 1.0
 """Seconds: none of this is on the path of an exchange."""
 
@@ -68,7 +70,8 @@ class RedisRegistry:
 
     async def learned(self) -> Mapping[str, Learned]:
         found = _pairs(await self._client.command(_LEARNED, "HGETALL", _LEARNED, deadline=_PATIENCE))
-        return {model: Learned(*map(int, sums.split())) for model, sums in found.items()}
+        read = {model: _learned(sums) for model, sums in found.items()}
+        return {model: sums for model, sums in read.items() if sums is not None}
 
     async def elected(self, candidate: str, seconds: float) -> bool:
         told = await self._client.script(_ELECT, _REAPER, [_REAPER], [candidate, int(seconds * 1000)], deadline=_PATIENCE)
@@ -112,9 +115,18 @@ def _override(field: str, amount: str) -> Override | None:
     """What stands there; None where another version has written what this one does not know."""
     text, _, kind = field.rpartition(" ")
     try:
-        return Override(parse(text), kind, int(amount)) if kind in KINDS else None
+        # Whatever stands there: a script can count no further, and less than nothing is nothing.
+        return Override(parse(text), kind, max(0, min(int(amount), _MOST))) if kind in KINDS else None
     except (SubjectError, ValueError):
         return None
+
+
+def _learned(sums: str) -> Learned | None:
+    """The sums that stand there; None where they are none: one model's keep nobody from reading the others."""
+    words = sums.split()
+    if len(words) != len(Learned.__struct_fields__) or not all(word.isdecimal() for word in words):
+        return None
+    return Learned(*map(int, words))
 
 
 def _change(at: str, fields: Mapping[str, str]) -> Change:

@@ -23,15 +23,19 @@ _BATCH: Final = 256
 _MOST: Final = 200_000
 _PAUSES: Final = (0.05, 1.0)
 """Seconds between attempts while the store is away: at first, and at most."""
+_TRIES: Final = 5
+"""How often what the store says that it cannot do is tried again: for ever, it would slow down all others."""
 
 
 class Settlement(msgspec.Struct, frozen=True):
-    """What one exchange used. `local`: what a worker has counted by itself, to be reserved before it is settled."""
+    """What one exchange used. `local`: what a worker has counted by itself, to be reserved before it is settled.
+    `tries`: how often the store has answered that it cannot."""
 
     tenant: str
     id: str
     used: Used
     local: Ask | None = None
+    tries: int = 0
 
 
 class Settler:
@@ -142,8 +146,14 @@ class Settler:
             if one.local is not None:
                 await self._store.reserve(one.local)
             await self._store.settle(one.tenant, one.id, one.used)
-        except StoreUnavailableError:
-            return one
+        except StoreUnavailableError as error:
+            if not error.alive:
+                return one
+            if one.tries < _TRIES:
+                return msgspec.structs.replace(one, tries=one.tries + 1)
+            _log.error("the store cannot do a settlement of tenant %s: it is left out", one.tenant)
+            self._dropped += 1
+            return None
         except Exception as error:
             _log.error("a settlement failed: %s", type(error).__name__, exc_info=error)
             return None

@@ -96,7 +96,8 @@ def members_for(call: Call, members: Mapping[str, Any], granted: int, known: Kno
     changes: dict[str, object] = {}
     set_by_client = [name for name in OUTPUT_FIELDS.get(call.operation, ()) if members.get(name) is not None]
     for name in set_by_client:
-        if members[name] > granted:
+        if members[name] > granted or members[name] == 0:
+            # A ceiling of 0 reads as none at some servers.
             changes[name] = granted
     field = output_field(call.operation, known.model)
     certain = known.model is not None and known.model.output_field is not None

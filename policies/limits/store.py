@@ -146,11 +146,13 @@ class StoreUnavailableError(Exception):
     """The store did not answer in time, or not as it should.
 
     `asked`: whether it may have done what it was asked all the same; False where the question never left.
+    `alive`: it did answer, that it cannot do this one thing: nothing is wrong with it for others.
     """
 
-    def __init__(self, message: str, *, asked: bool = True) -> None:
+    def __init__(self, message: str, *, asked: bool = True, alive: bool = False) -> None:
         super().__init__(message)
         self.asked = asked
+        self.alive = alive
 
 
 class Store(Protocol):

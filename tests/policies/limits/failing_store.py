@@ -23,6 +23,8 @@ class Fate(StrEnum):
     """It was done, and the answer was lost."""
     BROKEN = "broken"
     """A programming mistake."""
+    REFUSED = "refused"
+    """The store answers that it cannot do this one."""
     STUCK = "stuck"
     """No answer ever comes."""
 
@@ -69,6 +71,8 @@ class FailingStore:
         await asyncio.sleep(0)
         if fate is Fate.FAILED:
             raise StoreUnavailableError("no connection")
+        if fate is Fate.REFUSED:
+            raise StoreUnavailableError("Redis answered WRONGTYPE", alive=True)
         if fate is Fate.BROKEN:
             raise RuntimeError("broken")
         if fate is Fate.STUCK:

@@ -17,7 +17,8 @@ from policies.limits.redis_client import RedisClient
 from policies.limits.redis_registry import RedisRegistry
 from policies.limits.redis_store import RedisStore
 from policies.limits.settings import Weights
-from policies.limits.store import Demand, Store, Used
+from policies.limits.store import Demand, Store, StoreUnavailableError, Used
+from policies.limits.tokens.learned import Learned
 from policies.limits.windows import Counter
 from tests.policies.limits.world import ask, demand, limit
 from tests.redis_servers import RedisServer, running_redis
@@ -139,3 +140,32 @@ async def test_what_is_settled_is_settled_also_where_memory_is_full() -> None:
             assert await store.settle("contoso", "a", Used(1, 40))
             assert await store.expire("contoso", "b")
             assert (written(server, one).current, written(server, one).reserved) == (140, 0)
+
+
+@pytest.mark.parametrize("garbage", [("HSET", "tpd", "no counter"), ("HSET", "tpd", "1 2 3 4 5 -6"), ("SET", "text")])
+async def test_a_counter_that_is_none_fails_for_its_subject_alone(
+    client: RedisClient, valkey: RedisServer, garbage: tuple[str, ...]
+) -> None:
+    store = RedisStore(client)
+    with valkey.client() as looking:
+        looking.execute_command(garbage[0], DAY.key, *garbage[1:])
+    with pytest.raises(StoreUnavailableError) as caught:
+        await store.reserve(ask(demand(DAY), id="a"))
+    assert caught.value.alive
+    other = limit("tokens_per_day", 1_000, "contoso/user=bob")
+    assert (await store.reserve(ask(demand(other), id="b"))).admitted
+
+
+async def test_garbage_in_the_registry_keeps_nobody_from_reading_the_rest(
+    client: RedisClient, valkey: RedisServer
+) -> None:
+    registry = RedisRegistry(client)
+    await registry.learn("gpt-4o", Learned(1, 2, 3, 4, 5))
+    with valkey.client() as looking:
+        for model, sums in (("a", "1 2 3"), ("b", "1 2 3 4 5 6"), ("c", "x y z 1 2"), ("d", "1 2 3 4 -5")):
+            looking.hset("sg:{sg}:learned", model, sums)
+        for user, amount in (("a", "-5"), ("b", str(10**30)), ("c", "7"), ("d", "seven")):
+            looking.hset("sg:{sg}:overrides", f"contoso/user={user} tokens_per_day", amount)
+    assert await registry.learned() == {"gpt-4o": Learned(1, 2, 3, 4, 5)}
+    found = {str(one.subject)[-1]: one.amount for one in await registry.overrides()}
+    assert found == {"a": 0, "b": 10**15, "c": 7}

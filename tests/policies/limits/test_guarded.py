@@ -165,3 +165,11 @@ async def test_what_was_reserved_though_the_answer_was_lost_can_be_settled() -> 
     told = await world.ask(RPM)
     assert told.local
     assert world.store.store.settle_now("contoso", "r1", Used(requests=1))
+
+
+async def test_what_the_store_cannot_do_for_one_closes_it_to_nobody_else() -> None:
+    world = World([Fate.REFUSED] * 10)
+    assert await world.tell(BUDGET, times=10) == ["closed"] * 10
+    assert await world.tell(BUDGET) == ["admitted"]
+    assert world.questions == 11
+    assert world.guarded.counters()["store_failures"] == 10

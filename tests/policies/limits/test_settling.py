@@ -295,3 +295,13 @@ async def test_a_line_that_cannot_be_read_is_left_out(tmp_path: Path, caplog: py
     messages = {record.message for record in caplog.records if "settlements have not arrived" not in record.message}
     assert messages == {"a line of the spool of limits cannot be read, and is left out"}
     assert "cut off" not in caplog.text
+
+
+async def test_what_the_store_cannot_count_is_left_out_and_slows_down_nothing_for_ever() -> None:
+    there = store([Fate.REFUSED] * 6)
+    settler = Settler(there)
+    await brought(settler, [locally("a", 17)])
+    assert settler.counters() == {"settled": 0, "settled_again": 5, "settlements_dropped": 1}
+    assert there.calls == ["reserve a"] * 6
+    await brought(Settler(there), [locally("b", 20)])
+    assert counted(there) == 20

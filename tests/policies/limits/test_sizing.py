@@ -142,6 +142,9 @@ def test_what_was_learned_corrects_counts_by_a_foreign_vocabulary_alone(
         ),
         (call(), "gpt-4o", {"max_tokens": 60, "max_completion_tokens": 7}, {"max_tokens": 50}),
         (call(), "gpt-4o", {"max_tokens": None}, {"max_completion_tokens": 50}),
+        # Nothing, which some servers read as no ceiling: it would hold nobody.
+        (call(), "gpt-4o", {"max_tokens": 0}, {"max_tokens": 50}),
+        (call(Operation.RESPONSES), "gpt-4o", {"max_output_tokens": 0}, {"max_output_tokens": 50}),
         # A member that the model's server does not take binds nobody.
         (call(), "own", {"max_completion_tokens": 7}, {"max_tokens": 50}),
         (call(), "own", {"max_tokens": 7}, {}),
