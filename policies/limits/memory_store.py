@@ -46,6 +46,8 @@ class MemoryStore:
         self._records: dict[tuple[str, str], _Record] = {}
         self._leases: dict[tuple[str, str], int] = {}
         self._forgetting: list[tuple[int, tuple[str, str]]] = []
+        self._kept: dict[str, int] = {}
+        self._ageing: list[tuple[int, str]] = []
 
     def __len__(self) -> int:
         """Reservations that are remembered, settled ones among them."""
@@ -159,6 +161,7 @@ class MemoryStore:
             counter.current += need
             counter.reserved += need
             self._subjects.setdefault(demand.key, {})[demand.counter] = counter
+            self._keep(demand.key, present + demand.seconds * 1000)
             charges.append(
                 _Charge(
                     demand.key,
@@ -192,7 +195,19 @@ class MemoryStore:
         self._records[key] = record
         heapq.heappush(self._forgetting, (record.forgotten, key))
 
+    def _keep(self, key: str, until: int) -> None:
+        """Keep a subject's counters until this moment at least, as Redis does by their time to live."""
+        if key not in self._kept:
+            heapq.heappush(self._ageing, (until, key))
+        self._kept[key] = max(until, self._kept.get(key, 0))
+
     def _forget(self, present: int) -> None:
+        while self._ageing and self._ageing[0][0] <= present:
+            _, subject = heapq.heappop(self._ageing)
+            if self._kept[subject] > present:
+                heapq.heappush(self._ageing, (self._kept[subject], subject))
+            else:
+                del self._kept[subject], self._subjects[subject]
         while self._forgetting and self._forgetting[0][0] <= present:
             moment, key = heapq.heappop(self._forgetting)
             record = self._records.get(key)

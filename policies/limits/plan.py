@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
@@ -18,6 +19,8 @@ from policies.limits.subjects import EVERYONE, Level, Subject
 
 _REMEMBERED: Final = 4_096
 _key: Final = attrgetter("key")
+_LONGEST: Final = 128
+"""Characters of a session that are remembered: clients choose them, and a field may have 60 KiB."""
 _MARGIN: Final = 3_600
 _KEPT: Final[Mapping[Window, int]] = {
     # Twice the window, so that the one before is still there, and some more.
@@ -52,7 +55,7 @@ class Caller(msgspec.Struct, frozen=True):
             identity.roles,
             call.model or "",
             (call.route or "") if call.operation is Operation.AGENT else "",
-            session,
+            session if len(session) <= _LONGEST else _hashed(session),
         )
 
     def value(self, level: Level) -> str:
@@ -60,6 +63,10 @@ class Caller(msgspec.Struct, frozen=True):
         # An enumeration of strings: it is its own value, and to ask it for that would take as long again.
         value: str = getattr(self, level)
         return value
+
+
+def _hashed(session: str) -> str:
+    return f"#{hashlib.sha256(session.encode('utf-8', 'surrogatepass')).hexdigest()}"
 
 
 class Override(msgspec.Struct, frozen=True):

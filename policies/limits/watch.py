@@ -18,6 +18,8 @@ _GLANCE: Final = 0.5
 """Seconds between looks at the overrides: a change counts everywhere within a second."""
 _LEARNING: Final = 10
 """Looks at the overrides for each exchange of what was learned."""
+_TELLING: Final = 600
+"""Looks after which tenants are told again as they are seen: a store that has lost its data knows none."""
 _REMEMBERED: Final = 100_000
 _MODELS: Final = 1_000
 _WITNESSES: Final = 10_000
@@ -128,6 +130,8 @@ class Watch:
                     await self._teach()
                     self._learned = await self._registry.learned()
                 count += 1
+                if count % _TELLING == 0:
+                    self._tenants.clear()
             except StoreUnavailableError:
                 pass
             except Exception as error:

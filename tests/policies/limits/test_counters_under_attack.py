@@ -8,11 +8,16 @@ from collections.abc import AsyncIterator
 
 import pytest
 import redis
+from msgspec.structs import replace
 
+from extproc.call import Call, Operation
+from extproc.exchange import Dialect
+from extproc.identity import CallerKind, Identity
 from extproc.price import PICO
 from policies.limits.demands import Scale, Size, demands
 from policies.limits.limit import OutputReserve
 from policies.limits.memory_store import MemoryStore
+from policies.limits.plan import Caller
 from policies.limits.redis_client import RedisClient
 from policies.limits.redis_registry import RedisRegistry
 from policies.limits.redis_store import RedisStore
@@ -169,3 +174,31 @@ async def test_garbage_in_the_registry_keeps_nobody_from_reading_the_rest(
     assert await registry.learned() == {"gpt-4o": Learned(1, 2, 3, 4, 5)}
     found = {str(one.subject)[-1]: one.amount for one in await registry.overrides()}
     assert found == {"a": 0, "b": 10**15, "c": 7}
+
+
+async def test_a_flood_of_subjects_while_redis_is_away_is_forgotten_in_time() -> None:
+    now = 86_400_000 * 20_000
+    memory = MemoryStore(lambda: now)
+    budget = demand(DAY, 7, seconds=DAY.seconds)
+    await memory.reserve(ask(budget, id="budget"))
+    keys = [f"sg:{{contoso}}:s:session={number}" for number in range(1_000)]
+    for key in keys:
+        await memory.reserve(ask(replace(demand(RPM, seconds=120), key=key), id=key))
+    now += 60_000
+    await memory.reserve(ask(replace(demand(RPM, seconds=120), key=keys[0]), id="again"))
+    now += 60_001
+    await memory.reserve(ask(demand(RPM, seconds=120), id="later"))
+    assert [key for key in keys if memory.counter(key, "rpm") is not None] == keys[:1]
+    found = memory.counter(budget.key, budget.counter)
+    assert found is not None
+    assert found.current == 7
+
+
+@pytest.mark.parametrize("value", ["x" * 60_000, "\udcff" * 500, "x" * 129])
+def test_a_long_session_is_remembered_by_its_hash(value: str) -> None:
+    call = Call(Operation.CHAT, Dialect.OPENAI, model="gpt-4o")
+    identity = Identity("contoso", "alice", "notebook", CallerKind.USER)
+    one, same, other = (Caller.of(identity, call, session) for session in (value, value, value[1:] + "y"))
+    assert one == same != other
+    assert len(one.session) < 128
+    assert Caller.of(identity, call, "x" * 128).session == "x" * 128

@@ -296,3 +296,20 @@ async def test_a_mistake_does_not_end_the_watch(caplog: pytest.LogCaptureFixture
     # What it had not taken in was read again.
     assert worker.told == [[]]
     assert [record.message for record in caplog.records] == ["looking at the limits' registry failed: RuntimeError"]
+
+
+async def test_a_store_that_lost_its_data_learns_of_tenants_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_TELLING", 3)
+    registry = MemoryRegistry()
+    worker = Worker(registry)
+    worker.watch.start()
+    worker.watch.see("t1", "contoso")
+    await until(lambda: "t1" in registry.names)
+    registry.names.clear()
+
+    def seen() -> bool:
+        worker.watch.see("t1", "contoso")
+        return "t1" in registry.names
+
+    await until(seen)
+    await worker.watch.stop()
