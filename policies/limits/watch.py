@@ -102,7 +102,10 @@ class Watch:
             except BaseException:
                 self._new_tenants.setdefault(tenant, name)
                 raise
-        while self._witnessed:
+        # So many at once: a flood of requests that are left would else keep the overrides from being read.
+        for _ in range(_WITNESSES):
+            if not self._witnessed:
+                break
             # Taken out first: another may be put there meanwhile.
             request_id = self._witnessed.pop()
             try:

@@ -313,3 +313,20 @@ async def test_a_store_that_lost_its_data_learns_of_tenants_again(monkeypatch: p
 
     await until(seen)
     await worker.watch.stop()
+
+
+async def test_a_flood_of_exchanges_that_were_left_keeps_no_override_from_being_read() -> None:
+    class Flooded(MemoryRegistry):
+        async def witness(self, request_id: str, seconds: float) -> None:
+            worker.watch.witness(f"{request_id}.")
+            await super().witness(request_id, seconds)
+
+    registry = Flooded()
+    worker = Worker(registry)
+    worker.watch.witness("r")
+    worker.watch.start()
+    await until(worker.is_informed)
+    registry.change(SUSPENDED)
+    await until(lambda: [SUSPENDED] in worker.told)
+    registry.away = True
+    await worker.watch.stop()
