@@ -68,7 +68,7 @@ class MemoryStore:
         if known is not None:
             settled = known.state == "s"
             return Answer(not settled, known.output, (), settled)
-        now = min(ask.at, present) if ask.at > 0 else present
+        now = (min(ask.at, present) if ask.force else ask.at) if ask.at > 0 else present
         counters = [self._present(demand, now, ask) for demand in ask.demands]
         resets = [window_at(demand.window, now, ask.zone)[1] for demand in ask.demands]
         used = [
@@ -213,6 +213,7 @@ class MemoryStore:
             record = self._records.get(key)
             if record is not None and record.forgotten == moment:
                 del self._records[key]
+                self._leases.pop(key, None)
 
 
 def _carries(demand: Demand) -> bool:

@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
-from typing import Any
+from typing import Any, ClassVar
 
 import httpx
 import pytest
@@ -34,7 +34,7 @@ TENANT = "contoso"
 CHAT = "/v1/chat/completions"
 EACH = ("requests_per_day", "tokens_per_day", "tokens_per_minute", "dollars_per_day", "parallel_requests")
 MUCH = 1_000_000
-PRICE = {"input": "2.5", "output": 10, "cached_input": "1.25"}
+PRICE: dict[str, str] = {"input": "2.5", "output": "10", "cached_input": "1.25"}
 QUICK = {"idle": 1.0, "stream_idle": 1.0, "total": 3.0, "connect": 1.0}
 
 
@@ -54,7 +54,7 @@ class Later(Obedient):
     """Speaks after the limits have reserved."""
 
     name = "later"
-    provides = ()
+    provides: ClassVar[tuple[type[Any], ...]] = ()  # type: ignore[assignment]
 
     def on_request_headers(self, exchange: Exchange) -> RequestOutcome:
         return CONTINUE

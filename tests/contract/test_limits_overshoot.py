@@ -81,7 +81,8 @@ class Spender:
             self.refused += 1
             # Refused for good when nobody has been answered for longer than settlement takes.
             await asyncio.sleep(0.2)
-            self.over = self.over or (self.in_flight == 0 and self.answered == begun)
+            if self.in_flight == 0 and self.answered == begun:
+                self.over = True
 
     async def _ask(self) -> int:
         members: dict[str, object] = {"stream": True}

@@ -29,7 +29,7 @@ local clock = redis.call('TIME')
 local present = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local now = present
 -- What has happened is not in the future: a worker whose clock is ahead opens no window that is not there yet.
-if at > 0 then now = math.min(at, present) end
+if at > 0 then now = force and math.min(at, present) or at end
 
 -- The civil calendar from the number of days since 1970-01-01 (Howard Hinnant, "chrono-compatible low-level date algorithms").
 local function year_and_month(days)
