@@ -70,7 +70,7 @@ class ModelCounter:
 
     def debt(self, demand: Demand, window: int) -> int:
         """What is carried into this window: every window before it pays for as much as the limit is."""
-        if not demand.expected or demand.window is Window.MINUTE:
+        if not (demand.expected or demand.carries) or demand.window is Window.MINUTE:
             return 0
         debt = 0
         for earlier in range(min((entry.window for entry in self.entries), default=window), window):
@@ -102,7 +102,7 @@ def needed(demand: Demand, output: int) -> int:
 
 
 class LimitsModel:
-    """A store whose leases are either over at once (`lease` 0) or never."""
+    """A store whose leases are either over at once (`lease` 0) or never. All that is asked has happened (`at`)."""
 
     def __init__(self) -> None:
         self.counters: dict[tuple[str, str], ModelCounter] = {}

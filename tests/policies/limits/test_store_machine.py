@@ -48,9 +48,9 @@ ASKED: Final = (
     ("dollars_per_month", True),
     ("parallel_requests", False),
 )
-"""Kinds of limit, and whether what is usual is reserved under it."""
-BIRTH: Final = 1_774_746_000_000
-"""2026-03-29T01:00:00Z: clocks go forward in Berlin, and in three days a month ends."""
+"""Kinds of limit, and whether what is usual is reserved under it, and an overrun carried."""
+BIRTH: Final = 1_427_590_800_000
+"""2015-03-29T01:00:00Z: clocks go forward in Berlin, and in three days a month ends. Long ago: time will pass."""
 ZONES: Final = (Zone(), Zone(3_600, BIRTH // 1000, 7_200), Zone(-14_400, BIRTH // 1000 + 3_600, -18_000))
 JUMPS: Final = (
     *(0, 0, 0, 60_000, 86_400_000, 31 * 86_400_000, 1, 999, 7_000, 20_000, 61_000, 120_000, 3_600_000, 2 * 86_400_000),
@@ -86,6 +86,7 @@ class Wish(NamedTuple):
     asked: int
     fixed: int
     per_output: int
+    expected: bool
     shadow: bool
 
 
@@ -109,7 +110,7 @@ def wishes(draw: st.DrawFn) -> list[Wish]:
         if KINDS[ASKED[asked][0]].measure in (Measure.TOKENS, Measure.DOLLARS):
             fixed = draw(st.sampled_from((1, 0, 7, 60)))
             per_output = draw(st.sampled_from((1_000_000, 0, 333_333, 1_500_001, 10_000_000)))
-        found.append(Wish(subject, asked, fixed, per_output, draw(SELDOM)))
+        found.append(Wish(subject, asked, fixed, per_output, not draw(SELDOM), draw(SELDOM)))
     return found
 
 
@@ -266,14 +267,15 @@ class StoreMachine(RuleBasedStateMachine):
         return Subject(tenant, PARTS[subject]).key()
 
     def _demand(self, tenant: str, wish: Wish) -> Demand:
-        name, expected = ASKED[wish.asked]
+        name, carries = ASKED[wish.asked]
         kind: Kind = KINDS[name]
         return Demand(
             *(self._subject(tenant, wish.subject), kind.counter, kind.measure, kind.window),
             *(self.amounts[wish.subject * len(ASKED) + wish.asked], wish.fixed, wish.per_output),
             clamps=kind.window in (Window.DAY, Window.MONTH),
-            expected=expected,
+            expected=carries and wish.expected,
             shadow=wish.shadow,
+            carries=carries,
         )
 
 
@@ -303,6 +305,7 @@ def runner() -> Iterator[asyncio.Runner]:
         yield made
 
 
+@pytest.mark.timeout(0 if EXAMPLES > 100 else 120)
 def test_in_memory(runner: asyncio.Runner) -> None:
     check(MemoryRig, runner.run)
 
