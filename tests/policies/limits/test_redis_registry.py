@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from uuid import uuid4
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from msgspec.structs import astuple
 
 from policies.limits.limit import KINDS
 from policies.limits.plan import Override
 from policies.limits.redis_client import RedisClient
 from policies.limits.redis_registry import RedisRegistry
-from policies.limits.subjects import parse
+from policies.limits.redis_survey import connected
+from policies.limits.subjects import EVERYONE, Level, Subject, parse
+from policies.limits.tokens.learned import FADING, Learned
 from policies.limits.windows import Counter
-from tests.redis_servers import RedisServer
+from tests.redis_servers import RedisCluster, RedisServer
 
 ALICE = parse("contoso/user=alice")
 DAY = "tokens_per_day"
+SUMS = st.integers(0, 10**9)
+LESSONS = st.lists(st.builds(Learned, st.integers(0, 3 * FADING), SUMS, SUMS, SUMS, st.integers(0, 10**14)), max_size=8)
 
 
 @pytest.fixture
@@ -64,3 +72,74 @@ async def test_what_another_version_has_written_is_left_out(registry: RedisRegis
         client.hset("sg:{sg}:learned", "gpt-4o", "1 2 x")
     assert list(await registry.overrides()) == [Override(parse("contoso/user=bob"), DAY, 7)]
     assert await registry.learned() == {}
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [
+        *(Subject(EVERYONE), Subject("contoso"), Subject("everyone"), Subject(""), Subject("a b/c,d=e%{f}\n")),
+        Subject("contoso", ((Level.USER, "Zoë {x} = 100%, /"),)),
+        Subject("contoso", ((Level.USER, "u" * 300), (Level.MODEL, ""))),
+    ],
+)
+async def test_overrides_of_subjects_of_all_kinds(registry: RedisRegistry, subject: Subject) -> None:
+    for kind in KINDS:
+        assert await registry.change(subject, kind, 10**15, "ops") is None
+    assert sorted(one.kind for one in await registry.overrides()) == sorted(KINDS)
+    assert {(one.subject, one.amount) for one in await registry.overrides()} == {(subject, 10**15)}
+    assert {parse(one.subject) for one in await registry.changes(100)} == {subject}
+
+
+@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(LESSONS)
+async def test_the_script_adds_and_fades_as_workers_do(registry: RedisRegistry, lessons: list[Learned]) -> None:
+    model, expects = uuid4().hex, Learned()
+    for lesson in lessons:
+        await registry.learn(model, lesson)
+        expects.merge(lesson)
+    found = (await registry.learned()).get(model, Learned())
+    assert astuple(found) == astuple(expects)
+
+
+async def test_no_more_models_are_learned_than_fit(registry: RedisRegistry, redis_server: RedisServer) -> None:
+    with redis_server.client() as client:
+        client.hset("sg:{sg}:learned", mapping={f"m{index}": "1 1 1 1 1" for index in range(999)})
+    for model in ("last", "one too many", "m7"):
+        await registry.learn(model, Learned(1, 2, 3, 4, 5))
+    found = await registry.learned()
+    assert len(found) == 1_000
+    assert (found["last"], found["m7"]) == (Learned(1, 2, 3, 4, 5), Learned(2, 3, 4, 5, 6))
+    assert "one too many" not in found
+
+
+async def test_what_is_for_a_time_has_an_end(registry: RedisRegistry, redis_server: RedisServer) -> None:
+    await registry.witness("r1", 60)
+    assert await registry.elected("a", 30)
+    assert not await registry.elected("b", 90)
+    await registry.remember("t", "contoso")
+    await registry.learn("m", Learned(1))
+    await registry.change(ALICE, DAY, 5, "ops")
+    with redis_server.client() as client:
+        lives = {key.decode(): client.pttl(key) for key in client.scan_iter()}
+    assert 0 < lives.pop("sg:ended:r1") <= 60_000
+    assert 0 < lives.pop("sg:{sg}:reaper") <= 30_000
+    assert lives == {f"sg:{{sg}}:{name}": -1 for name in ("tenants", "learned", "overrides", "version", "changes")}
+
+
+async def test_in_a_cluster(redis_cluster: RedisCluster) -> None:
+    client = RedisClient(redis_cluster.settings())
+    await client.start()
+    try:
+        await connected(client, "k", 10)
+        registry = RedisRegistry(client)
+        for index in range(10):
+            subject = Subject(f"tenant-{index}", ((Level.USER, "alice"),))
+            await client.command(subject.key(), "HSET", subject.key(), "tpd", Counter(20_000, index).write())
+            await registry.change(subject, DAY, index, "ops")
+            assert await registry.reset(subject, [DAY], "ops") == 1
+            await registry.witness(f"r{index}", 60)
+            assert await registry.witnessed(f"r{index}")
+        assert {one.amount for one in await registry.overrides()} == set(range(10))
+        assert (await registry.version(), len(await registry.changes(100))) == (20, 20)
+    finally:
+        await client.stop()
