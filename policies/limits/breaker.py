@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 _FAILURES: Final = 3
+_PERSISTS: Final = 0.2
+"""Seconds from the first failure in a row to the one that opens it. All who ask at one moment fail together when a server
+or this machine stalls for it: that is one failure, however many they are."""
 _PAUSES: Final = (0.25, 5.0)
 """Seconds for which nobody asks: at first, and at most."""
 _PROBE: Final = 2.0
@@ -14,10 +17,12 @@ _PROBE: Final = 2.0
 class Breaker:
     """Closed: all may ask. Open: nobody. Half open: one. `now` is in seconds, on a clock that does not go back."""
 
-    def __init__(self, failures: int = _FAILURES) -> None:
-        """`failures`: how many in a row open it."""
+    def __init__(self, failures: int = _FAILURES, persists: float = _PERSISTS) -> None:
+        """`failures`: how many in a row open it, once they have gone on for `persists` seconds."""
         self._most = failures
+        self._persists = persists
         self._failures = 0
+        self._first = 0.0
         self._pause = _PAUSES[0]
         self._until: float | None = None
         self._probing: float | None = None
@@ -44,9 +49,11 @@ class Breaker:
 
     def failed(self, now: float) -> None:
         """None came."""
+        if self._failures == 0:
+            self._first = now
         self._failures += 1
         if self._until is None:
-            if self._failures >= self._most:
+            if self._failures >= self._most and now >= self._first + self._persists:
                 self._until = now + self._pause
         elif self._probing is not None:
             self._pause = min(_PAUSES[1], 2 * self._pause)

@@ -10,10 +10,19 @@ from policies.limits.breaker import Breaker
 
 def opened(at: float = 0.0) -> Breaker:
     breaker = Breaker()
-    for _ in range(3):
-        assert breaker.may_ask(at)
-        breaker.failed(at)
+    for before in (0.25, 0.125, 0.0):
+        assert breaker.may_ask(at - before)
+        breaker.failed(at - before)
     return breaker
+
+
+def test_many_who_fail_at_one_moment_are_one_failure() -> None:
+    breaker = Breaker()
+    for caller in range(100):
+        breaker.failed(caller / 1_000)
+    assert not breaker.is_open
+    breaker.failed(0.21)
+    assert breaker.is_open
 
 
 def test_a_few_failures_leave_it_closed() -> None:
@@ -125,7 +134,7 @@ def test_of_those_who_may_ask_while_it_is_open_one_at_a_time_probes(moves: list[
 
 @given(st.integers(1, 10), st.lists(st.booleans(), max_size=40))
 def test_it_opens_at_so_many_failures_in_a_row_and_not_before(most: int, answers: list[bool]) -> None:
-    breaker, in_a_row = Breaker(most), 0
+    breaker, in_a_row = Breaker(most, persists=0), 0
     for answered in answers:
         if answered:
             breaker.succeeded()

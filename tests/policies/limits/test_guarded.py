@@ -30,7 +30,7 @@ class World:
         self.store = FailingStore(MemoryStore(lambda: NOW), fates, usual)
         memory = MemoryStore(lambda: NOW)
         fallback = Fallback(memory, workers=workers, local_for=300.0)
-        self.guarded = Guarded(self.store, Breaker(), fallback, lambda: self.now)
+        self.guarded = Guarded(self.store, Breaker(persists=0), fallback, lambda: self.now)
         self.asked = 0
 
     async def ask(self, *limits: Limit) -> Told:
