@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import signal
 import tempfile
+from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -129,3 +130,33 @@ async def test_envoy_is_killed(gateway: Limited) -> None:
     # The upstream may have gone on to the end; what nobody will ever tell of is charged as it was reserved, and told of.
     assert tokens >= arrived * (80 + 1)
     assert len(expired(gateway)) >= in_flight - 1
+
+
+async def test_redis_stalls_for_a_moment(gateway: Limited) -> None:
+    """Half a second in which nothing is answered, and all of it is done afterwards, late."""
+    statuses: Counter[int] = Counter()
+    over = asyncio.Event()
+
+    async def client() -> None:
+        while not over.is_set():
+            answer = await gateway.ask("alice", tokens=3)
+            statuses[answer.status_code] += 1
+
+    running = asyncio.gather(*(client() for _ in range(6)))
+    await asyncio.sleep(0.5)
+    gateway.store.pause()
+    await asyncio.sleep(0.45)
+    gateway.store.resume()
+    await asyncio.sleep(1.5)
+    over.set()
+    await running
+    assert set(statuses) == {200, 503}
+    assert len(await gateway.settled(statuses.total())) == statuses.total()
+    requests = await gateway.counter("requests_per_day", "user=alice")
+    tokens = await gateway.counter("tokens_per_day", "user=alice")
+    arrived = len(await gateway.arrived())
+    # What was reserved late for those who had been refused by then has been given back.
+    assert requests.current == arrived == statuses[200]
+    assert tokens.current == sum(one["usage"]["total"] for one in gateway.completions() if one.get("usage"))
+    assert (requests.reserved, tokens.reserved) == (0, 0)
+    assert expired(gateway) == []
