@@ -66,6 +66,13 @@ class WindowContract:
         )
         assert weighed + left == 60
 
+    @pytest.mark.parametrize(("later", "weighed"), [(60_000, 9 * 10**9), (60_001, 8_999_850_000), (119_999, 150_000)])
+    async def test_a_minute_of_billions_slides(self, rig: Rig, tenant: str, later: int, weighed: int) -> None:
+        of = limit(TPM, 10**10, tenant)
+        assert (await take(rig, tenant, of, 9 * 10**9, "r1")).admitted
+        assert not (await take(rig, tenant, of, 10**10 - weighed + 1, "r2", at=NOW + later)).admitted
+        assert (await take(rig, tenant, of, 10**10 - weighed, "r3", at=NOW + later)).admitted
+
     async def test_a_minute_rolls_over(self, rig: Rig, tenant: str) -> None:
         of = limit(RPM, 3, tenant)
         at = {"a": 0, "b": 59_999, "c": 59_999, "d": 60_000, "e": 80_000, "f": 80_001, "g": 140_000, "h": 200_000}
@@ -134,6 +141,18 @@ class WindowContract:
         zone = Zone(7_200, change // 1000, 10_800)
         assert (await take(rig, tenant, of, 5, "r1", at=at, zone=zone)).standings[0].reset == change - at
         assert (await take(rig, tenant, of, 5, "r2", at=change, zone=zone)).admitted
+
+    async def test_where_clocks_go_back_at_midnight_the_day_ends_with_the_second_one(self, rig: Rig, tenant: str) -> None:
+        """In Cairo the last Thursday of October has 25 hours."""
+        of, at = limit(TPD, 5, tenant), instant("2026-10-29T12:00+03:00")
+        change, end = instant("2026-10-30T00:00+03:00"), instant("2026-10-30T00:00+02:00")
+        zone = Zone(10_800, change // 1000, 7_200)
+        assert (await take(rig, tenant, of, 4, "r1", at=at, zone=zone)).standings[0].reset == end - at
+        assert (await take(rig, tenant, of, 1, "r2", at=change, zone=zone)).standings[0] == Standing(
+            5, 0, 3_600_000, False, 5
+        )
+        assert not (await take(rig, tenant, of, 1, "r3", at=end - 1, zone=zone)).admitted
+        assert (await take(rig, tenant, of, 5, "r4", at=end, zone=zone)).admitted
 
     async def test_a_budget_is_there_again_in_its_next_window(self, rig: Rig, tenant: str) -> None:
         day, month = limit(TPD, 10, tenant), limit(TPMO, 15, tenant)
@@ -245,6 +264,22 @@ class DebtContract:
         of, step = limit(kind, 100, tenant), STEPS[kind]
         await self.overrun(rig, tenant, of, 350, "r1")
         assert await used(rig, tenant, of, NOW + later * step, expected=True) == left
+        room = demand(of, max(1, 101 - left), expected=True)
+        assert not (await rig.store.reserve(asked(tenant, room, id="r2", at=NOW + later * step))).admitted
+        if left < 100:
+            room = demand(of, 100 - left, expected=True)
+            assert (await rig.store.reserve(asked(tenant, room, id="r2", at=NOW + later * step))).admitted
+
+    async def test_whichever_call_is_the_first_in_a_window_owes_it(self, rig: Rig, tenant: str) -> None:
+        """Also one without output, for which there is nothing usual."""
+        of = limit(TPD, 100, tenant)
+        await self.overrun(rig, tenant, of, 170, "r1")
+        embedding = demand(of, 30, carries=True)
+        answer = await rig.store.reserve(asked(tenant, embedding, id="r2", at=NOW + DAY))
+        assert (answer.admitted, answer.standings[0].used) == (True, 100)
+        assert not (await rig.store.reserve(asked(tenant, demand(of, 1, carries=True), id="r3", at=NOW + DAY))).admitted
+        assert await rig.store.settle(tenant, "r2", Used(1, 180))
+        assert await used(rig, tenant, of, NOW + 2 * DAY, carries=True) == 150
 
     async def test_debt_on_debt(self, rig: Rig, tenant: str) -> None:
         of = limit(TPD, 100, tenant)
