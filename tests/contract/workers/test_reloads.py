@@ -87,10 +87,11 @@ async def test_an_upstream_that_envoy_does_not_know_yet_is_not_blamed(
             await client.get("/v1/files"),
         ]
         assert (await client.post(CHAT, json=PROMPT)).status_code == 200
+        wanted = {answer.headers["x-request-id"] for answer in answers}
+        # While Envoy is there to tell of them.
+        await place.settled(wanted)
     assert [(answer.status_code, answer.json()["error"]["code"]) for answer in answers] == [(503, "gateway_outdated")] * 3
     assert answers[1].json()["type"] == "error"
-    wanted = {answer.headers["x-request-id"] for answer in answers}
-    await place.settled(wanted)
     endings = [one for one in place.events() if one["event"] == "completion" and one["request_id"] in wanted]
     assert {(one["verdict"], one["ending"], one["ended_by"]) for one in endings} == {
         ("allow", "upstream_unavailable", "gateway")
