@@ -169,7 +169,7 @@ class MemoryStore:
                     demand.measure,
                     counter.window,
                     need,
-                    demand.amount if _carries(demand) else 0,
+                    demand.amount if _carries(demand) else -1,
                     counter.generation,
                 )
             )
@@ -186,7 +186,7 @@ class MemoryStore:
             counter.current = max(0, counter.current + delta)
             counter.reserved = max(0, counter.reserved - released)
         elif counter.window == charge.window + 1:
-            if charge.amount > 0:
+            if charge.amount >= 0:
                 former, later = counter.before - charge.amount, counter.before + delta - charge.amount
                 counter.carried = max(0, counter.carried + max(0, later) - max(0, former))
             counter.before = max(0, counter.before + delta)

@@ -10,7 +10,7 @@
 -- A counter is a field of its subject's hash: "window current before carried generation reserved", all of them
 --   whole numbers; reserved is the part of current that is not settled.
 -- A record is MessagePack of {state, request id, output, charges}; a charge is {key, counter, measure, window, reserved,
---   amount or 0 (for a limit that carries debt), generation}. State: "r" reserved, "e" charged at the estimate. A settled one
+--   amount (of a limit that carries debt; else -1), generation}. State: "r" reserved, "e" charged at the estimate. A settled one
 --   is the letter "s" alone.
 
 local id, request_id, lease, keep, offset, zone_until, next_offset, output, expected, floor, force, at, demands =
@@ -162,7 +162,7 @@ while i <= count do
       written[#written + 1] = demand[2]
       written[#written + 1] = string.format('%d %d %d %d %d %d',
         numbers[i], currents[i] + need, befores[i], carrieds[i], generations[i], reserveds[i] + need)
-      local debtor = carries(demand) and demand[5] or 0
+      local debtor = carries(demand) and demand[5] or -1
       charges[i] = {key, demand[2], string.sub(demand[3], 1, 1), numbers[i], need, debtor, generations[i]}
       if demand[11] > longest then longest = demand[11] end
     end

@@ -32,7 +32,7 @@ for i = 1, #charges do
         -- Of an expired lease it is no longer part.
         if state == 'r' then r = math.max(0, r - reserved) end
       else
-        if amount > 0 then
+        if amount >= 0 then
           -- Its debt was carried into the present window: what changes of the one changes the other.
           o = math.min(MOST, math.max(0, o + math.max(0, p + delta - amount) - math.max(0, p - amount)))
         end

@@ -300,6 +300,14 @@ class DebtContract:
         assert await rig.store.settle(tenant, "r2", Used(1, tokens))
         assert await used(rig, tenant, of, NOW + 2 * DAY, expected=True) == 30 + debt
 
+    async def test_a_limit_of_nothing_is_overrun_by_all(self, rig: Rig, tenant: str) -> None:
+        """By what had happened before anybody could be told."""
+        of = limit(TPD, 0, tenant)
+        for id, at in (("r1", NOW), ("r2", NOW + DAY)):
+            await rig.store.reserve(asked(tenant, demand(of, 30, expected=True), id=id, at=at, force=True))
+        assert await rig.store.settle(tenant, "r1", Used(1, 50))
+        assert await used(rig, tenant, of, NOW + DAY, expected=True) == 80
+
     async def test_many_settlements_after_midnight(self, rig: Rig, tenant: str) -> None:
         """In whatever order they come, and whether they are above or below what was reserved."""
         of, actual = limit(TPD, 100, tenant), (90, 3, 40, 0, 77)
