@@ -53,7 +53,10 @@ async def chatty_upstream() -> AsyncIterator[str]:
     """An upstream that says such fields itself, twice."""
     head = f"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n{LEFT}: theirs\r\n{LEFT}: theirs too\r\nx-own: theirs\r\n\r\n{{}}"
 
+    writers: list[asyncio.StreamWriter] = []
+
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
             while True:
                 request = await reader.readuntil(b"\r\n\r\n")
@@ -66,6 +69,11 @@ async def chatty_upstream() -> AsyncIterator[str]:
     server = await asyncio.start_server(answer, HOST, 0)
     async with server:
         yield f"http://{HOST}:{server.sockets[0].getsockname()[1]}"
+        # Closed before the event loop is: what is left to the garbage collector fails a later test.
+        for writer in writers:
+            writer.close()
+            with contextlib.suppress(ConnectionError):
+                await writer.wait_closed()
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
