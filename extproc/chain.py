@@ -21,6 +21,7 @@ import msgspec
 
 from extproc.call import Payload
 from extproc.completion import Completion, Decision
+from extproc.deadlines import Deadlines
 from extproc.exchange import Chunk, Exchange
 from extproc.outcome import CONTINUE, Continue, Mutate, Reject, RequestOutcome, Respond, ResponseOutcome
 from extproc.payload import read_object
@@ -90,6 +91,7 @@ class Chain:
         self.links = tuple(links)
         self.response_fields = frozenset(collected(link.policy.response_fields for link in self.links))
         self._timeout = timeout
+        self._deadlines = Deadlines()
         self._headers = self._overriding("on_request_headers")
         self._body = self._overriding("on_request_body")
         self._response = self._overriding("on_response_body")
@@ -258,8 +260,7 @@ class Chain:
     async def _limited(self, pending: Awaitable[T], course: Course) -> T:
         if course.deadline is None:
             course.deadline = asyncio.get_running_loop().time() + self._timeout
-        async with asyncio.timeout_at(course.deadline):
-            return await pending
+        return await self._deadlines.wait(pending, course.deadline)
 
     def _weigh(self, link: Link, outcome: RequestOutcome, course: Course, hook: Hook) -> VerdictOutcome | None:
         """Record what was said; a verdict ends the chain."""

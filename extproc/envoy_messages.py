@@ -43,6 +43,7 @@ def _long_varint(value: int) -> bytes:
     return bytes(octets)
 
 
+_BOOLEANS: Final = (b"\x20\x00", b"\x20\x01")
 _VARINTS: Final = tuple(_long_varint(value) for value in range(4_096))
 
 
@@ -77,12 +78,17 @@ def remove_headers(names: tuple[str, ...]) -> bytes:
 
 def entries(values: Mapping[str, str | bool]) -> bytes:
     """Entries of a `Struct`."""
-    return b"".join(_entry(name, value) for name, value in values.items())
-
-
-def _entry(name: str, value: str | bool) -> bytes:
-    told = bytes((0x20, value)) if isinstance(value, bool) else _field(b"\x1a", value.encode())
-    return _field(b"\x0a", _key(name) + _varint(len(told)) + told)
+    parts: list[bytes] = []
+    for name, value in values.items():
+        # Written out, for there are ten of them for each exchange: `_field` would be called for each part.
+        if isinstance(value, bool):
+            told = _BOOLEANS[value]
+        else:
+            text = value.encode()
+            told = b"\x1a" + _varint(len(text)) + text
+        entry = _key(name) + _varint(len(told)) + told
+        parts += (b"\x0a", _varint(len(entry)), entry)
+    return b"".join(parts)
 
 
 @lru_cache(64)

@@ -19,7 +19,7 @@ F = TypeVar("F")
 
 # Query parameters that RFC 6750 section 2.3 and careless clients use for credentials. They never reach a log.
 _LOGGED_PATH_LIMIT: Final = 512
-_VALUE: Final = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,254}[\x21-\x7e])?")
+_VALUE_LIMIT: Final = 256
 _MARK: Final = re.compile(r"(?=.{1,64}\Z)[a-z][a-z0-9]*(?:_[a-z0-9]+)*")
 
 
@@ -200,7 +200,8 @@ class Exchange:
         Raises:
             ValueError: it is no such value.
         """
-        if not _VALUE.fullmatch(value):
+        # Six of them for each exchange: a regular expression takes twice as long.
+        if not (0 < len(value) <= _VALUE_LIMIT and value.isascii() and value.isprintable() and value.strip(" ") == value):
             raise ValueError(f"the response field {name[:80]!r} cannot have this value")
         if self.told is None:
             self.told = {}

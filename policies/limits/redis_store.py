@@ -20,6 +20,7 @@ from policies.limits.subjects import tag
 
 _SCRIPTS: Final = Path(__file__).with_name("scripts")
 _encoder: Final = msgspec.msgpack.Encoder()
+_decoder: Final = msgspec.msgpack.Decoder(tuple[int, int, tuple[Standing, ...]])
 
 
 def script(name: str) -> Script:
@@ -108,17 +109,14 @@ def _packed(ask: Ask) -> bytes:
 
 
 def _answer(told: Any, count: int) -> Answer:
-    if not isinstance(told, list) or len(told) < 2:
-        raise StoreUnavailableError("the answer of a script cannot be read")
-    code, output = told[0], told[1]
+    try:
+        code, output, standings = _decoder.decode(told)
+    except (TypeError, ValueError):
+        raise StoreUnavailableError("the answer of a script cannot be read") from None
     if code >= 2:
         return Answer(code == 2, output, (), settled=code == 3)
-    if len(told) != 2 + 5 * count:
+    if len(standings) != count:
         raise StoreUnavailableError("the answer of a script cannot be read")
-    standings = tuple(
-        Standing(used, before, reset, bool(refused), reserved)
-        for used, before, reset, refused, reserved in zip(*[iter(told[2:])] * 5, strict=True)
-    )
     return Answer(code == 1, output, standings)
 
 

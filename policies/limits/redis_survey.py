@@ -25,7 +25,7 @@ MOST_KEYS: Final = 5_000_000
 """Keys that a survey looks at on each master."""
 MOST_RESERVATIONS: Final = 10_000
 
-_Record = tuple[str, str, int, list[tuple[str, str, str, int, int, int, int]]]
+_Record = tuple[str, str, int, list[list[str | tuple[str, str, int, int, int, int]]]]
 """As `scripts/reserve.lua` says it."""
 _decoder: Final = msgspec.msgpack.Decoder(_Record)
 
@@ -146,7 +146,10 @@ def _charges(record: bytes | None) -> list[Charge]:
     except msgspec.MsgspecError:
         return []
     return [
-        Charge(key, counter, window, reserved, generation) for key, counter, _, window, reserved, _, generation in charges
+        Charge(str(subject[0]), charge[0], charge[2], charge[3], charge[5])
+        for subject in charges
+        for charge in subject
+        if isinstance(charge, tuple)
     ]
 
 

@@ -8,7 +8,7 @@ leaves least; budgets are not rates, and are told where they are nearly used up,
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
@@ -51,17 +51,18 @@ _WARNINGS: Final = 200
 
 def used(limit: Limit, standing: Standing) -> int:
     """What counts against the limit now."""
-    if limit.kind.window is Window.MINUTE:
+    if standing.before and limit.kind.window is Window.MINUTE:
         return standing.used + weighed(standing.before, standing.reset)
     return standing.used
 
 
 def remaining(limit: Limit, standing: Standing) -> int:
     """What is left of the limit, never less than nothing."""
-    return max(0, limit.amount - used(limit, standing))
+    left = limit.amount - used(limit, standing)
+    return left if left > 0 else 0
 
 
-def fields(stood: Sequence[Stood], dialect: Dialect, now: float) -> Iterator[tuple[str, str]]:
+def fields(stood: Sequence[Stood], dialect: Dialect, now: float) -> list[tuple[str, str]]:
     """The fields that say how the rates stand. `now`: seconds since the epoch."""
     tightest: dict[Measure, tuple[int, Stood]] = {}
     for one in stood:
@@ -72,20 +73,21 @@ def fields(stood: Sequence[Stood], dialect: Dialect, now: float) -> Iterator[tup
             known = tightest.get(measure)
             if known is None or left < known[0]:
                 tightest[measure] = left, one
+    told: list[tuple[str, str]] = []
     names = _NAMES[dialect]
     for measure, _ in _RATES:
         found = tightest.get(measure)
         if found is not None:
             left, one = found
             total, rest, reset = names[measure]
-            yield total, str(one.limit.amount)
-            yield rest, str(left)
-            # All of it is there again when the minute and the one after it have passed without use; most of it sooner.
             wait = _until_empty(one.standing)
-            yield reset, moment(now + wait / 1000) if dialect is Dialect.ANTHROPIC else duration(wait)
+            again = moment(now + wait / 1000) if dialect is Dialect.ANTHROPIC else duration(wait)
+            told += ((total, str(one.limit.amount)), (rest, str(left)), (reset, again))
+    return told
 
 
 def _until_empty(standing: Standing) -> int:
+    """All of it is there again when the minute and the one after it have passed without use; most of it sooner."""
     if standing.used > 0:
         return standing.reset + MINUTE
     return standing.reset if standing.before > 0 else 0

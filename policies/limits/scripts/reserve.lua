@@ -4,14 +4,14 @@
 -- ARGV[1]: MessagePack of {id, request id, lease, keep (both ms), zone offset, zone until, zone's next offset (s), output,
 --   expected, floor, force, at (ms or 0), demands}; a demand is {key of its subject, counter, measure, window,
 --   amount, fixed, per_output, clamps, expected, shadow, seconds, carries}.
--- Answers {code, output granted, then for each demand: used, before, ms until reset, refused, reserved}; code 0 refused,
---   1 reserved, 2 reserved before, 3 settled before.
+-- Answers MessagePack of {code, output granted, {used, before, ms until reset, refused, reserved} for each demand}; code
+--   0 refused, 1 reserved, 2 reserved before, 3 settled before.
 --
 -- A counter is a field of its subject's hash: "window current before carried generation reserved", all of them
 --   whole numbers; reserved is the part of current that is not settled.
--- A record is MessagePack of {state, request id, output, charges}; a charge is {key, counter, measure, window, reserved,
---   amount (of a limit that carries debt; else -1), generation}. State: "r" reserved, "e" charged at the estimate. A settled one
---   is the letter "s" alone.
+-- A record is MessagePack of {state, request id, output, charges}; for each subject {key, charge, …}, a charge being
+--   {counter, measure, window, reserved, amount (of a limit that carries debt; else -1), generation}. State: "r" reserved,
+--   "e" charged at the estimate. A settled one is the letter "s" alone.
 
 local id, request_id, lease, keep, offset, zone_until, next_offset, output, expected, floor, force, at, demands =
   unpack(cmsgpack.unpack(ARGV[1]))
@@ -21,8 +21,8 @@ local MOST = 9007199254740992
 
 local record = redis.call('GET', KEYS[1])
 if record then
-  if record == 's' then return {3, 0} end
-  return {2, cmsgpack.unpack(record)[3]}
+  if record == 's' then return cmsgpack.pack({3, 0, {}}) end
+  return cmsgpack.pack({2, cmsgpack.unpack(record)[3], {}})
 end
 
 local clock = redis.call('TIME')
@@ -151,11 +151,12 @@ for i = 1, count do
 end
 if force then admitted = true end
 
-local answer = {admitted and 1 or 0, granted}
+local standings = {}
 local charges = {}
 local i = 1
 while i <= count do
-  local key, written, longest = demands[i][1], {}, 0
+  local key, written, charged, longest = demands[i][1], {}, {}, 0
+  charged[1] = key
   while i <= count and demands[i][1] == key do
     local demand, need = demands[i], admitted and needs[i] or 0
     if admitted then
@@ -163,17 +164,18 @@ while i <= count do
       written[#written + 1] = string.format('%d %d %d %d %d %d',
         numbers[i], currents[i] + need, befores[i], carrieds[i], generations[i], reserveds[i] + need)
       local debtor = carries(demand) and demand[5] or -1
-      charges[i] = {key, demand[2], string.sub(demand[3], 1, 1), numbers[i], need, debtor, generations[i]}
+      charged[#charged + 1] = {demand[2], string.sub(demand[3], 1, 1), numbers[i], need, debtor, generations[i]}
       if demand[11] > longest then longest = demand[11] end
     end
-    local base = (i - 1) * 5 + 2
-    answer[base + 1], answer[base + 2] = currents[i] + carrieds[i] + need, demand[4] == 'minute' and befores[i] or 0
-    answer[base + 3], answer[base + 4] = resets[i], refused[i] and 1 or 0
-    answer[base + 5] = reserveds[i] + need
+    standings[i] = {
+      currents[i] + carrieds[i] + need, demand[4] == 'minute' and befores[i] or 0, resets[i], refused[i] or false,
+      reserveds[i] + need,
+    }
     i = i + 1
   end
   if admitted then
     redis.call('HSET', key, unpack(written))
+    charges[#charges + 1] = charged
     -- Another exchange may have counted in a longer window of this subject.
     if redis.call('TTL', key) < longest then redis.call('EXPIRE', key, longest) end
   end
@@ -183,4 +185,4 @@ if admitted then
   redis.call('ZADD', KEYS[2], present + lease, id)
   if redis.call('PTTL', KEYS[2]) < lease + keep then redis.call('PEXPIRE', KEYS[2], lease + keep) end
 end
-return answer
+return cmsgpack.pack({admitted and 1 or 0, granted, standings})

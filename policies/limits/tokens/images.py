@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import re
 from fractions import Fraction
+from functools import lru_cache
 from math import ceil
 from typing import Final, NamedTuple
 
@@ -26,6 +27,8 @@ from policies.limits.tokens.models import Vocabulary, bare
 from policies.limits.tokens.pixels import pixels
 
 _TILES: Final = 8
+_REMEMBERED_LENGTH: Final = 128
+"""A longer name is none, and not worth its memory."""
 _ORIGINAL: Final = 10_000
 """The budget of patches at `original` detail."""
 REFERENCED_FILE: Final = 100_000
@@ -80,10 +83,17 @@ _RULES: Final[tuple[tuple[re.Pattern[str], Rule], ...]] = tuple(
 
 def rule_of(model: str, vocabulary: Vocabulary) -> Rule:
     """How the model of this name counts images. `model`: its own name, not one that is given to it here."""
+    return _remembered(model, vocabulary) if len(model) <= _REMEMBERED_LENGTH else _found(model, vocabulary)
+
+
+def _found(model: str, vocabulary: Vocabulary) -> Rule:
     if vocabulary is Vocabulary.ANTHROPIC:
         return _ANTHROPIC
     name = bare(model)
     return next((rule for pattern, rule in _RULES if pattern.match(name)), _UNKNOWN)
+
+
+_remembered: Final = lru_cache(256)(_found)
 
 
 def image(source: object, detail: object, rule: Rule) -> int:
