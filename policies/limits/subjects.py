@@ -56,7 +56,8 @@ class Subject(msgspec.Struct, frozen=True):
 
     def key(self) -> str:
         """The key of its counters in Redis."""
-        within = ",".join(f"{level}={_bounded(value)}" for level, value in self.parts)
+        # Joined, not formatted: an enumeration of strings takes half a microsecond to be formatted.
+        within = ",".join(["".join((level, "=", _bounded(value))) for level, value in self.parts])
         return f"{_PREFIX}:{tag(self.tenant)}:s:{within or self.name()}"
 
     def name(self) -> str:

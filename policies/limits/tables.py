@@ -108,7 +108,9 @@ def present(kind: Kind, limit: Limit | None, counter: Counter | None, now: int, 
         return Counter(number), reset
     standing = msgspec.structs.replace(counter)
     carries = limit is not None and limit.reserve is OutputReserve.EXPECTED and kind.window is not Window.MINUTE
-    standing.roll(number, debt_above=limit.amount if limit is not None and carries else None)
+    # Each window that is over has paid for as much as the limit is, also one in which nobody came.
+    paid = limit.amount * (number - standing.window) if limit is not None and carries else None
+    standing.roll(number, debt_above=paid)
     return standing, reset
 
 

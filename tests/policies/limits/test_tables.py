@@ -61,6 +61,12 @@ def test_debt_is_carried_where_the_limit_carries_it() -> None:
     assert stands("tokens_per_day", 100, yesterday, reserve=OutputReserve.CEILING).used == 0
 
 
+def test_days_in_which_nobody_came_have_paid_as_well() -> None:
+    for ago, used in ((1, 150), (2, 50), (3, 0)):
+        counter = Counter(DAYS - ago, 250)
+        assert stands("tokens_per_day", 100, counter, reserve=OutputReserve.EXPECTED).used == used
+
+
 def test_what_is_reserved_is_what_still_counts() -> None:
     charges = [
         Charge(KEY, "tpd", DAYS, 100, 3),
