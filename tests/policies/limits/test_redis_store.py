@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 from uuid import uuid4
 
+import msgspec
 import pytest
 
 from policies.limits.memory_store import KEEP, TOMBSTONE
@@ -125,19 +126,30 @@ class TestKeys:
     ("told", "answer"),
     [
         (
-            [1, 20, 7, 3, 60, 0, 5, 1, 0, 9, 1, 0],
+            [1, 20, [[7, 3, 60, False, 5], [1, 0, 9, True, 0]]],
             Answer(True, 20, (Standing(7, 3, 60, False, 5), Standing(1, 0, 9, True))),
         ),
-        ([0, 0, 7, 3, 60, 1, 5, 1, 0, 9, 0, 0], Answer(False, 0, (Standing(7, 3, 60, True, 5), Standing(1, 0, 9)))),
-        ([2, 20], Answer(True, 20, ())),
-        ([3, 0], Answer(False, 0, (), settled=True)),
+        (
+            [0, 0, [[7, 3, 60, True, 5], [1, 0, 9, False, 0]]],
+            Answer(False, 0, (Standing(7, 3, 60, True, 5), Standing(1, 0, 9))),
+        ),
+        ([2, 20, []], Answer(True, 20, ())),
+        ([3, 0, []], Answer(False, 0, (), settled=True)),
     ],
 )
-def test_answers(told: list[int], answer: Answer) -> None:
-    assert _answer(told, 2) == answer
+def test_answers(told: list[Any], answer: Answer) -> None:
+    assert _answer(msgspec.msgpack.encode(told), 2) == answer
 
 
-@pytest.mark.parametrize("told", [None, 7, b"OK", [], [1], [1, 20], [1, 20, 7, 3, 60, 0, 5], [1, 20, *range(11)]])
+@pytest.mark.parametrize(
+    "told",
+    [
+        *(None, 7, b"", b"OK", [], [1, 20, []]),
+        *(msgspec.msgpack.encode(told) for told in ([], [1], [1, 20], [1, 20, []], [1, 20, [[7, 3, 60, False, 5]]])),
+        *(msgspec.msgpack.encode([1, 20, [[7, 3, 60, False, 5]] * count]) for count in (1, 3)),
+        msgspec.msgpack.encode([1, 20, [[7, 3, 60, False, 5], ["7", 3, 60, False, 5]]]),
+    ],
+)
 def test_what_is_no_answer(told: Any) -> None:
     with pytest.raises(StoreUnavailableError):
         _answer(told, 2)
