@@ -22,6 +22,7 @@ import msgspec
 from extproc.call import Payload
 from extproc.completion import Completion, Decision
 from extproc.deadlines import Deadlines
+from extproc.endings import tell
 from extproc.exchange import Chunk, Exchange
 from extproc.outcome import CONTINUE, Continue, Mutate, Reject, RequestOutcome, Respond, ResponseOutcome
 from extproc.payload import read_object
@@ -35,8 +36,6 @@ VerdictOutcome: TypeAlias = Reject | Respond
 Asked: TypeAlias = VerdictOutcome | Awaitable[VerdictOutcome | None] | None
 Hook: TypeAlias = Literal["on_request_headers", "on_request_body"]
 _WHY_LIMIT: Final = 300
-_SETTLE_SECONDS: Final = 30.0
-"""How long one policy may take to settle one exchange: the others wait behind it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +95,7 @@ class Chain:
         self._body = self._overriding("on_request_body")
         self._response = self._overriding("on_response_body")
         self._settle = self._overriding("on_settle")
+        self._verdict = self._overriding("on_verdict")
 
     def _overriding(self, hook: str) -> tuple[Link, ...]:
         return tuple(link for link in self.links if type(link.policy).overrides(hook))
@@ -105,6 +105,11 @@ class Chain:
         """Whether any policy can ask for response bytes at all."""
         return bool(self._response)
 
+    @property
+    def hears_verdicts(self) -> bool:
+        """Whether any policy wants to know the verdict before it is sent."""
+        return bool(self._verdict)
+
     def request_headers(self, course: Course) -> Asked:
         """Ask every policy about the headers. None: no verdict yet."""
         return self._ask(iter(self._headers), course, "on_request_headers")
@@ -113,6 +118,58 @@ class Chain:
         """Ask every policy about the call. None: the exchange may go up."""
         course.unasked = iter(self._body)
         return self._ask(course.unasked, course, "on_request_body")
+
+    def decided(
+        self, course: Course, outcome: VerdictOutcome | None
+    ) -> VerdictOutcome | Awaitable[VerdictOutcome | None] | None:
+        """Tell every policy the verdict; what it is then. `outcome`: None: it may pass."""
+        course.deadline = None
+        return self._tell_verdict(iter(self._verdict), course, outcome)
+
+    def _tell_verdict(
+        self, links: Iterator[Link], course: Course, outcome: VerdictOutcome | None
+    ) -> VerdictOutcome | Awaitable[VerdictOutcome | None] | None:
+        for link in links:
+            try:
+                said = link.policy.on_verdict(course.exchange, outcome, course.decisions)
+                if waits(said):
+                    return self._verdict_told(said, link, links, course, outcome)
+            except BaseException as error:
+                said = self._not_told(link, error, course)
+            outcome = self._overruled(link, said, course, outcome)
+        return outcome
+
+    async def _verdict_told(
+        self,
+        pending: Awaitable[Reject | None],
+        link: Link,
+        links: Iterator[Link],
+        course: Course,
+        outcome: VerdictOutcome | None,
+    ) -> VerdictOutcome | None:
+        try:
+            said = await self._limited(pending, course)
+        except BaseException as error:
+            if ends_us(error):
+                raise
+            said = self._not_told(link, error, course)
+        rest = self._tell_verdict(links, course, self._overruled(link, said, course, outcome))
+        return await rest if waits(rest) else rest
+
+    def _not_told(self, link: Link, error: BaseException, course: Course) -> Reject | None:
+        failed = self._failed(link, error, course)
+        return failed if isinstance(failed, Reject) else None
+
+    @staticmethod
+    def _overruled(
+        link: Link, said: Reject | None, course: Course, outcome: VerdictOutcome | None
+    ) -> VerdictOutcome | None:
+        """What was refused stays so, for the reason that was given first."""
+        if said is None or isinstance(outcome, Reject):
+            return outcome
+        decision = Decision(link.policy.name, "reject", said.code, presentable(said.why), enforced=not link.shadow)
+        course.decisions.append(decision)
+        return outcome if link.shadow else said
 
     def abandon(self, course: Course) -> None:
         """Tell every policy that was asked about the call that no verdict is sent. Once: what follows is ignored."""
@@ -156,44 +213,8 @@ class Chain:
         return data if link.shadow or not isinstance(outcome, Mutate) or outcome.body is None else outcome.body
 
     def settle(self, completion: Completion) -> Awaitable[None] | None:
-        """Tell every policy how it ended. One that fails does not keep the others from knowing.
-
-        An awaitable where one of them must wait: the others then know when it has been awaited.
-        """
-        links = iter(self._settle)
-        for link in links:
-            pending = self._told(link, completion)
-            if pending is not None:
-                return self._settle_rest(pending, link, links, completion)
-        return None
-
-    async def _settle_rest(
-        self, pending: Awaitable[None] | None, link: Link, links: Iterator[Link], completion: Completion
-    ) -> None:
-        while True:
-            if pending is not None:
-                try:
-                    async with asyncio.timeout(_SETTLE_SECONDS):
-                        await pending
-                except BaseException as error:
-                    if ends_us(error):
-                        raise
-                    _unsettled(link, completion)
-            following = next(links, None)
-            if following is None:
-                return
-            link = following
-            pending = self._told(link, completion)
-
-    @staticmethod
-    def _told(link: Link, completion: Completion) -> Awaitable[None] | None:
-        try:
-            return link.policy.on_settle(completion)
-        except BaseException as error:
-            if ends_us(error):
-                raise
-            _unsettled(link, completion)
-            return None
+        """Tell every policy how it ended: see `extproc.endings`."""
+        return tell(self._settle, completion)
 
     async def start(self) -> None:
         """Start every policy, in order.
@@ -340,10 +361,6 @@ class Chain:
                 enforced=link.failure is FailureMode.CLOSED and not link.shadow,
             )
         )
-
-
-def _unsettled(link: Link, completion: Completion) -> None:
-    _log.exception("policy %s failed to settle exchange %s", link.policy.name, completion.id)
 
 
 def _lacking(policy: Policy) -> str | None:

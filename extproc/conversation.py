@@ -136,13 +136,24 @@ class Conversation:
             "request_headers", self._mode(messages.BUFFERED) if self._gate.chain.may_read_responses else b""
         )
 
-    def _verdict_at_headers(self, judgement: Judgement) -> bytes:
+    def _verdict_at_headers(self, judgement: Judgement) -> Reply:
         return self._verdict(judgement, at_headers=True)
 
-    def _verdict_at_body(self, judgement: Judgement) -> bytes:
+    def _verdict_at_body(self, judgement: Judgement) -> Reply:
         return self._verdict(judgement, at_headers=False)
 
-    def _verdict(self, judgement: Judgement, *, at_headers: bool) -> bytes:
+    def _verdict(self, judgement: Judgement, *, at_headers: bool) -> Reply:
+        chain = self._gate.chain
+        if not chain.hears_verdicts:
+            return self._give(judgement, at_headers=at_headers)
+        outcome = None if isinstance(judgement, Passage) else judgement
+
+        def told(final: VerdictOutcome | None) -> bytes:
+            return self._give(judgement if final is None else final, at_headers=at_headers)
+
+        return then(chain.decided(self._known(), outcome), told)
+
+    def _give(self, judgement: Judgement, *, at_headers: bool) -> bytes:
         match judgement:
             case Passage():
                 return self._allow(judgement, at_headers=at_headers)

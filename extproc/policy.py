@@ -17,20 +17,23 @@ and name it in the configuration: `policies: [{policy: quiet_hours, settings: {f
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, ClassVar, TypeAlias
 
 from pydantic import BaseModel, ConfigDict
 
 from extproc.catalogue import Catalogue
-from extproc.completion import Completion
+from extproc.completion import Completion, Decision
 from extproc.exchange import Chunk, Exchange
-from extproc.outcome import CONTINUE, RequestOutcome, ResponseOutcome
+from extproc.outcome import CONTINUE, Reject, RequestOutcome, Respond, ResponseOutcome
+from extproc.recorder import Recorder
+from extproc.tally import Tally
 
 RequestAnswer: TypeAlias = RequestOutcome | Awaitable[RequestOutcome]
 ResponseAnswer: TypeAlias = ResponseOutcome | Awaitable[ResponseOutcome]
+VerdictAnswer: TypeAlias = Reject | Awaitable[Reject | None] | None
 
 
 class PolicySettings(BaseModel):
@@ -59,6 +62,10 @@ class Surroundings:
     """Whether the policy's entry says `shadow: true`: its verdicts are recorded and not enforced."""
     longest: float = 190.0
     """Seconds for which an exchange can last, from its decision to its settlement, with a margin."""
+    recorder: Recorder = field(default_factory=Recorder)
+    """Where to tell what happened, for whoever keeps a record of it."""
+    configuration: str = ""
+    """SHA-256 of the configuration, in hexadecimal: what was decided, was decided by this."""
 
 
 class Policy:
@@ -74,6 +81,9 @@ class Policy:
     response_fields: ClassVar[tuple[str, ...]] = ()
     """Names of the header fields that it may add to an answer by `Exchange.tell`: lower case, with a hyphen. Envoy's
     configuration names them, so they are known before the first exchange."""
+    companion: ClassVar[tuple[str, ...]] = ()
+    """The words of a `sluicegate` command that has to run beside the gateway, once, with the configuration as its
+    argument. `sluicegate up` runs it; elsewhere it is a process of its own."""
     may_fail_open: ClassVar[bool] = True
     """Identity and access say False: configuration cannot make them `failure: open` or `shadow: true`."""
 
@@ -106,6 +116,16 @@ class Policy:
         this far, also where there is no body to read (`exchange.body` is None then)."""
         return CONTINUE
 
+    def on_verdict(
+        self, exchange: Exchange, outcome: Reject | Respond | None, decisions: Sequence[Decision]
+    ) -> VerdictAnswer:
+        """The verdict is known, and has not been sent: also that of an exchange which no policy was asked about.
+
+        `outcome`: None: it may pass. `decisions`: what was said, where it was more than to go on. A `Reject` refuses what
+        would have passed or been answered; of one that is refused already it changes nothing.
+        """
+        return None
+
     def on_abandoned(self, exchange: Exchange) -> None:
         """The exchange ended before its verdict was sent: its stream was reset, its deadline passed, or the host failed.
 
@@ -122,6 +142,17 @@ class Policy:
         """The exchange is over. Called once for each, in any process: nothing but `completion` links it to the
         decision."""
         return None
+
+    async def tallies(self) -> AsyncIterator[Tally]:
+        """The counters that this policy keeps of calendar windows, for who compares them with the record. Asked of a
+        policy that was built and not started.
+
+        Raises:
+            OSError: they cannot be read.
+        """
+        none: tuple[Tally, ...] = ()
+        for tally in none:
+            yield tally
 
     @classmethod
     def overrides(cls, hook: str) -> bool:

@@ -15,7 +15,7 @@ ROOT: Final = Path(__file__).resolve().parents[1]
 VOCABULARY: Final = frozenset(
     {
         *("exchange", "outcome", "policy", "call", "identity", "completion", "catalogue", "price", "payload", "secret"),
-        "tasks",
+        *("tasks", "reservation", "actuals", "recorder", "tally"),
     }
 )
 """The modules of the host that a policy may import."""

@@ -6,10 +6,11 @@ from collections.abc import Iterable
 
 import msgspec
 
-from extproc.price import PICO, Portions, Price
+from extproc.actuals import Actual
+from extproc.price import PICO, Portions, Price, cost
 from policies.limits.limit import Limit, Measure, OutputReserve, Window
 from policies.limits.settings import Weights
-from policies.limits.store import Demand
+from policies.limits.store import Demand, Used
 
 _RATE = (Window.MINUTE, Window.NONE)
 _OVERRUN = (Measure.TOKENS, Measure.DOLLARS)
@@ -102,6 +103,22 @@ def demands(limits: Iterable[Limit], size: Size, scale: Scale) -> tuple[Demand, 
             )
         )
     return tuple(asked)
+
+
+def charged(size: Size, output: int, scale: Scale) -> tuple[int, int | None]:
+    """Weighted tokens and micro-dollars under limits that reserve the ceiling, where so much output is granted: what
+    their counters hold if the exchange is never settled. No dollars where there is no price."""
+    price, choices = size.price, size.choices if size.output else 0
+    tokens = -(-size.input * scale.most_input // PICO) - (-output * scale.most_output * choices // PICO)
+    if price is None:
+        return tokens, None
+    dearest = max(price.input, price.cached_input, price.cache_write)
+    return tokens, -(-size.input * dearest // PICO) - (-output * price.output * choices // PICO)
+
+
+def in_units(found: Actual, scale: Scale, price: Price | None) -> Used:
+    """What was used, in the units of the counters."""
+    return Used(found.requests, scale.weigh(found.tokens), cost(found.tokens, price) if price is not None else 0)
 
 
 def within_rates(asked: Iterable[Demand], output: int, floor: int) -> int:

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
+from extproc.actuals import Basis, actual
 from extproc.call import Call, OutputCeiling, Payload
 from extproc.catalogue import Target
 from extproc.completion import Completion, Ending, Verdict
@@ -15,13 +16,12 @@ from extproc.exchange import Exchange
 from extproc.identity import Identity
 from extproc.outcome import CONTINUE, Mutate, Reject, RequestOutcome
 from extproc.policy import Policy, RequestAnswer, Surroundings
-from extproc.price import Portions, cost
+from extproc.reservation import Reservation
 from policies.limits import refusals, told
-from policies.limits.actuals import Basis, actual
-from policies.limits.demands import Size
+from policies.limits.demands import Size, charged, in_units
 from policies.limits.limit import Measure
 from policies.limits.plan import Caller, Plan
-from policies.limits.reservation import Reservation
+from policies.limits.reservation import CountedHere
 from policies.limits.reserving import Attempts, Request, Reserved
 from policies.limits.settings import LimitsSettings
 from policies.limits.settling import Settlement
@@ -49,7 +49,7 @@ class LimitsPolicy(Policy):
     name = "limits"
     Settings = LimitsSettings
     requires = (Identity,)
-    provides = (Reservation,)
+    provides = (Reservation, CountedHere)
     response_fields = told.FIELDS
 
     def __init__(self, settings: LimitsSettings, surroundings: Surroundings, workings: Workings) -> None:
@@ -106,7 +106,7 @@ class LimitsPolicy(Policy):
                 # Whatever a worker has reserved for it, nothing went up.
                 workings.watch.witness(completion.request_id)
             return
-        found = actual(completion, reservation)
+        found = actual(completion)
         if found.basis in (Basis.ESTIMATE, Basis.CHUNKS):
             self._counts["estimated"] += 1
         target = completion.get(Target)
@@ -120,10 +120,11 @@ class LimitsPolicy(Policy):
                 taken = tokens.input + tokens.cached_input + tokens.cache_write
                 if reservation.estimated:
                     workings.watch.learn(call.model, reservation.estimated, taken, tokens.output)
-        used = found.used(workings.scale, price)
+        used = in_units(found, workings.scale, price)
         for tenant in reservation.tenants:
             workings.settler.put(Settlement(tenant, reservation.id, used))
-        for ask in reservation.local:
+        here = completion.get(CountedHere)
+        for ask in here.asks if here is not None else ():
             workings.fallback.settle(ask.tenant, reservation.id, used)
             workings.settler.put(Settlement(ask.tenant, reservation.id, used, ask))
 
@@ -183,7 +184,7 @@ class LimitsPolicy(Policy):
 
     def _admitted(self, exchange: Exchange, sized: _Sized, reserved: Reserved) -> RequestOutcome:
         size, output, stood = sized.size, reserved.output, reserved.stood
-        whole = Portions(size.input, output=output * size.choices)
+        tokens, dollars = charged(size, output, self._workings.scale)
         exchange.put(
             Reservation(
                 reserved.id,
@@ -192,8 +193,8 @@ class LimitsPolicy(Policy):
                 sized.estimate.tokens if sized.estimate.counted and sized.estimate.visible else 0,
                 output,
                 size.choices,
-                cost(whole, size.price) if size.price is not None else None,
-                reserved.local,
+                tokens,
+                dollars,
             )
         )
         now = self._clock()
@@ -206,6 +207,7 @@ class LimitsPolicy(Policy):
             exchange.flag("soft_limit")
             exchange.tell(told.WARNING, told.warning(nearly))
         if reserved.local:
+            exchange.put(CountedHere(reserved.local))
             exchange.flag("limits_local")
         over = refusals.refusal(stood, size.output, self._settings.min_output)
         if over is not None:

@@ -18,9 +18,9 @@ from extproc.exchange import Exchange
 from extproc.identity import CallerKind, Identity
 from extproc.outcome import CONTINUE, RequestOutcome
 from extproc.policy import Policy, Surroundings
+from extproc.reservation import Reservation
 from policies.limits import LimitsPolicy
 from policies.limits.limit import KINDS
-from policies.limits.reservation import Reservation
 from policies.limits.settings import LimitsSettings
 from policies.limits.subjects import Level, Subject
 from policies.limits.windows import Counter

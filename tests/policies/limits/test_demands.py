@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from extproc.actuals import Actual, Basis
 from extproc.price import PICO, Portions, Price, cost
-from policies.limits.demands import Scale, Size, demands, within_rates
+from policies.limits.demands import Scale, Size, charged, demands, in_units, within_rates
 from policies.limits.limit import KINDS, Limit, Measure, OutputReserve, Window
 from policies.limits.settings import Weights
-from policies.limits.store import Demand
+from policies.limits.store import Demand, Used
 from tests.policies.limits.world import demand, limit
 
 PLAIN = Scale.of(Weights())
@@ -195,3 +196,40 @@ def test_the_output_is_the_most_that_every_rate_admits_that_admits_any(
     assert all(one.reserved(found) <= one.amount for one in admitting)
     if found < output:
         assert any(one.reserved(found + 1) > one.amount for one in admitting)
+
+
+ANOTHER = Price.per_million(input=Decimal(3), output=Decimal(15), cached_input=Decimal("0.3"))
+HEAVY = Scale.of(Weights(input=1, cached_input=0.1, output=4, reasoning=2))
+
+
+@pytest.mark.parametrize(
+    ("found", "price", "used"),
+    [
+        (Actual(Portions(), 0, Basis.NOTHING), ANOTHER, Used()),
+        (Actual(Portions(), 1, Basis.NOTHING), ANOTHER, Used(1)),
+        (Actual(Portions(100, output=10), 1, Basis.METERED), ANOTHER, Used(1, 140, 450)),
+        (
+            Actual(Portions(40, 55, 0, 30, 10), 1, Basis.METERED),
+            ANOTHER,
+            Used(1, 146, 587),
+        ),  # 145.5 tokens, 586.5 micro-dollars
+        (Actual(Portions(100, output=10), 1, Basis.METERED), None, Used(1, 140, 0)),
+    ],
+)
+def test_in_the_units_of_the_counters(found: Actual, price: Price | None, used: Used) -> None:
+    assert in_units(found, HEAVY, price) == used
+
+
+@given(TOKENS, TOKENS, st.integers(1, 8), st.floats(0, 1), SCALES, PRICES)
+def test_what_nobody_counted_is_never_more_than_was_reserved(
+    tokens: int, output: int, choices: int, seen: float, scale: Scale, price: Price
+) -> None:
+    size = Size(tokens, output, choices, price)
+    reserved = [
+        asked.reserved(output)
+        for asked in demands((limit(), limit("tokens_per_day"), limit("dollars_per_day")), size, scale)
+    ]
+    assert charged(size, output, scale) == (reserved[1], reserved[2])
+    # What nobody counted is at most its input and the whole of its output.
+    found = in_units(Actual(Portions(tokens, output=int(seen * output * choices)), 1, Basis.CHUNKS), scale, price)
+    assert (found.requests, found.tokens <= reserved[1], found.dollars <= reserved[2]) == (reserved[0], True, True)

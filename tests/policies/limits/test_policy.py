@@ -18,9 +18,9 @@ from extproc.identity import CallerKind, Identity
 from extproc.outcome import CONTINUE, Mutate, Reject, RequestOutcome
 from extproc.policy import Surroundings
 from extproc.price import Price
+from extproc.reservation import Reservation
 from extproc.tasks import waits
 from policies.limits import LimitsPolicy
-from policies.limits.reservation import Reservation
 from policies.limits.settings import LimitsSettings
 from tests.redis_servers import RedisServer
 

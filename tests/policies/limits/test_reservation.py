@@ -5,9 +5,10 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from extproc.reservation import Reservation
 from extproc.travel import Travel
 from policies.limits.limit import KINDS
-from policies.limits.reservation import Reservation
+from policies.limits.reservation import CountedHere
 from policies.limits.store import Ask, Zone
 from tests.extproc.world import exchange
 from tests.policies.limits.world import ask, demand, limit
@@ -30,19 +31,20 @@ RESERVATIONS = st.builds(
     input=COUNTS,
     output=COUNTS,
     choices=st.integers(1, 128),
+    tokens=COUNTS,
     dollars=st.none() | COUNTS,
-    local=st.lists(ASKS, max_size=2).map(tuple),
 )
 
 
-@given(RESERVATIONS)
-def test_a_reservation_travels(reservation: Reservation) -> None:
-    travel = Travel([Reservation])
+@given(RESERVATIONS, st.lists(ASKS, max_size=2).map(tuple))
+def test_a_reservation_travels(reservation: Reservation, asks: tuple[Ask, ...]) -> None:
+    travel = Travel([Reservation, CountedHere])
     here = exchange()
     here.put(reservation)
+    here.put(CountedHere(asks))
     luggage = travel.unpack(travel.pack(here, ()))
     assert luggage is not None
-    assert luggage.facts == {Reservation: reservation}
+    assert luggage.facts == {Reservation: reservation, CountedHere: CountedHere(asks)}
 
 
 def test_where_nothing_was_away_little_travels() -> None:

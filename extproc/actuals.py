@@ -1,4 +1,4 @@
-"""What an exchange really used, from its completion. Pure.
+"""What an exchange really used, from its completion: the one place where that is decided. Pure.
 
 Where the provider has counted, its count is what was used, also above the reservation. Where it has not:
 
@@ -12,16 +12,15 @@ Where the provider has counted, its count is what was used, also above the reser
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Final
 
 import msgspec
 
 from extproc.call import METERS
 from extproc.completion import Completion, Ending, Verdict
 from extproc.exchange import Dialect
-from extproc.price import Portions, Price, cost, portions
-from policies.limits.demands import Scale
-from policies.limits.reservation import Reservation
-from policies.limits.store import Used
+from extproc.price import Portions, portions
+from extproc.reservation import Reservation
 
 
 class Basis(StrEnum):
@@ -40,16 +39,13 @@ class Actual(msgspec.Struct, frozen=True):
     requests: int
     basis: Basis
 
-    def used(self, scale: Scale, price: Price | None) -> Used:
-        """In the units of the counters."""
-        return Used(self.requests, scale.weigh(self.tokens), cost(self.tokens, price) if price is not None else 0)
+
+_NOTHING: Final = Portions()
+_UNRESERVED: Final = Reservation("")
 
 
-_NOTHING = Portions()
-
-
-def actual(completion: Completion, reservation: Reservation) -> Actual:
-    """What the exchange with this reservation used."""
+def actual(completion: Completion) -> Actual:
+    """What the exchange used. Where that is not known, what was reserved for it; without a reservation, what was seen."""
     call = completion.call
     if completion.verdict is not Verdict.ALLOW:
         return Actual(_NOTHING, 0, Basis.NOTHING)
@@ -60,6 +56,7 @@ def actual(completion: Completion, reservation: Reservation) -> Actual:
         return Actual(_NOTHING, 1, Basis.NOTHING)
     if completion.ending is Ending.UPSTREAM_UNAVAILABLE or _failed(completion):
         return Actual(_NOTHING, 1, Basis.NOTHING)
+    reservation = completion.get(Reservation) or _UNRESERVED
     whole = Portions(input=reservation.input, output=reservation.output * reservation.choices)
     if call.stream and completion.ending in (Ending.CLIENT_GONE, Ending.UPSTREAM_CUT) and completion.output_floor:
         return Actual(Portions(input=reservation.input, output=completion.output_floor), 1, Basis.CHUNKS)
