@@ -19,7 +19,7 @@ import msgspec
 from extproc.call import METERS
 from extproc.completion import Completion, Ending, Verdict
 from extproc.exchange import Dialect
-from extproc.price import Portions, portions
+from extproc.price import Portions, Price, cost, portions
 from extproc.reservation import Reservation
 
 
@@ -40,8 +40,35 @@ class Actual(msgspec.Struct, frozen=True):
     basis: Basis
 
 
+class Charged(msgspec.Struct, frozen=True):
+    """What an exchange is charged: put on a completion by who keeps the counters, before others settle it.
+
+    Attributes:
+        tokens: as they are billed.
+        weighted: tokens as limits count them.
+        dollars: micro-dollars; None where no price is known.
+    """
+
+    tokens: Portions
+    basis: Basis
+    requests: int
+    weighted: int
+    dollars: int | None
+
+
 _NOTHING: Final = Portions()
 _UNRESERVED: Final = Reservation("")
+
+
+def charged(completion: Completion, price: Price | None) -> Charged:
+    """What the exchange is charged; where nobody keeps counters, every token counts as one."""
+    known = completion.get(Charged)
+    if known is not None:
+        return known
+    found = actual(completion)
+    tokens = found.tokens
+    count = tokens.input + tokens.cached_input + tokens.cache_write + tokens.output
+    return Charged(tokens, found.basis, found.requests, count, cost(tokens, price) if price is not None else None)
 
 
 def actual(completion: Completion) -> Actual:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -9,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Final, cast
 
+import orjson
 from pydantic import ValidationError
 
 from extproc.catalogue import Catalogue
@@ -93,7 +95,9 @@ def surroundings(settings: Settings, clock: Callable[[], float] = time.time) -> 
     """What these settings give to every policy alike."""
     server = settings.server
     longest = settings.timeouts.total + server.decision_timeout + _MARGIN
-    return Surroundings(settings.catalogue(), clock, workers=server.workers, longest=longest)
+    known = orjson.dumps(settings.model_dump(mode="json"), option=orjson.OPT_SORT_KEYS)
+    configuration = hashlib.sha256(known).hexdigest()
+    return Surroundings(settings.catalogue(), clock, workers=server.workers, longest=longest, configuration=configuration)
 
 
 def response_fields(settings: Settings) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, TypeVar
@@ -127,7 +127,7 @@ class Completion(msgspec.Struct, frozen=True):
     flags: tuple[str, ...] = ()
     marks: tuple[str, ...] = ()
     details: str = ""
-    facts: Mapping[type[Any], Any] = msgspec.field(default_factory=dict)
+    facts: dict[type[Any], Any] = msgspec.field(default_factory=dict)
 
     def __repr__(self) -> str:
         # Facts say who it was: not in a message that somebody prints.
@@ -137,6 +137,10 @@ class Completion(msgspec.Struct, frozen=True):
         """The fact of this type that travelled with the verdict, or None."""
         fact: F | None = self.facts.get(kind)
         return fact
+
+    def put(self, fact: object) -> None:
+        """Tell policies that settle after this one something: under its own type, in place of what stood there."""
+        self.facts[type(fact)] = fact
 
     @property
     def identity(self) -> Identity | None:

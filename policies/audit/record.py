@@ -106,6 +106,8 @@ class Record(Struct, frozen=True, omit_defaults=True, kw_only=True):
     that are left out have no value.
 
     Attributes:
+        accounts: under whose limits the reservation is: the tenant's, and `*` for those of all tenants together.
+        action, by, subject: of an administrative change: what was done, who says that they did it, and to what.
         after, before: of an administrative change, what it is and was, as text.
         app_id: the client application that called.
         backend: the provider's backend behind the upstream.
@@ -123,12 +125,14 @@ class Record(Struct, frozen=True, omit_defaults=True, kw_only=True):
         journal, sequence: who wrote it, and the how manieth of that writer it is: together the id of the record.
         latency_ms, latency_us: from the request's first byte to the answer's last.
         lost: of a gap, how many records are missing.
+        of: of an event that may be told more than once: what tells it from every other.
         params: parameters of the call without prompts; messages where the tenant opted in. Numbers that are not whole
             stand as text.
         policy, reason, why: which policy refused, its code, and what it says to operators.
         previous: the hash of the record before it; 64 zeros in the first.
         recovered: it was not written when it happened: `decision` from the closing, `closing` because none came.
         redacted: something in it was replaced, for it was a secret, or of a person.
+        requests: how many requests the exchange counts as: 0 where nothing went up.
         reservation_id: under which its reservation is known to the limits.
         reserved: what was reserved.
         result: `success`, `refused`, `failure`, `aborted`; of events `success` or `failure`.
@@ -136,11 +140,14 @@ class Record(Struct, frozen=True, omit_defaults=True, kw_only=True):
         upstream: where it went.
     """
 
+    accounts: tuple[str, ...] = ()
+    action: str = ""
     after: str = ""
     app_id: str = ""
     backend: str = ""
     basis: str = ""
     before: str = ""
+    by: str = ""
     bytes_in: int = 0
     bytes_out: int = 0
     cache: str = ""
@@ -170,6 +177,7 @@ class Record(Struct, frozen=True, omit_defaults=True, kw_only=True):
     marks: tuple[str, ...] = ()
     model: str = ""
     operation: str = ""
+    of: str = ""
     params: dict[str, Any] = field(default_factory=dict)
     policy: str = ""
     previous: Hash
@@ -177,6 +185,7 @@ class Record(Struct, frozen=True, omit_defaults=True, kw_only=True):
     recovered: str = ""
     redacted: bool = False
     request_id: str = ""
+    requests: int = 0
     reservation_id: str = ""
     reserved: Reserved | None = None
     response_model: str = ""
@@ -188,6 +197,7 @@ class Record(Struct, frozen=True, omit_defaults=True, kw_only=True):
     version: str = field(default="", name="service.version")
     session_id: str = ""
     stream: bool = False
+    subject: str = ""
     tenant: str = ""
     tenant_id: str = ""
     timestamp: Moment

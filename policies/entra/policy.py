@@ -16,6 +16,7 @@ from extproc.exchange import Exchange
 from extproc.identity import Identity
 from extproc.outcome import CONTINUE, RequestOutcome
 from extproc.policy import Policy, PolicySettings, RequestAnswer, Surroundings
+from extproc.recorder import Event, Recorder
 from policies.entra.challenge import Realm, reject
 from policies.entra.claims import Verified
 from policies.entra.groups import Caller, GroupCache, Groups
@@ -39,7 +40,12 @@ class EntraPolicy(Policy):
     may_fail_open: ClassVar[bool] = False
 
     def __init__(
-        self, settings: EntraSettings, clock: Callable[[], float], keys: KeyCache, groups: GroupCache | None = None
+        self,
+        settings: EntraSettings,
+        clock: Callable[[], float],
+        keys: KeyCache,
+        groups: GroupCache | None = None,
+        recorder: Recorder | None = None,
     ) -> None:
         self._rules = Rules.of(settings)
         self._max_token_bytes = settings.max_token_bytes
@@ -49,6 +55,7 @@ class EntraPolicy(Policy):
         self._clock = clock
         self._keys = keys
         self._groups = groups
+        self._recorder = recorder or Recorder()
         self._verified = VerifiedCache(settings.token_cache_size)
 
     @classmethod
@@ -66,7 +73,7 @@ class EntraPolicy(Policy):
             resolver = HttpGraph(settings.graph, settings.authority, clock)
             graph = settings.graph
             groups = GroupCache(resolver, remember=graph.remember, size=graph.cache_size, clock=clock)
-        return cls(settings, clock, KeyCache(source, rules.key_places(), times, clock), groups)
+        return cls(settings, clock, KeyCache(source, rules.key_places(), times, clock), groups, surroundings.recorder)
 
     async def start(self) -> None:
         self._keys.start()
@@ -113,6 +120,8 @@ class EntraPolicy(Policy):
         if isinstance(verified, Refusal):
             return self._refuse(exchange, verified)
         self._verified.put(digest, Remembered(verified, located.place, found))
+        if self._recorder.is_kept:
+            self._recorder.tell(_accepted(verified.identity, exchange))
         return self._admit(exchange, verified, now)
 
     def _admit(self, exchange: Exchange, verified: Verified, now: float) -> RequestAnswer:
@@ -137,6 +146,21 @@ class EntraPolicy(Policy):
     def _refuse(self, exchange: Exchange, refusal: Refusal) -> RequestOutcome:
         exchange.note("refused: %s", refusal.why)
         return reject(refusal, self._realm)
+
+
+def _accepted(identity: Identity, exchange: Exchange) -> Event:
+    values = {
+        "request_id": exchange.request.request_id,
+        "exchange_id": exchange.id,
+        "tenant_id": identity.tenant,
+        "tenant": identity.tenant_name,
+        "user_id": identity.user,
+        "app_id": identity.app,
+        "caller": identity.kind.value,
+        # Entra's `uti`: by it the token is found in the sign-in logs.
+        "subject": identity.token_id,
+    }
+    return Event("authentication.accepted", values)
 
 
 def _without_key(located: Located, found: Found) -> Refusal:

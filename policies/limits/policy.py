@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
-from extproc.actuals import Basis, actual
+from extproc.actuals import Basis, Charged, actual
 from extproc.call import Call, OutputCeiling, Payload
 from extproc.catalogue import Target
 from extproc.completion import Completion, Ending, Verdict
@@ -121,6 +121,8 @@ class LimitsPolicy(Policy):
                 if reservation.estimated:
                     workings.watch.learn(call.model, reservation.estimated, taken, tokens.output)
         used = in_units(found, workings.scale, price)
+        dollars = used.dollars if price is not None else None
+        completion.put(Charged(found.tokens, found.basis, found.requests, used.tokens, dollars))
         for tenant in reservation.tenants:
             workings.settler.put(Settlement(tenant, reservation.id, used))
         here = completion.get(CountedHere)

@@ -12,14 +12,17 @@ import secrets
 from collections.abc import Mapping
 from typing import Final
 
+from extproc.recorder import Event, Recorder
 from extproc.tasks import spawn
 from policies.limits.registry import Registry
+from policies.limits.relay import Relay
 from policies.limits.store import Overdue, Store, StoreUnavailableError, Used
 from policies.limits.subjects import EVERYONE
 
 _log = logging.getLogger(__name__)
 _ROUND: Final = 1.0
 """Seconds between rounds, at least."""
+EXPIRED: Final = "limit.lease_expired"
 _OFFICE: Final = 10.0
 _AT_ONCE: Final = 100
 _PER_SECOND: Final = 2_000
@@ -29,9 +32,12 @@ _PER_SECOND: Final = 2_000
 class Reaper:
     """One of all workers reaps. `start`, then `stop`."""
 
-    def __init__(self, store: Store, registry: Registry) -> None:
+    def __init__(self, store: Store, registry: Registry, recorder: Recorder | None = None) -> None:
+        """`recorder`: where to tell of leases that ended, and of what people change at run time."""
         self._store = store
         self._registry = registry
+        self._recorder = recorder or Recorder()
+        self._relay = Relay(registry, self._recorder)
         self._name = secrets.token_hex(8)
         self._task: asyncio.Task[None] | None = None
         self._expired = self._returned = 0
@@ -82,12 +88,15 @@ class Reaper:
             _log.warning(
                 "reservation %s of tenant %s was never settled: it is charged as it was made", one.id, one.tenant
             )
+            values = {"tenant_id": one.tenant, "reservation_id": one.id, "request_id": one.request_id}
+            self._recorder.tell(Event(EXPIRED, values, f"{one.tenant}/{one.id}"))
 
     async def _work(self) -> None:
         while True:
             try:
                 if await self._registry.elected(self._name, _OFFICE):
                     await self.reap()
+                    await self._relay.look()
             except StoreUnavailableError:
                 pass
             except Exception as error:

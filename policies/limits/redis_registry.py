@@ -1,8 +1,8 @@
 """The registry in Redis. Keys of all tenants together live in one slot of a cluster, apart from those of any tenant:
 
 `sg:{sg}:tenants` (hash: id to name), `sg:{sg}:overrides` (hash: subject and kind to amount), `sg:{sg}:version`,
-`sg:{sg}:changes` (stream), `sg:{sg}:learned` (hash: model to sums), `sg:{sg}:reaper` (who reaps); and, wherever it falls,
-`sg:ended:<request id>`.
+`sg:{sg}:changes` (stream), `sg:{sg}:told` (the last of them that was written down elsewhere), `sg:{sg}:learned` (hash:
+model to sums), `sg:{sg}:reaper` (who reaps); and, wherever it falls, `sg:ended:<request id>`.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ _TENANTS: Final = "sg:{sg}:tenants"
 _OVERRIDES: Final = "sg:{sg}:overrides"
 _VERSION: Final = "sg:{sg}:version"
 _CHANGES: Final = "sg:{sg}:changes"
+_TOLD: Final = "sg:{sg}:told"
 _REAPER: Final = "sg:{sg}:reaper"
 _LEARNED: Final = "sg:{sg}:learned"
 _CHANGE: Final = script("change")
@@ -101,6 +102,15 @@ class RedisRegistry:
         entries = await self._client.command(_CHANGES, "XREVRANGE", _CHANGES, "+", "-", "COUNT", most, deadline=_PATIENCE)
         return [_change(_text(at), _pairs(fields)) for at, fields in entries]
 
+    async def untold(self, most: int) -> Sequence[Change]:
+        last = _text(await self._client.command(_TOLD, "GET", _TOLD, deadline=_PATIENCE) or "0")
+        asked = ("XRANGE", _CHANGES, f"({last}" if "-" in last else last, "+", "COUNT", most)
+        entries = await self._client.command(_CHANGES, *asked, deadline=_PATIENCE)
+        return [_change(_text(at), _pairs(fields)) for at, fields in entries]
+
+    async def told(self, change: str) -> None:
+        await self._client.command(_TOLD, "SET", _TOLD, change, deadline=_PATIENCE)
+
     async def counters(self, subject: Subject) -> Mapping[str, str]:
         """The subject's counters as they are written, by their names."""
         key = subject.key()
@@ -141,6 +151,7 @@ def _change(at: str, fields: Mapping[str, str]) -> Change:
         fields.get("kind", ""),
         amount("before"),
         amount("after"),
+        at,
     )
 
 

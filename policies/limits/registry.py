@@ -19,6 +19,7 @@ class Change(msgspec.Struct, frozen=True):
         by: who did it, as they say.
         action: `set`, `unset` or `reset`.
         before, after: the amount; None where none was set.
+        id: its own, in the order in which changes were made.
     """
 
     at: float
@@ -28,6 +29,7 @@ class Change(msgspec.Struct, frozen=True):
     kind: str
     before: int | None = None
     after: int | None = None
+    id: str = ""
 
 
 class Registry(Protocol):
@@ -56,6 +58,12 @@ class Registry(Protocol):
 
     async def learned(self) -> Mapping[str, Learned]:
         """What all workers know, by model."""
+
+    async def untold(self, most: int) -> Sequence[Change]:
+        """The oldest changes after the last that was `told`."""
+
+    async def told(self, change: str) -> None:
+        """That this change, and all before it, have been written down elsewhere."""
 
     async def elected(self, candidate: str, seconds: float) -> bool:
         """Whether the candidate is the one that reaps, for so many seconds from now."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 import msgspec
@@ -41,9 +41,13 @@ class Settlement(msgspec.Struct, frozen=True):
 class Settler:
     """Brings settlements to the store. `start`, `put`, then `stop`."""
 
-    def __init__(self, store: Store, spool: Spool | None = None) -> None:
-        """`spool`: where settlements of what was counted locally survive the process."""
+    def __init__(
+        self, store: Store, spool: Spool | None = None, recorded: Callable[[], Awaitable[None]] | None = None
+    ) -> None:
+        """`spool`: where settlements of what was counted locally survive the process. `recorded`: waits until the record
+        of what is to be settled is written: a settlement that this process does not finish can be found there."""
         self._store = store
+        self._recorded = recorded
         self._spool = spool
         # What there is no room to wait for is cleared by no one: a later process brings it.
         self._overflow = spool.beside() if spool is not None else None
@@ -112,6 +116,8 @@ class Settler:
             if not self._waiting:
                 self._arrived.clear()
             self._busy = len(batch)
+            if self._recorded is not None:
+                await self._recorded()
             failed = await self._bring_all(batch)
             self._busy = 0
             if not failed:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 from extproc.catalogue import Catalogue
 from extproc.policy import Surroundings
+from extproc.recorder import Settled
 from policies.limits.breaker import Breaker
 from policies.limits.demands import Scale
 from policies.limits.guarded import Guarded
@@ -24,10 +25,10 @@ from policies.limits.redis_registry import RedisRegistry
 from policies.limits.redis_store import RedisStore
 from policies.limits.reserving import Reserver
 from policies.limits.settings import LimitsSettings
-from policies.limits.settling import Settler
+from policies.limits.settling import Settlement, Settler
 from policies.limits.sizing import Sizer
 from policies.limits.spool import Spool
-from policies.limits.store import Zone
+from policies.limits.store import Used, Zone
 from policies.limits.tokens.estimate import Estimator
 from policies.limits.tokens.models import Vocabulary, vocabulary_of
 from policies.limits.tokens.vocabulary import warm
@@ -72,7 +73,9 @@ class Workings:
         memory = MemoryStore(lambda: int(surroundings.clock() * 1000))
         fallback = Fallback(memory, workers=surroundings.workers, local_for=settings.local_for)
         guarded = Guarded(RedisStore(client), Breaker(), fallback, time.monotonic)
-        settler = Settler(patient, Spool(Path(settings.spool)) if settings.spool else None)
+        recorder = surroundings.recorder
+        settler = Settler(patient, Spool(Path(settings.spool)) if settings.spool else None, recorder.written)
+        recorder.on_found(lambda found: _settle_again(settler, found))
         scale = Scale.of(settings.weights)
         lease = settings.lease or surroundings.longest
         return cls(
@@ -96,7 +99,7 @@ class Workings:
             settler=settler,
             scale=scale,
             watch=Watch(registry, plans.override, lease=lease),
-            reaper=Reaper(patient, registry),
+            reaper=Reaper(patient, registry, recorder),
             counting=ThreadPoolExecutor(1, "count-tokens"),
             vocabularies=_vocabularies(surroundings.catalogue),
         )
@@ -143,6 +146,13 @@ def zones(zone: ZoneInfo) -> Callable[[float], Zone]:
         return known[1]
 
     return at
+
+
+def _settle_again(settler: Settler, found: Iterable[Settled]) -> None:
+    """What a worker that was killed had to settle. What it has settled itself is not settled twice."""
+    for one in found:
+        for tenant in one.tenants:
+            settler.put(Settlement(tenant, one.reservation, Used(one.requests, one.tokens, one.dollars)))
 
 
 def _check_prices(settings: LimitsSettings, catalogue: Catalogue) -> None:

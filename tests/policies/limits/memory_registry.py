@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 
 from policies.limits.plan import Override
+from policies.limits.registry import Change
 from policies.limits.store import StoreUnavailableError
 from policies.limits.tokens.learned import Learned
 
@@ -29,6 +30,8 @@ class MemoryRegistry:
         self.changes = 0
         self.ended: dict[str, float] = {}
         self.sums: dict[str, Learned] = {}
+        self.history: list[Change] = []
+        self.last_told = ""
         self._office = ("", 0.0)
 
     def change(self, *overrides: Override) -> None:
@@ -69,6 +72,14 @@ class MemoryRegistry:
     async def learned(self) -> Mapping[str, Learned]:
         await self._asked("learned")
         return dict(self.sums)
+
+    async def untold(self, most: int) -> Sequence[Change]:
+        await self._asked("untold")
+        return [change for change in self.history if change.id > self.last_told][:most]
+
+    async def told(self, change: str) -> None:
+        await self._asked("told")
+        self.last_told = change
 
     async def elected(self, candidate: str, seconds: float) -> bool:
         await self._asked("elected")

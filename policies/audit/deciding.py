@@ -1,0 +1,179 @@
+"""What a decision record says: from an exchange and the verdict on it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any, Final
+
+from extproc.call import Call, Endpoint, Payload
+from extproc.catalogue import Target
+from extproc.completion import Decision
+from extproc.exchange import Exchange
+from extproc.identity import Identity
+from extproc.outcome import Reject, Respond
+from extproc.reservation import Reservation
+from policies.audit.record import Kind, Level, Name, Reserved, Said
+from policies.audit.words import Words
+
+_REFUSALS: Final[Mapping[int, Name]] = {
+    401: Name.AUTHENTICATION_REFUSED,
+    403: Name.ACCESS_REFUSED,
+    429: Name.LIMIT_REACHED,
+}
+_PARAMS: Final = (
+    *("best_of", "frequency_penalty", "logprobs", "max_completion_tokens", "max_output_tokens", "max_tokens", "n"),
+    *("parallel_tool_calls", "presence_penalty", "previous_response_id", "reasoning_effort", "seed", "service_tier"),
+    *("store", "temperature", "thinking", "tool_choice", "top_k", "top_logprobs", "top_p", "verbosity"),
+)
+"""Members of a call that hold no prompt."""
+_PROMPTS: Final = ("instructions", "input", "messages", "prompt", "suffix", "system", "tools")
+
+
+def decided(
+    exchange: Exchange,
+    outcome: Reject | Respond | None,
+    decisions: Sequence[Decision],
+    words: Words,
+    *,
+    session: str,
+    prompts: bool,
+) -> dict[str, Any]:
+    """The members of the record, but for those of the chain, the time and the configuration.
+
+    Args:
+        session: as the client names it.
+        prompts: whether prompts may be recorded, redacted.
+    """
+    request = exchange.request
+    fields: dict[str, Any] = {
+        "kind": Kind.DECISION.value,
+        "exchange_id": exchange.id,
+        "request_id": words.text(request.request_id),
+        "method": words.text(request.method),
+        "path": words.text(request.loggable_path),
+    }
+    trace = request.headers.get("traceparent")
+    if trace is not None and (known := trace_id(trace)):
+        fields["trace_id"] = known
+    identity = exchange.get(Identity)
+    if identity is not None:
+        fields |= who(identity, words)
+    call = exchange.get(Call)
+    if call is not None:
+        fields |= what(call, words)
+    elif (endpoint := exchange.get(Endpoint)) is not None:
+        fields |= {"operation": endpoint.operation.value, "dialect": endpoint.dialect.value}
+    target = exchange.get(Target)
+    if target is not None:
+        fields["upstream"] = target.upstream
+    if session:
+        fields["session_id"] = words.text(session)
+    if exchange.marks:
+        fields["marks"] = exchange.marks
+    reservation = exchange.get(Reservation)
+    if reservation is not None:
+        fields |= held(reservation)
+    payload = exchange.get(Payload)
+    if payload is not None:
+        asked = params(payload.members, words, prompts=prompts)
+        if asked:
+            fields["params"] = asked
+    if decisions:
+        fields["decisions"] = said(decisions)
+    return fields | _verdict(outcome, decisions)
+
+
+def _verdict(outcome: Reject | Respond | None, decisions: Sequence[Decision]) -> dict[str, Any]:
+    if outcome is None:
+        return _ALLOWED
+    if isinstance(outcome, Respond):
+        return {"event": Name.RESPONDED.value, "level": "info", "decision": "respond", "result": "success"}
+    fields = {
+        "event": _REFUSALS.get(outcome.status, Name.REFUSED).value,
+        "level": (Level.ERROR if outcome.status >= 500 else Level.WARNING).value,
+        "decision": "reject",
+        "result": "refused",
+        "reason": outcome.code,
+        "status": outcome.status,
+    }
+    last = next((one for one in reversed(decisions) if one.enforced), None)
+    if last is not None:
+        fields["policy"] = last.policy
+        if last.why:
+            fields["why"] = last.why
+    return fields
+
+
+_ALLOWED: Final[dict[str, Any]] = {
+    "event": Name.ALLOWED.value,
+    "level": Level.INFO.value,
+    "decision": "allow",
+    "result": "success",
+}
+
+
+@lru_cache(4_096)
+def who(identity: Identity, words: Words) -> Mapping[str, Any]:
+    """Who calls. Remembered: it is the same for all requests with a token."""
+    fields = {
+        "tenant_id": identity.tenant,
+        "tenant": identity.tenant_name,
+        "user_id": words.user(identity.tenant, identity.user),
+        "app_id": identity.app,
+        "caller": identity.kind.value,
+        "roles": tuple(sorted(identity.roles)),
+        "department": identity.department,
+        "cost_centre": identity.cost_centre,
+    }
+    return {name: value for name, value in fields.items() if value}
+
+
+def what(call: Call, words: Words) -> dict[str, Any]:
+    """What is called."""
+    fields: dict[str, Any] = {"operation": call.operation.value, "dialect": call.dialect.value}
+    if call.model is not None:
+        fields["model"] = words.text(call.model)
+    if call.stream:
+        fields["stream"] = True
+    if call.route is not None:
+        fields["route"] = call.route
+    return fields
+
+
+def held(reservation: Reservation) -> dict[str, Any]:
+    """What is reserved."""
+    output = reservation.output * reservation.choices
+    return {
+        "reservation_id": reservation.id,
+        "accounts": reservation.tenants,
+        "reserved": Reserved(reservation.dollars or 0, reservation.input, output, reservation.tokens),
+    }
+
+
+def said(decisions: Sequence[Decision]) -> tuple[Said, ...]:
+    """What policies said."""
+    return tuple(Said(one.code, one.enforced, one.outcome, one.policy, one.why) for one in decisions)
+
+
+def params(members: Mapping[str, Any], words: Words, *, prompts: bool) -> dict[str, Any]:
+    """What was asked for beside the model: without prompts, unless they may be recorded."""
+    found = {name: members[name] for name in _PARAMS if members.get(name) is not None}
+    if prompts:
+        found |= {name: members[name] for name in _PROMPTS if members.get(name) is not None}
+    if not found:
+        return found
+    told = words.tree(found)
+    return told if isinstance(told, dict) else {}
+
+
+def trace_id(traceparent: str) -> str:
+    """The trace that a client has begun (W3C Trace Context, section 3.2); "" if that is none."""
+    parts = traceparent.split("-")
+    if len(parts) < 4 or len(parts[0]) != 2 or parts[0] == "ff" or len(parts[1]) != 32:
+        return ""
+    known = parts[1]
+    return known if set(known) <= _HEX and known != "0" * 32 else ""
+
+
+_HEX: Final = frozenset("0123456789abcdef")

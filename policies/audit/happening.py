@@ -1,0 +1,48 @@
+"""What an event's record says, and what records say of what is to be settled again. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+from extproc.recorder import Event, Settled
+from policies.audit.moments import micro_dollars
+from policies.audit.record import Closed, Kind, Level, Name
+from policies.audit.words import Words
+
+_TEXTS: Final = frozenset(
+    {
+        *("action", "after", "app_id", "before", "by", "caller", "department", "exchange_id", "model", "policy"),
+        *("reason", "request_id", "reservation_id", "session_id", "subject", "tenant", "tenant_id", "tool", "why"),
+    }
+)
+"""What an event may say. All of it is text."""
+_LEVELS: Final = {Name.LEASE_EXPIRED.value: Level.WARNING}
+
+
+def happened(event: Event, words: Words) -> dict[str, Any]:
+    """The members of an event's record, but for those of the chain, the time and the configuration."""
+    values = event.values
+    fields: dict[str, Any] = {
+        "kind": Kind.EVENT.value,
+        "event": event.name,
+        "level": _LEVELS.get(event.name, Level.INFO).value,
+        "result": "success",
+    }
+    fields |= {name: words.text(values[name]) for name in _TEXTS & values.keys() if values[name]}
+    if user := values.get("user_id"):
+        fields["user_id"] = words.user(values.get("tenant_id", ""), user)
+    if event.of:
+        fields["of"] = words.text(event.of)
+    return fields
+
+
+def settled(records: Iterable[Closed]) -> Iterable[Settled]:
+    """What closing records say was used under a reservation."""
+    for closed in records:
+        record = closed.record
+        if record.kind != Kind.CLOSING or not record.reservation_id or record.recovered:
+            continue
+        weighted = record.tokens.weighted if record.tokens is not None else 0
+        spent = micro_dollars(record.cost) if record.cost else 0
+        yield Settled(record.reservation_id, record.accounts, record.requests, weighted, spent)

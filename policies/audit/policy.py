@@ -1,0 +1,152 @@
+"""The audit policy: a decision record before anything goes up, a closing record after the last byte."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from extproc.actuals import charged
+from extproc.catalogue import Catalogue, Target
+from extproc.completion import Completion, Decision
+from extproc.exchange import Exchange
+from extproc.identity import Identity
+from extproc.outcome import Reject, Respond
+from extproc.policy import Policy, Surroundings, VerdictAnswer
+from extproc.price import Price
+from extproc.recorder import Event
+from policies.audit.closing import closed
+from policies.audit.deciding import decided
+from policies.audit.happening import happened, settled
+from policies.audit.journal.settings import JournalError
+from policies.audit.journal.writer import JournalWriter
+from policies.audit.moments import moment
+from policies.audit.redaction import Redactor
+from policies.audit.settings import AuditSettings
+from policies.audit.version import VERSION
+
+_log = logging.getLogger(__name__)
+_REMEMBERED: Final = 1_024
+_LONGEST: Final = 128
+"""Characters of a session that are recorded."""
+_GRACE: Final = 5.0
+
+
+class AuditPolicy(Policy):
+    """Keeps the journal. Stands last: what it records is what the others have said."""
+
+    name = "audit"
+    Settings = AuditSettings
+    companion = ("audit", "follow")
+
+    def __init__(self, settings: AuditSettings, surroundings: Surroundings, words: Redactor) -> None:
+        self._settings = settings
+        self._clock = surroundings.clock
+        self._recorder = surroundings.recorder
+        self._catalogue: Catalogue = surroundings.catalogue
+        self._words = words
+        self._writer = JournalWriter(settings.journal, surroundings.clock)
+        self._strict = settings.journal.durability == "strict"
+        self._common = {"configuration": surroundings.configuration[:16], "version": VERSION}
+        self._prices: dict[tuple[str, str], Price | None] = {}
+        self._unrecorded = self._refused = 0
+
+    @classmethod
+    def build(cls, settings: AuditSettings, surroundings: Surroundings) -> AuditPolicy:
+        return cls(settings, surroundings, settings.redactor())
+
+    async def start(self) -> None:
+        """Raises JournalError where the journal cannot be written at all."""
+        await self._writer.start()
+        self._recorder.keep(self._happened, self._written)
+        self._recorder.tell(Event("configuration.loaded", {"after": self._common["configuration"]}))
+        self._recorder.found(settled(self._writer.inherited))
+
+    async def stop(self) -> None:
+        await self._writer.stop(_GRACE)
+
+    def readiness(self) -> str | None:
+        return self._writer.readiness()
+
+    def counters(self) -> Mapping[str, int]:
+        return {**self._writer.counters(), "refused": self._refused, "unrecorded": self._unrecorded}
+
+    def on_verdict(
+        self, exchange: Exchange, outcome: Reject | Respond | None, decisions: Sequence[Decision]
+    ) -> VerdictAnswer:
+        """Write down what was decided. What cannot be written down does not go up."""
+        settings = self._settings
+        session = exchange.request.headers.get(settings.session_header) or ""
+        identity = exchange.get(Identity)
+        fields = decided(
+            exchange,
+            outcome,
+            decisions,
+            self._words,
+            session=session[:_LONGEST],
+            prompts=identity is not None and settings.captures(identity),
+        )
+        try:
+            self._append(fields)
+        except JournalError as error:
+            return self._refuse(error)
+        return self._durable() if self._strict else None
+
+    async def _durable(self) -> Reject | None:
+        try:
+            await self._writer.durable()
+        except JournalError as error:
+            return self._refuse(error)
+        return None
+
+    def on_settle(self, completion: Completion) -> None:
+        """Write down how it ended. What cannot be written down is closed by the companion, as it was reserved."""
+        try:
+            self._append(closed(completion, charged(completion, self._price(completion)), self._words))
+        except JournalError:
+            self._unrecorded += 1
+
+    def _append(self, fields: dict[str, Any]) -> None:
+        fields["timestamp"] = moment(self._clock())
+        fields |= self._common
+        self._writer.append(fields)
+
+    def _refuse(self, error: JournalError) -> Reject:
+        self._refused += 1
+        return Reject(
+            503,
+            "audit_unavailable",
+            "The gateway could not write down this request, and so did not pass it on. Try again later.",
+            retry_after=1.0,
+            why=str(error),
+        )
+
+    def _price(self, completion: Completion) -> Price | None:
+        target, call = completion.get(Target), completion.call
+        if target is None or call is None or call.model is None:
+            return None
+        at = (target.upstream, call.model)
+        if at not in self._prices:
+            if len(self._prices) >= _REMEMBERED:
+                self._prices.pop(next(iter(self._prices)))
+            upstream = self._catalogue.upstream(target.upstream)
+            model = upstream.serves(call.model) if upstream is not None else None
+            self._prices[at] = model.price if model is not None else None
+        return self._prices[at]
+
+    # What others tell
+
+    def _happened(self, event: Event) -> None:
+        try:
+            self._append(happened(event, self._words))
+        except Exception as error:
+            # Whoever told it has other things to do.
+            self._unrecorded += 1
+            _log.error("the event %s is not recorded: %s", event.name, type(error).__name__)
+
+    async def _written(self) -> None:
+        try:
+            await self._writer.written()
+        except JournalError:
+            # Counters are settled all the same: they count what was used, whether it is on record or not.
+            return

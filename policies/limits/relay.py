@@ -1,0 +1,49 @@
+"""What people do to limits at run time, told to whoever keeps a record: by one of all workers, at least once."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from extproc.recorder import Event, Recorder
+from policies.limits.registry import Change, Registry
+
+CHANGED: Final = "limit.changed"
+_AT_ONCE: Final = 100
+
+
+class Relay:
+    """Between the registry and the record."""
+
+    def __init__(self, registry: Registry, recorder: Recorder) -> None:
+        self._registry = registry
+        self._recorder = recorder
+
+    async def look(self) -> int:
+        """Tell what has been changed since the last time; how many changes there were.
+
+        What has been told is remembered only once it is written down: a worker that is killed in between tells it again.
+        """
+        if not self._recorder.is_kept:
+            return 0
+        count = 0
+        while found := await self._registry.untold(_AT_ONCE):
+            for change in found:
+                self._recorder.tell(event(change))
+            await self._recorder.written()
+            await self._registry.told(found[-1].id)
+            count += len(found)
+        return count
+
+
+def event(change: Change) -> Event:
+    """A change as the record has it."""
+    tenant, _, _ = change.subject.partition("/")
+    values = {
+        "tenant_id": tenant,
+        "by": change.by,
+        "action": change.action,
+        "subject": f"{change.subject} {change.kind}",
+        "before": "" if change.before is None else str(change.before),
+        "after": "" if change.after is None else str(change.after),
+    }
+    return Event(CHANGED, values, change.id)
