@@ -1,0 +1,1 @@
+"""What follows the journal: one process that brings every record to every sink, at least once and in order."""
