@@ -147,7 +147,7 @@ def held(reservation: Reservation) -> dict[str, Any]:
     return {
         "reservation_id": reservation.id,
         "accounts": reservation.tenants,
-        "reserved": Reserved(reservation.dollars or 0, reservation.input, output, reservation.tokens),
+        "reserved": Reserved(reservation.dollars, reservation.input, output, reservation.tokens),
     }
 
 

@@ -1,8 +1,8 @@
 """What stands in the journal: one record for each thing that happened, flat, under the platform's own field names.
 
-A record is one line of JSON in canonical form (`policies.audit.canonical`): members in the order of their names, which is
-the order in which they stand here; no member without a value; whole numbers and no others. Where the Elastic Common Schema
-(ECS 8.17) has a name for what the platform has no name of its own, it is ECS's, dotted.
+A record is one line of JSON in canonical form (`policies.audit.canonical`): members in the order of their names, no
+member without a value, whole numbers and no others. Where the Elastic Common Schema (ECS 8.17) has a name for what the
+platform has no name of its own, it is ECS's, dotted.
 
 Every exchange has one decision record, written before anything goes up, and one closing record, written when it is
 settled; both carry `exchange_id`. Whatever else is worth a record stands alone.
@@ -74,9 +74,10 @@ class Said(Struct, frozen=True, omit_defaults=True):
 
 
 class Reserved(Struct, frozen=True, omit_defaults=True):
-    """What was reserved for the exchange before it went up: weighted tokens, and micro-dollars."""
+    """What was reserved for the exchange before it went up: tokens, weighted tokens, and micro-dollars where there is a
+    price."""
 
-    dollars: int = 0
+    dollars: int | None = None
     input: int = 0
     output: int = 0
     tokens: int = 0

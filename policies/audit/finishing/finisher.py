@@ -1,0 +1,177 @@
+"""Reads all journals, and writes what is missing into one of its own.
+
+What it remembers stands in `finisher.json`: how far it has read each journal, the halves that wait, the sessions that go
+on. It is written a few times a minute, and after a kill the journals are read again from there, its own among them: what it
+had written already is found, and is not written twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from extproc.tasks import aside
+from policies.audit.finishing.halves import Halves, State
+from policies.audit.finishing.sessions import Session, Sessions
+from policies.audit.following.atomic import replace
+from policies.audit.journal import BrokenJournalError, JournalError, JournalReader, JournalWriter, Position, journals
+from policies.audit.moments import moment
+from policies.audit.record import Closed
+from policies.audit.version import VERSION
+
+_log = logging.getLogger(__name__)
+FILE: Final = "finisher.json"
+_BATCH: Final = 2_000
+_LOOK: Final = 1.0
+"""Seconds between looks at the journals."""
+_SAVE: Final = 10.0
+"""Seconds between saves."""
+
+
+class Saved(msgspec.Struct, frozen=True):
+    """What stands in the file."""
+
+    positions: dict[str, Position]
+    halves: State
+    sessions: tuple[Session, ...]
+
+
+class FinisherError(Exception):
+    """What it remembers cannot be read. The message says what to do."""
+
+
+class Finisher:
+    """`start`, `look` again and again, then `stop`."""
+
+    def __init__(
+        self,
+        folder: Path,
+        writer: JournalWriter,
+        *,
+        longest: float,
+        grace: float,
+        idle: float,
+        clock: Callable[[], float],
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """
+        Args:
+            writer: of a journal of its own, in the same folder; started and stopped with this.
+            longest, grace: see `Halves`.
+            idle: see `Sessions`.
+        """
+        self._folder = folder
+        self._writer = writer
+        self._times = longest, grace, idle
+        self._clock = clock
+        self._monotonic = monotonic
+        self._positions: dict[str, Position] = {}
+        self._readers: dict[str, JournalReader] = {}
+        self._halves = Halves(longest, grace)
+        self._sessions = Sessions(idle)
+        self._saved = 0.0
+        self._broken: set[str] = set()
+        self._missing: deque[dict[str, Any]] = deque()
+        self.completed = 0
+        """How many records were missing, and have been written."""
+
+    @property
+    def waiting(self) -> int:
+        """Halves that wait for the other."""
+        return self._halves.count
+
+    async def start(self) -> None:
+        """Raises FinisherError, JournalError."""
+        saved = await aside(self._load, name="finisher")
+        now = self._monotonic()
+        longest, grace, idle = self._times
+        if saved is not None:
+            self._positions = dict(saved.positions)
+            self._halves = Halves(longest, grace, saved.halves, now)
+            self._sessions = Sessions(idle, saved.sessions, now)
+        await self._writer.start()
+
+    async def run(self) -> None:
+        """Look at the journals until it is cancelled."""
+        while True:
+            try:
+                await self.look()
+            except (JournalError, OSError) as error:
+                _log.error("the journal cannot be completed now: %s", error)
+            await asyncio.sleep(_LOOK)
+
+    async def look(self) -> None:
+        """Read what is new. Only what is missing after all has been read is missing."""
+        while True:
+            found, whole = await aside(self._read, name="finisher")
+            now = self._monotonic()
+            for closed in found:
+                self._halves.saw(closed, now)
+                self._sessions.saw(closed, now)
+            if whole:
+                break
+        self._missing += [*self._halves.due(now), *self._sessions.due(now)]
+        while self._missing:
+            self._append(self._missing[0])
+            self._missing.popleft()
+            self.completed += 1
+        if now - self._saved >= _SAVE:
+            # What it does not wait for any more is on the disk before that is remembered.
+            await self._writer.durable()
+            await self._save()
+            self._saved = now
+
+    async def stop(self, grace: float) -> None:
+        """Remember how far it came."""
+        try:
+            if not self._missing:
+                await self._writer.durable()
+                await self._save()
+        except (JournalError, OSError) as error:
+            _log.error("how far the journals were completed is not remembered: %s", error)
+        await self._writer.stop(grace)
+
+    def _append(self, fields: dict[str, Any]) -> None:
+        self._writer.append({**fields, "timestamp": moment(self._clock()), "version": VERSION})
+
+    def _read(self) -> tuple[list[Closed], bool]:
+        """Some new records of each journal, and whether these are all that there are now."""
+        found: list[Closed] = []
+        whole = True
+        for path in journals(self._folder):
+            reader = self._readers.setdefault(path.name, JournalReader(path))
+            try:
+                read, after = reader.read(self._positions.get(path.name, Position()), _BATCH)
+            except (BrokenJournalError, OSError) as error:
+                del self._readers[path.name]
+                if path.name not in self._broken:
+                    self._broken.add(path.name)
+                    _log.error("the journal %s cannot be read on: %s", path.name, error)
+                continue
+            self._broken.discard(path.name)
+            self._positions[path.name] = after
+            found += read
+            whole = whole and len(read) < _BATCH
+        return found, whole
+
+    def _load(self) -> Saved | None:
+        path = self._folder / FILE
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=Saved)
+        except FileNotFoundError:
+            return None
+        except (msgspec.MsgspecError, OSError) as error:
+            raise FinisherError(
+                f"{path} cannot be read ({type(error).__name__}): restore it, or remove it to read all journals again"
+            ) from error
+
+    async def _save(self) -> None:
+        content = msgspec.json.encode(Saved(dict(self._positions), self._halves.state(), self._sessions.state()))
+        await aside(lambda: replace(self._folder / FILE, content, sync=True), name="finisher")

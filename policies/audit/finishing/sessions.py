@@ -1,0 +1,92 @@
+"""When sessions begin and end. Pure.
+
+A session begins with the first exchange that names it, and ends when none has for a while.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import msgspec
+
+from policies.audit.record import Closed, Kind, Level, Name, Record
+
+_MOST: Final = 100_000
+"""Sessions at a time. Of more, the longest idle are ended: clients name them."""
+
+
+class Session(msgspec.Struct):
+    """A session that goes on."""
+
+    tenant_id: str
+    session_id: str
+    user_id: str
+    app_id: str
+    requests: int
+    last: float
+
+    def fields(self, name: Name) -> dict[str, Any]:
+        found: dict[str, Any] = {
+            "kind": Kind.EVENT.value,
+            "event": name.value,
+            "level": Level.INFO.value,
+            "result": "success",
+            "tenant_id": self.tenant_id,
+            "session_id": self.session_id,
+            "user_id": self.user_id,
+            "app_id": self.app_id,
+        }
+        if name is Name.SESSION_ENDED:
+            found["requests"] = self.requests
+        return {key: value for key, value in found.items() if value}
+
+
+class Sessions:
+    """All that go on."""
+
+    def __init__(self, idle: float, going: tuple[Session, ...] = (), now: float = 0.0) -> None:
+        """`idle`: seconds without an exchange after which a session has ended."""
+        self._idle = idle
+        self._going = {(one.tenant_id, one.session_id): msgspec.structs.replace(one, last=now) for one in going}
+        self._due: list[dict[str, Any]] = []
+
+    def state(self) -> tuple[Session, ...]:
+        return tuple(self._going.values())
+
+    def saw(self, closed: Closed, now: float) -> None:
+        """A record was read."""
+        record = closed.record
+        if not record.session_id:
+            return
+        at = record.tenant_id, record.session_id
+        if record.event == Name.SESSION_BEGUN:
+            # Written by a former process, which did not come to remember it.
+            if at not in self._going:
+                self._begin(record, now)
+        elif record.event == Name.SESSION_ENDED:
+            self._going.pop(at, None)
+        elif record.kind == Kind.DECISION:
+            known = self._going.pop(at, None)
+            if known is None:
+                known = self._begin(record, now)
+                self._due.append(known.fields(Name.SESSION_BEGUN))
+            known.requests += 1
+            known.last = now
+            # At the end: they stand in the order in which they were last seen.
+            self._going[at] = known
+
+    def due(self, now: float) -> Iterator[dict[str, Any]]:
+        """What has begun and ended: members of the records. Each is given once."""
+        due, self._due = self._due, []
+        yield from due
+        for at, session in list(self._going.items()):
+            if session.last + self._idle > now and len(self._going) <= _MOST:
+                break
+            del self._going[at]
+            yield session.fields(Name.SESSION_ENDED)
+
+    def _begin(self, record: Record, now: float) -> Session:
+        made = Session(record.tenant_id, record.session_id, record.user_id, record.app_id, 0, now)
+        self._going[record.tenant_id, record.session_id] = made
+        return made
