@@ -1,4 +1,4 @@
-"""One attempt to deliver a batch, whatever the sink does: what was taken, what was refused, or that it must come again."""
+"""One attempt to deliver a batch, whatever the sink does: what was taken, what refused, or that it must come again."""
 
 from __future__ import annotations
 

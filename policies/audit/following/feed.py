@@ -79,7 +79,7 @@ class Feed:
         """
         names = [path.name for path in journals(self._folder)]
         for gone in self._readers.keys() - set(names):
-            del self._readers[gone]
+            self._readers.pop(gone).close()
             self._broken.pop(gone, None)
         for name in [*(one for one in names if one > self._last), *(one for one in names if one <= self._last)]:
             if (held := self._read(name, position(name))) is not None:
@@ -87,32 +87,29 @@ class Feed:
                 return held
         return None
 
+    def close(self) -> None:
+        """Let go of the files that are open."""
+        while self._readers:
+            self._readers.popitem()[1].close()
+
     def _read(self, name: str, position: Position) -> Held | None:
         if name in self._broken and self._monotonic() < self._broken[name][1]:
             return None
-        reader = self._readers.get(name) or self._readers.setdefault(name, JournalReader(self._folder / name))
+        reader = self._readers.get(name) or self._readers.setdefault(
+            name, JournalReader(self._folder / name, trusting=True)
+        )
         try:
-            found, after = self._whole(reader, position)
+            most = max(1, min(self._batch.records, self._batch.bytes // self._line))
+            found, after = reader.read(position, most)
         except (BrokenJournalError, OSError) as error:
             self._breaks(name, str(error))
             # What it holds open may be what is wrong.
-            del self._readers[name]
+            self._readers.pop(name).close()
             return None
         self._broken.pop(name, None)
         if found:
             self._line = max(256, sum(len(closed.line) for closed in found) // len(found))
         return self._prepared(name, found, after) if found or after != position else None
-
-    def _whole(self, reader: JournalReader, position: Position) -> tuple[list[Closed], Position]:
-        """As much as can be read: what stands before a break is brought to the sink."""
-        most = max(1, min(self._batch.records, self._batch.bytes // self._line))
-        while True:
-            try:
-                return reader.read(position, most)
-            except BrokenJournalError:
-                if most == 1:
-                    raise
-                most //= 2
 
     def _breaks(self, name: str, why: str) -> None:
         if name not in self._broken or self._broken[name][0] != why:

@@ -93,6 +93,7 @@ class Follower:
         except OSError as error:
             # What was delivered since comes again.
             _log.error("sink %s: its checkpoint cannot be saved: %s", self.name, error.strerror)
+        self._feed.close()
         await self._sink.stop()
 
     def positions(self) -> Mapping[str, Position]:

@@ -80,10 +80,13 @@ class LagMeter:
         known = self._peeked.get(path.name)
         if known is not None and known[0] == position:
             return known[1]
+        reader = JournalReader(path, trusting=True)
         try:
-            found, _ = JournalReader(path).read(position, 1)
+            found, _ = reader.read(position, 1)
         except (OSError, BrokenJournalError):
             found = []
+        finally:
+            reader.close()
         timestamp = found[0].record.timestamp if found else ""
         if timestamp:
             self._peeked[path.name] = (position, timestamp)
