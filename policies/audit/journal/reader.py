@@ -1,0 +1,201 @@
+"""Reading a journal from a position on, also while it is written, rotated and compressed."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import os
+from pathlib import Path
+from typing import BinaryIO, Final, cast
+
+import msgspec
+
+from policies.audit import canonical
+from policies.audit.canonical import LineError
+from policies.audit.journal.heads import NoteError, read_removed
+from policies.audit.journal.segments import REMOVED, UNREADABLE, Segment, segments
+from policies.audit.record import Closed, Record
+
+_MARK: Final = b',"hash":"'
+_BUFFER: Final = 1 << 18
+_TAIL: Final = len(_MARK) + 64 + len(b'"}')
+_decoder: Final = msgspec.json.Decoder(Record)
+
+
+class Position(msgspec.Struct, frozen=True):
+    """What is to be read next; the one made of nothing is the beginning.
+
+    Attributes:
+        sequence: of the next record; 0 for the first there is.
+        segment: the name of the segment in which reading goes on, without what says how it is stored.
+        offset: in it, in bytes as they are when it is not compressed.
+    """
+
+    sequence: int = 0
+    segment: str = ""
+    offset: int = 0
+
+
+class BrokenJournalError(Exception):
+    """The journal is not whole: a record is missing, or is not what was written.
+
+    Attributes:
+        sequence: of the record.
+        why: what is wrong with it.
+    """
+
+    def __init__(self, sequence: int, why: str) -> None:
+        super().__init__(f"record {sequence}: {why}")
+        self.sequence = sequence
+        self.why = why
+
+
+class JournalReader:
+    """Reads one journal. Synchronous, for one thread at a time."""
+
+    def __init__(self, folder: Path, *, trusting: bool = False) -> None:
+        """`trusting`: of each line its hash is checked, and not that it is in canonical form."""
+        self._folder = folder
+        self._parse = _trusted if trusting else canonical.read
+        self._open: tuple[Segment, BinaryIO] | None = None
+        self._last = (0, "")
+
+    def read(self, position: Position, most: int) -> tuple[list[Closed], Position]:
+        """At most `most` records from a position on, and the position after them. None where there is no more yet.
+
+        Records that retention removed are passed over.
+
+        Raises:
+            BrokenJournalError: the next record is not there, or not what was written. Records before it are given first.
+            OSError: a file cannot be read.
+        """
+        found: list[Closed] = []
+        try:
+            while len(found) < most:
+                # Listed before the segment is read: one that another follows has got all its lines.
+                parts = self._parts()
+                place = self._placed(position, parts)
+                if place is None:
+                    break
+                position = self._lines(place, most, found)
+                if len(found) < most and parts[-1].name == position.segment:
+                    break
+                if len(found) < most:
+                    position = self._over(position.sequence, _after(position.segment, parts))
+        except BrokenJournalError:
+            if not found:
+                raise
+            # A position behind the last that is whole: the error comes when more is asked for.
+            if position.sequence != found[-1].record.sequence + 1:
+                position = Position(found[-1].record.sequence + 1)
+        return found, position
+
+    def close(self) -> None:
+        """Let go of the file that is open."""
+        if self._open is not None:
+            self._open[1].close()
+            self._open = None
+
+    def _parts(self) -> list[Segment]:
+        try:
+            return segments(self._folder)
+        except FileNotFoundError:
+            return []
+
+    def _lines(self, position: Position, most: int, found: list[Closed]) -> Position:
+        """Add the whole lines of one segment; the position after them."""
+        sequence, offset = position.sequence, position.offset
+        try:
+            for line in self._file(position):
+                if not line.endswith(b"\n"):
+                    break
+                found.append(self._checked(line, sequence))
+                sequence, offset = sequence + 1, offset + len(line)
+                if len(found) >= most:
+                    break
+        except UNREADABLE as error:
+            self.close()
+            if isinstance(error, OSError) and error.errno is not None:
+                raise
+            raise BrokenJournalError(sequence, "its segment cannot be unpacked") from None
+        return Position(sequence, position.segment, offset)
+
+    def _checked(self, line: bytes, sequence: int) -> Closed:
+        try:
+            closed = self._parse(line[:-1])
+        except LineError as error:
+            raise BrokenJournalError(sequence, str(error)) from None
+        record = closed.record
+        if record.journal != self._folder.name:
+            raise BrokenJournalError(sequence, f"in its place is one of journal {record.journal!r}")
+        if record.sequence != sequence:
+            raise BrokenJournalError(sequence, f"in its place is record {record.sequence}")
+        if self._last[0] == sequence - 1 and self._last[1] and record.previous != self._last[1]:
+            raise BrokenJournalError(sequence, "it is not bound to the record before it")
+        self._last = sequence, closed.hash
+        return closed
+
+    def _placed(self, position: Position, parts: list[Segment]) -> Position | None:
+        """A position in a segment that is there; None where there is none yet."""
+        if any(part.name == position.segment for part in parts):
+            return position
+        sequence = position.sequence or 1
+        before = [part for part in parts if part.first <= sequence]
+        if before:
+            return self._sought(sequence, before[-1], parts)
+        return self._over(sequence, parts[0]) if parts else None
+
+    def _sought(self, sequence: int, part: Segment, parts: list[Segment]) -> Position | None:
+        """Where a record begins, in the segment that should hold it."""
+        offset, expected = 0, part.first
+        for line in self._file(Position(part.first, part.name)):
+            if expected == sequence or not line.endswith(b"\n"):
+                break
+            offset, expected = offset + len(line), expected + 1
+        if expected == sequence:
+            return Position(sequence, part.name, offset)
+        if part == parts[-1]:
+            # It was removed, or is yet to be written.
+            return None
+        return self._over(sequence, _after(part.name, parts))
+
+    def _over(self, sequence: int, part: Segment) -> Position:
+        """The beginning of a segment, if nothing but what was removed is missing before it."""
+        try:
+            removed = read_removed(self._folder / REMOVED)
+        except NoteError as error:
+            raise BrokenJournalError(sequence, str(error)) from None
+        missing = sequence
+        while missing < part.first and (removal := removed.over(missing)) is not None:
+            missing = removal.sequence + 1
+        if missing < part.first:
+            raise BrokenJournalError(missing, f"it is missing: the next segment begins with record {part.first}")
+        return Position(part.first, part.name)
+
+    def _file(self, position: Position) -> BinaryIO:
+        if self._open is None or self._open[0].name != position.segment:
+            self.close()
+            # It may be compressed between a look and the other.
+            part = next(part for part in self._parts() if part.name == position.segment)
+            kept = gzip.GzipFile(part.path, "rb") if part.packed else part.path.open("rb", buffering=_BUFFER)
+            self._open = part, cast("BinaryIO", kept)
+        part, file = self._open
+        if not part.packed and os.fstat(file.fileno()).st_size < position.offset:
+            raise BrokenJournalError(position.sequence, "its segment ends before what was read of it already")
+        file.seek(position.offset)
+        return file
+
+
+def _after(name: str, parts: list[Segment]) -> Segment:
+    return next(part for part in parts if part.name > name)
+
+
+def _trusted(line: bytes) -> Closed:
+    """As `canonical.read`, but for the canonical form."""
+    content, stated = line[:-_TAIL] + b"}", line[-66:-2]
+    if line[-_TAIL:-66] != _MARK or hashlib.sha256(content).hexdigest().encode() != stated:
+        raise LineError("its hash is not that of its content")
+    try:
+        return Closed(_decoder.decode(content), stated.decode(), line)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise LineError(f"it is no record: {type(error).__name__}") from None
