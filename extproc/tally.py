@@ -19,7 +19,7 @@ class Tally(msgspec.Struct, frozen=True):
         used: with what is reserved and not settled.
         reserved: the part of `used` that is not settled.
         name: how people call it.
-        since: when it was last set back; None if never. What was used before that is not in it.
+        was_reset: somebody has set it back: what was used before that is not in it.
     """
 
     subject: Mapping[str, str]
@@ -29,4 +29,4 @@ class Tally(msgspec.Struct, frozen=True):
     used: int
     reserved: int
     name: str
-    since: datetime | None = None
+    was_reset: bool = False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -17,6 +17,7 @@ from extproc.identity import Identity
 from extproc.outcome import CONTINUE, Mutate, Reject, RequestOutcome
 from extproc.policy import Policy, RequestAnswer, Surroundings
 from extproc.reservation import Reservation
+from extproc.tally import Tally
 from policies.limits import refusals, told
 from policies.limits.demands import Size, charged, in_units
 from policies.limits.limit import Measure
@@ -26,6 +27,7 @@ from policies.limits.reserving import Attempts, Request, Reserved
 from policies.limits.settings import LimitsSettings
 from policies.limits.settling import Settlement
 from policies.limits.sizing import Known, members_for, uses_tokens
+from policies.limits.tallying import tallies
 from policies.limits.tokens.estimate import Estimate
 from policies.limits.workings import Workings
 
@@ -75,6 +77,10 @@ class LimitsPolicy(Policy):
 
     def counters(self) -> Mapping[str, int]:
         return {**self._counts, **self._workings.counters()}
+
+    async def tallies(self) -> AsyncIterator[Tally]:
+        async for tally in tallies(self._settings):
+            yield tally
 
     def on_request_body(self, exchange: Exchange) -> RequestAnswer:
         """Reserve what the exchange can use, on every level or on none."""

@@ -1,0 +1,115 @@
+"""Counters of days and months, as who keeps the record compares them. Reads Redis in small pieces; decides nothing."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Mapping
+from datetime import UTC, date, datetime, timedelta
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from extproc.tally import Tally
+from policies.limits.limit import KINDS, Kind, Window
+from policies.limits.redis_client import RedisClient
+from policies.limits.redis_registry import RedisRegistry
+from policies.limits.redis_survey import Survey, connected
+from policies.limits.settings import LimitsSettings
+from policies.limits.store import StoreUnavailableError
+from policies.limits.subjects import EVERYONE, Level, Subject, SubjectError, parse
+from policies.limits.windows import Counter
+
+_FIELDS: Final[Mapping[Level, str]] = {
+    Level.DEPARTMENT: "department",
+    Level.USER: "user_id",
+    Level.APP: "app_id",
+    Level.MODEL: "model",
+    Level.AGENT: "route",
+    Level.SESSION: "session_id",
+}
+"""What a record calls a level."""
+_EPOCH: Final = date(1970, 1, 1)
+
+
+async def tallies(settings: LimitsSettings) -> AsyncIterator[Tally]:
+    """Every counter of a day or a month under the configured limits.
+
+    Raises:
+        ConnectionError: Redis does not answer.
+    """
+    client = RedisClient(settings.redis)
+    await client.start()
+    try:
+        await connected(client, "sg:{sg}:version", 2 * settings.redis.connect_timeout)
+        tenants = await RedisRegistry(client).tenants()
+        for levels, kind in _asked(settings):
+            async for one in _of(Survey(client), levels, kind, tenants, ZoneInfo(settings.time_zone)):
+                yield one
+    except StoreUnavailableError as error:
+        raise ConnectionError(f"Redis does not answer: {error}") from error
+    finally:
+        await client.stop()
+
+
+def _asked(settings: LimitsSettings) -> list[tuple[tuple[Level, ...], Kind]]:
+    """Each once: several entries may be about one kind of subject."""
+    found = {
+        (tuple(entry.subject), name): KINDS[name]
+        for entry in settings.limits
+        for name in entry.amounts()
+        if KINDS[name].window in (Window.DAY, Window.MONTH)
+    }
+    return [(levels, kind) for (levels, _), kind in found.items()]
+
+
+async def _of(
+    survey: Survey, levels: tuple[Level, ...], kind: Kind, tenants: Iterable[str], zone: ZoneInfo
+) -> AsyncIterator[Tally]:
+    told: dict[str, str] = {}
+    await survey.counters(levels, kind.counter, told.__setitem__, tenants=tenants, within=None)
+    for key, text in told.items():
+        subject, counter = subject_of(key), Counter.read(text)
+        if subject is not None and counter is not None and (made := tally(subject, kind, counter, zone)) is not None:
+            yield made
+
+
+def tally(subject: Subject, kind: Kind, counter: Counter, zone: ZoneInfo) -> Tally | None:
+    """A counter as the record has it; None where it stands for a hash, which no record has."""
+    whose = {} if subject.tenant == EVERYONE else {"tenant_id": subject.tenant}
+    for level, value in subject.parts:
+        if value.startswith("#"):
+            return None
+        whose[_FIELDS[level]] = value
+    start, end = bounds(kind.window, counter.window, zone)
+    return Tally(
+        *(whose, kind.measure.value, start, end, counter.current, counter.reserved, f"{subject} {kind.name}"),
+        was_reset=counter.generation > 0,
+    )
+
+
+def subject_of(key: str) -> Subject | None:
+    """The subject whose counters stand under this key: `sg:{tenant}:s:user=alice`."""
+    head, _, name = key.partition("}:s:")
+    tenant = head.partition("{")[2]
+    if tenant == EVERYONE:
+        return Subject(EVERYONE)
+    if tenant.startswith("#"):
+        return None
+    text = tenant if name == Level.TENANT else f"{tenant}/{name}"
+    try:
+        return parse(text)
+    except SubjectError:
+        return None
+
+
+def bounds(window: Window, number: int, zone: ZoneInfo) -> tuple[datetime, datetime]:
+    """When the day or month of this number begins and ends, in UTC."""
+    if window is Window.DAY:
+        first = _EPOCH + timedelta(days=number)
+        last = first + timedelta(days=1)
+    else:
+        first = date(number // 12, number % 12 + 1, 1)
+        last = (first + timedelta(days=32)).replace(day=1)
+    return _begins(first, zone), _begins(last, zone)
+
+
+def _begins(day: date, zone: ZoneInfo) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC)
