@@ -1,0 +1,142 @@
+"""The questions of `policies.audit.ledger.queries`, in SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, literal_column, or_, select
+
+from policies.audit.ledger.queries import By, Entry, Level, Question, Sum, Usage, entry
+from policies.audit.ledger.rows import TOKENS, cleaned, dollars
+from policies.audit.ledger.sql_tables import USAGE
+
+_ROW: Final = USAGE.c
+_PLAIN: Final[dict[By, ColumnElement[str]]] = {
+    By.TENANT: case((_ROW.tenant != "", _ROW.tenant), else_=_ROW.tenant_id),
+    By.DEPARTMENT: _ROW.department,
+    By.COST_CENTRE: _ROW.cost_centre,
+    By.USER: _ROW.user_id,
+    By.APP: _ROW.app_id,
+    By.MODEL: _ROW.model,
+    By.UPSTREAM: _ROW.upstream,
+    By.SESSION: _ROW.session_id,
+    By.DECISION: _ROW.decision,
+}
+_LEVELS: Final[dict[Level, ColumnElement[str]]] = {
+    Level.DEPARTMENT: _ROW.department,
+    Level.USER: _ROW.user_id,
+    Level.APP: _ROW.app_id,
+    Level.MODEL: _ROW.model,
+    Level.SESSION: _ROW.session_id,
+}
+_LENGTHS: Final = {By.DAY: 10, By.MONTH: 7}
+"""Characters of a date as ISO 8601 has it."""
+_SUMS: Final = ("requests", "refused", "open", "unpriced", *TOKENS)
+_WHOLE: Final = _ROW.part_of.is_(None)
+"""Not a part of another exchange (`policies.audit.ledger.merging`)."""
+
+
+def usage_statement(question: Question, dialect: str) -> Select[Any]:
+    """Its columns: what is asked by, then the sums, as in `Usage`. What costs most comes first; days in their order."""
+    groups: list[ColumnElement[Any]] = [_dimension(by, dialect).label(f"by_{by}") for by in question.by]
+    sums: dict[str, ColumnElement[int]] = {
+        "requests": func.count(),
+        "refused": _count(_ROW.decision == "reject"),
+        "open": _count(~_ROW.closed),
+        "unpriced": _count(and_(_ROW.cost_micro.is_(None), _ROW.total > 0)),
+        **{name: _sum(_ROW[name]) for name in TOKENS},
+        "cost": _sum(_ROW.cost_micro),
+    }
+    wanted = [_ROW.at >= question.since, _ROW.at < question.until, _WHOLE]
+    wanted += [_dimension(by, dialect).in_(values) for by, values in question.filters.items()]
+    names: list[ColumnElement[Any]] = [literal_column(f"by_{by}") for by in question.by]
+    times = [name for name, by in zip(names, question.by, strict=True) if by in _LENGTHS]
+    order = [*times, literal_column("sum_cost").desc(), literal_column("sum_requests").desc(), *names]
+    columns: list[ColumnElement[Any]] = [*groups, *(value.label(f"sum_{name}") for name, value in sums.items())]
+    return select(*columns).where(*wanted).group_by(*names).order_by(*order)
+
+
+def _dimension(by: By, dialect: str) -> ColumnElement[str]:
+    if by in _PLAIN:
+        return _PLAIN[by]
+    length = _LENGTHS[by]
+    if dialect == "postgresql":
+        return func.to_char(func.timezone("UTC", _ROW.at), "YYYY-MM-DD"[:length])
+    return func.substr(_ROW.at, 1, length, type_=USAGE.c.model.type)
+
+
+def _sum(column: ColumnElement[int]) -> ColumnElement[int]:
+    return func.coalesce(func.sum(column), 0)
+
+
+def _count(condition: ColumnElement[bool]) -> ColumnElement[int]:
+    return func.count(case((condition, 1)))
+
+
+def usage(connection: Connection, question: Question) -> list[Usage]:
+    """Who used what: one row for each combination of what is asked by; one in all where it is by nothing."""
+    found = connection.execute(usage_statement(question, connection.dialect.name))
+    groups = len(question.by)
+    rows = []
+    for row in found:
+        # PostgreSQL sums whole numbers into decimals without a fraction.
+        told = {name: int(row._mapping[f"sum_{name}"]) for name in _SUMS}
+        rows.append(Usage(tuple(row[:groups]), **told, cost=dollars(int(row.sum_cost))))
+    return rows
+
+
+def sums_statement(levels: Sequence[Level], since: datetime, until: datetime) -> Select[Any]:
+    """Its columns: the tenant's id, the levels, then the sums as in `Sum`. Exchanges of no tenant are left out."""
+    subject = [_ROW.tenant_id, *(_LEVELS[level] for level in levels)]
+    held = and_(~_ROW.closed, _ROW.reservation_id != "")
+    return (
+        select(
+            *subject,
+            _sum(_ROW.requests),
+            _sum(_ROW.weighted),
+            _sum(_ROW.cost_micro),
+            _count(held),
+            _sum(case((held, _ROW.reserved_tokens))),
+            _sum(case((held, _ROW.reserved_micro))),
+        )
+        .where(_ROW.at >= since, _ROW.at < until, _WHOLE, _ROW.tenant_id != "")
+        .group_by(*subject)
+        .order_by(*subject)
+    )
+
+
+def sums(connection: Connection, levels: Sequence[Level], since: datetime, until: datetime) -> list[Sum]:
+    """What the limits should have counted, for every tenant, or every combination of `levels` within each."""
+    after = 1 + len(levels)
+    return [
+        Sum(row[0], tuple(row[1:after]), *(int(value) for value in row[after:]))
+        for row in connection.execute(sums_statement(levels, since, until))
+    ]
+
+
+def find(connection: Connection, *, request_id: str = "", exchange_id: str = "", reservation_id: str = "") -> list[Entry]:
+    """Exchanges with any of these ids, in the order of their decisions. An id that is empty is not looked for.
+
+    The id of a closing that came under another exchange's id finds the exchange that it belongs to.
+    """
+    wanted: list[ColumnElement[bool]] = []
+    if request_id:
+        wanted.append(_ROW.request_id == cleaned(request_id))
+    if reservation_id:
+        wanted.append(_ROW.reservation_id == cleaned(reservation_id))
+    if exchange_id:
+        one = cleaned(exchange_id)
+        whole = select(_ROW.part_of).where(_ROW.exchange_id == one).scalar_subquery()
+        wanted += [_ROW.exchange_id == one, _ROW.exchange_id == whole]
+    if not wanted:
+        return []
+    found = connection.execute(select(USAGE).where(or_(*wanted), _WHOLE).order_by(_ROW.at, _ROW.exchange_id))
+    return [entry(dict(row)) for row in found.mappings()]
+
+
+def open_exchanges(connection: Connection, before: datetime, most: int) -> list[Entry]:
+    """Exchanges that were decided before this and are not closed, the oldest first, at most so many."""
+    wanted = select(USAGE).where(~_ROW.closed, _ROW.at < before, _WHOLE).order_by(_ROW.at, _ROW.exchange_id).limit(most)
+    return [entry(dict(row)) for row in connection.execute(wanted).mappings()]
