@@ -116,6 +116,13 @@ def response_fields(settings: Settings) -> tuple[str, ...]:
     return tuple(names)
 
 
+def companions_of(settings: Settings) -> tuple[tuple[str, ...], ...]:
+    """The commands that the configured policies want to run beside the gateway, each once."""
+    installed = installed_policies()
+    classes = [_load(entry.policy, "policies", installed) for entry in settings.policies]
+    return tuple(dict.fromkeys(policy_class.companion for policy_class in classes if policy_class.companion))
+
+
 def _catalogue(tree: Mapping[str, Any]) -> Catalogue | None:
     """The catalogue of a tree in which something else may be wrong; None if it is wrong itself."""
     sections = ("upstreams", "agents", "opaque")

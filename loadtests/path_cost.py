@@ -170,7 +170,7 @@ async def main() -> None:
             addresses = {"simulator": "http://127.0.0.1:1", "identity": identity, "valkey": "unix:///nowhere"}
             tree = resolve_embedded(read_tree(DEMO), addresses)
             # What limits cost is measured with the store that they wait for, by the benchmark.
-            tree["policies"] = [entry for entry in tree["policies"] if entry["policy"] != "limits"]
+            tree["policies"] = [entry for entry in tree["policies"] if entry["policy"] not in ("limits", "audit")]
             settings = parse(tree)
             chain = Chain([]) if name == "empty" else assemble(settings)
             await chain.start()

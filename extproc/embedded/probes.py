@@ -15,6 +15,11 @@ from extproc.embedded.waiting import until
 Probe = Callable[[Path], Awaitable[bool]]
 
 
+async def runs(_log: Path) -> bool:
+    """It need not serve anybody."""
+    return True
+
+
 def accepts(host: str, port: int) -> Probe:
     """Something accepts connections there."""
 

@@ -15,10 +15,11 @@ from typing import Any, Final
 
 import yaml
 
+from extproc.assembly import companions_of
 from extproc.embedded.child import Plan
 from extproc.embedded.faults import StackError
 from extproc.embedded.ports import claim, free_port
-from extproc.embedded.probes import accepts, answers_ping, drained, envoy_is_live, says
+from extproc.embedded.probes import accepts, answers_ping, drained, envoy_is_live, runs, says
 from extproc.embedded.scheme import embedded_names, resolve_embedded
 from extproc.embedded.state import write_private
 from extproc.envoy_profile import bootstrap
@@ -28,7 +29,8 @@ DEMO: Final = Path(__file__).with_name("demo.yaml")
 """The configuration that runs when none is given."""
 
 HTTP_SERVERS: Final = ("identity", "simulator")
-"""Names that `embedded://` knows, for servers that speak HTTP; and beside them `embedded://valkey`."""
+"""Names that `embedded://` knows, for servers that speak HTTP; and beside them `embedded://valkey`, and what the state
+directory holds: `embedded://journal` (a folder) and `embedded://ledger` (a database of SQLite)."""
 
 _DRAIN_SECONDS: Final = 5.0
 _FLUSH_SECONDS: Final = 1.2
@@ -62,11 +64,12 @@ def gateway_url(settings: Settings) -> str:
     return f"{'https' if listen.tls else 'http'}://{host}:{listen.port}"
 
 
-def stand_ins(tree: Any, ports: Callable[[], int], *, sockets: Path) -> dict[str, str]:
+def stand_ins(tree: Any, ports: Callable[[], int], *, sockets: Path, state: Path) -> dict[str, str]:
     """Addresses for every name that `embedded://` knows; only those that `tree` mentions get a port of their own."""
     wanted = embedded_names(tree)
     addresses = {name: f"http://127.0.0.1:{ports() if name in wanted else 0}" for name in HTTP_SERVERS}
-    return addresses | {"valkey": f"unix://{sockets / 'valkey.sock'}"}
+    kept = {"journal": f"{state.resolve() / 'journal'}", "ledger": f"sqlite:///{state.resolve() / 'ledger.sqlite'}"}
+    return addresses | {"valkey": f"unix://{sockets / 'valkey.sock'}"} | kept
 
 
 def settle_addresses(tree: Mapping[str, Any], addresses: Mapping[str, str], *, port: int | None, policy: str) -> Any:
@@ -91,7 +94,7 @@ def prepare(tree: Mapping[str, Any], *, state: Path, sockets: Path, port: int | 
         ConfigurationError: the configuration is not usable.
         StackError: the port is taken, or a part is not installed.
     """
-    addresses = stand_ins(tree, free_port, sockets=sockets)
+    addresses = stand_ins(tree, free_port, sockets=sockets, state=state)
     policy = sockets / "policy.sock"
     resolved = settle_addresses(tree, addresses, port=port, policy=f"unix:{policy}")
     if resolved["listen"]["port"] == 0:
@@ -115,7 +118,10 @@ def prepare(tree: Mapping[str, Any], *, state: Path, sockets: Path, port: int | 
         where=settings.server.listen,
         grace=_longest_drain(settings),
     )
-    return Stack(settings, (tuple(neighbours), (server,), (_envoy(envoy, admin, settings),)), frozenset(wanted))
+    # Companions end after the server, and so see the last that it has to tell.
+    companions = tuple(_companion(words, configuration) for words in companions_of(settings))
+    stages = (tuple(neighbours), companions, (server,), (_envoy(envoy, admin, settings),))
+    return Stack(settings, stages, frozenset(wanted))
 
 
 def _longest_drain(settings: Settings) -> float:
@@ -147,6 +153,12 @@ def valkey_plan(state: Path, sockets: Path) -> Plan:
     }
     arguments = [word for name, value in options.items() for word in (f"--{name}", value)]
     return Plan("valkey", (str(get_binary_path()), *arguments), answers_ping(socket), f"unix:{socket}")
+
+
+def _companion(words: tuple[str, ...], configuration: Path) -> Plan:
+    """A command of a policy's own that runs beside the server."""
+    program = _python("extproc.cli", *words, "--config", str(configuration))
+    return Plan(words[0], program, runs, " ".join(("sluicegate", *words)), grace=15.0)
 
 
 def _identity(state: Path, url: str) -> Plan:

@@ -137,6 +137,20 @@ _CHECKS: Final[Sequence[_Check]] = (
         _at_most(0.35),
         "{:.2f}",
     ),
+    (
+        "policy CPU added by the journal, us per request (wire audit to wire default, 32 connections)",
+        "at most 40",
+        lambda told: (told.policy(BUSY.name, "wire audit") - told.policy(BUSY.name, "wire default")) * 1e6,
+        _at_most(40),
+        "{:.0f}",
+    ),
+    (
+        "p50 added by the journal, ms (wire audit to wire default, 1 connection)",
+        "at most 0.1",
+        lambda told: (told.row(ALONE.name, "wire audit").p50 - told.row(ALONE.name, "wire default").p50) * 1000,
+        _at_most(0.1),
+        "{:.2f}",
+    ),
 )
 
 

@@ -27,7 +27,8 @@ class Kind:
         transport: the policy server's; None: there is none, Envoy is plain.
         mind: what the policy server thinks. `echo`: nothing, and without our host; `empty`: nothing, in our host;
             `default`: identity and access, as the demo configuration has them; `limits`: those, and limits on five
-            subjects; `reader`: one policy that reads the whole answer.
+            subjects; `audit`, `strict`: those of the default, and the journal in batches or synced for each request;
+            `reader`: one policy that reads the whole answer.
     """
 
     name: str
@@ -43,7 +44,11 @@ KINDS: Final = (
         for transport in ("grpcio", "wire")
     ),
     Kind("wire limits", "wire", "limits"),
+    Kind("wire audit", "wire", "audit"),
+    Kind("wire strict", "wire", "strict"),
 )
+JOURNALS: Final = {"audit": "batch", "strict": "strict"}
+"""Minds that keep a journal, and how."""
 _MUCH: Final = 1_000_000_000
 LIMITS: Final[Sequence[Mapping[str, Any]]] = (
     {"subject": "tenant", "tokens_per_minute": _MUCH, "tokens_per_month": _MUCH},
@@ -61,9 +66,12 @@ def gateway_tree(
     """The demo configuration with these addresses."""
     addresses = {"simulator": upstream, "identity": identity, "valkey": valkey}
     tree: dict[str, Any] = resolve_embedded(read_tree(DEMO), addresses)
-    tree["policies"] = [entry for entry in tree["policies"] if entry["policy"] != "limits"]
+    tree["policies"] = [entry for entry in tree["policies"] if entry["policy"] not in ("limits", "audit")]
     if kind.mind == "limits":
         tree["policies"].append({"policy": "limits", "settings": _limits(valkey)})
+    if kind.mind in JOURNALS:
+        journal = {"folder": str(socket.parent / f"journal-{kind.mind}"), "durability": JOURNALS[kind.mind]}
+        tree["policies"].append({"policy": "audit", "settings": {"journal": journal}})
     server = {"listen": f"unix:{socket}", "grace": 2.0} | ({"transport": kind.transport} if kind.transport else {})
     tree |= {"listen": {"address": "127.0.0.1", "port": port}, "server": server}
     policy = POLICIES.get(kind.mind)
