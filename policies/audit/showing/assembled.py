@@ -1,0 +1,68 @@
+"""From the list `sinks` of a configuration to what the followers are given."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+from collections.abc import Mapping
+from typing import Any, Final
+
+from policies.audit.following import process
+from policies.audit.following.following import Following
+from policies.audit.showing.configured import Configured, ConfiguredError, validated
+
+SINKS: Final[Mapping[str, tuple[str, str]]] = {
+    "file": ("policies.audit.following.settings:FileSinkSettings", "policies.audit.following.file_sink:FileSink"),
+    "ledger": ("policies.audit.ledger.settings:LedgerSettings", "policies.audit.ledger.sql_ledger:Ledger"),
+    "otlp": ("policies.audit.sinks.settings:OtlpSettings", "policies.audit.sinks.otlp_sink:OtlpSink"),
+    "syslog": ("policies.audit.sinks.settings:SyslogSettings", "policies.audit.sinks.syslog_sink:SyslogSink"),
+    "webhook": ("policies.audit.following.settings:WebhookSettings", "policies.audit.following.http_webhook:Webhook"),
+}
+"""Settings and sink of each kind. Imported where they are used: not everybody has a database driver."""
+
+
+def followings(configured: Configured) -> list[Following]:
+    """The sinks of a configuration.
+
+    Raises:
+        ConfiguredError: one of them is wrong, two have one name, or what one needs is not installed.
+    """
+    listed = configured.settings.get("sinks")
+    place = f"{configured.place}.sinks"
+    if listed is not None and not isinstance(listed, list):
+        raise ConfiguredError([f"{place}: expected a list of sinks"])
+    found = [_following(entry, f"{place}[{index}]") for index, entry in enumerate(listed or ())]
+    names = [one.name for one in found]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ConfiguredError([f"{place}: two sinks have the name {twice[0]!r}"])
+    return found
+
+
+def run(configured: Configured) -> None:
+    """Follow until SIGTERM.
+
+    Raises:
+        ConfiguredError: as `followings`.
+        OSError: the folder cannot be made or locked.
+    """
+    found = followings(configured)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    process.run(configured.folder, found)
+
+
+def _following(entry: Any, place: str) -> Following:
+    kind = entry.get("kind") if isinstance(entry, Mapping) else None
+    if not isinstance(kind, str) or kind not in SINKS:
+        raise ConfiguredError([f"{place}.kind: expected one of {', '.join(SINKS)}"])
+    try:
+        model, sink = (_named(name) for name in SINKS[kind])
+    except ModuleNotFoundError as error:
+        raise ConfiguredError([f"{place}: {kind} needs {error.name}, which is not installed"]) from error
+    settings = validated(model, entry, place)
+    return Following(settings, sink(settings))
+
+
+def _named(name: str) -> Any:
+    module, _, member = name.partition(":")
+    return getattr(importlib.import_module(module), member)

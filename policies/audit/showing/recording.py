@@ -1,0 +1,70 @@
+"""What is done by hand goes on record as well: in a journal of the command's own, beside those of the gateway."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import os
+import time
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from policies.audit.journal.settings import JournalSettings
+from policies.audit.journal.writer import JournalWriter
+from policies.audit.record import Kind, Level
+from policies.audit.showing import times
+from policies.audit.showing.configured import Configured, section
+from policies.audit.showing.printing import harmless
+
+INSTANCE: Final = "commands"
+"""Whose journals these are: `commands.0`, and more where several commands run at once."""
+HOLD_PLACED: Final = "hold.placed"
+HOLD_RELEASED: Final = "hold.released"
+RETENTION_APPLIED: Final = "retention.applied"
+_WHO: Final = 64
+_GRACE: Final = 5.0
+
+
+def record(configured: Configured, fields: dict[str, Any]) -> None:
+    """Write one record, and return when it is on the disk.
+
+    Args:
+        fields: of the record: `event`, and what else it tells.
+
+    Raises:
+        JournalError: it is not on the disk.
+        ConfiguredError: the journal's settings are wrong.
+    """
+    settings = section(
+        configured,
+        JournalSettings,
+        "journal",
+        instance=INSTANCE,
+        durability="strict",
+        strict_timeout=_GRACE,
+        full="closed",
+    )
+    now = times.stamp(datetime.now(UTC))
+    own = {"kind": Kind.EVENT.value, "level": Level.INFO.value, "result": "success", "timestamp": now}
+    asyncio.run(_record(settings, own | fields))
+
+
+async def _record(settings: JournalSettings, fields: dict[str, Any]) -> None:
+    writer = JournalWriter(settings, time.time)
+    await writer.start()
+    try:
+        writer.append(fields)
+        await writer.durable()
+    finally:
+        await writer.stop(_GRACE)
+
+
+def who(by: str | None) -> str:
+    """Who does it: what was said, or the login name."""
+    if by is None:
+        try:
+            by = getpass.getuser()
+        except (KeyError, OSError):
+            # A container whose user has no name.
+            by = f"uid {os.getuid()}"
+    return harmless(by)[:_WHO]

@@ -1,0 +1,113 @@
+"""A record in one line, and its values as people read them. Pure."""
+
+from __future__ import annotations
+
+from decimal import Decimal, InvalidOperation
+from typing import Final
+
+from policies.audit.record import Kind, Level, Name, Record
+
+_WIDTHS: Final = (23, 12, 20, 24, 20, 28, 16, 12)
+_STYLES: Final = {Level.WARNING: "yellow", Level.ERROR: "red"}
+_MICRO: Final = 1_000_000
+
+
+def line(record: Record) -> str:
+    """One readable line: time, tenant, user, event, model, what was decided or how it ended, tokens, cost, latency."""
+    cells = (
+        clock(record.timestamp),
+        record.tenant or record.tenant_id or "-",
+        record.user_id or record.app_id or record.by or "-",
+        record.event,
+        record.model or "-",
+        verdict(record),
+        tokens(record) or "-",
+        dollars(record.cost) or "-",
+        latency(record),
+    )
+    padded = [cell.ljust(width) for cell, width in zip(cells, _WIDTHS, strict=False)]
+    return "  ".join([*padded, cells[-1]]).rstrip()
+
+
+HEADING: Final = "  ".join(
+    [
+        name.ljust(width)
+        for name, width in zip(
+            ("time (UTC)", "tenant", "user", "event", "model", "decision", "tokens", "cost", "latency"),
+            (*_WIDTHS, 0),
+            strict=True,
+        )
+    ]
+)
+"""What stands over such lines."""
+
+
+def style(record: Record) -> str:
+    """The colour of its line on a terminal, or none."""
+    if record.event == Name.JOURNAL_GAP:
+        return "bold red"
+    return next((colour for level, colour in _STYLES.items() if record.level == level), "")
+
+
+def clock(timestamp: str) -> str:
+    """`2026-11-01 09:30:00.123`: the time of a record to the millisecond."""
+    return timestamp.replace("T", " ")[:23]
+
+
+def verdict(record: Record) -> str:
+    """What was decided, with the reason; of a closing how it ended, with the status; of an event what changed."""
+    if record.kind == Kind.CLOSING:
+        return " ".join(part for part in (record.ending or "ended", _number(record.status)) if part)
+    if record.kind == Kind.DECISION:
+        return " ".join(part for part in (record.decision, record.reason) if part) or "-"
+    if record.event == Name.JOURNAL_GAP:
+        return f"{record.lost:,} records lost"
+    if record.before or record.after:
+        about = " ".join(part for part in (record.action, record.subject) if part)
+        return f"{about}{': ' if about else ''}{record.before or 'nothing'} -> {record.after or 'nothing'}"
+    return record.reason or record.action or record.result or "-"
+
+
+def tokens(record: Record) -> str:
+    """What was used; of a decision what was reserved, as `<=`: it will not be more."""
+    if record.tokens is not None:
+        return f"{record.tokens.total:,}"
+    if record.reserved is not None and record.reserved.tokens:
+        return f"<= {record.reserved.tokens:,}"
+    return ""
+
+
+def dollars(cost: str) -> str:
+    """`$0.00123` for a decimal of dollars; at least two places, no zeros after them. Nothing for nothing known."""
+    if not cost:
+        return ""
+    try:
+        value = Decimal(cost)
+    except InvalidOperation:
+        return cost
+    if not value.is_finite():
+        return cost
+    whole, _, rest = f"{value:,.6f}".partition(".")
+    return f"${whole}.{rest.rstrip('0').ljust(2, '0')}"
+
+
+def micro_dollars(amount: int) -> str:
+    """The same for an amount of micro-dollars."""
+    return dollars(str(Decimal(amount) / _MICRO))
+
+
+def latency(record: Record) -> str:
+    """`842 ms`; `-` where nothing was measured."""
+    if record.kind != Kind.CLOSING:
+        return "-"
+    millis = record.latency_ms or record.latency_us / 1000
+    return f"{millis:,.0f} ms" if millis >= 1 or not record.latency_us else f"{record.latency_us:,} us"
+
+
+def _number(value: int) -> str:
+    return str(value) if value else ""
+
+
+def several(count: int, one: str, many: str = "") -> str:
+    """`1 record`, `2 records`."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
