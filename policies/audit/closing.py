@@ -9,8 +9,8 @@ from extproc.actuals import Charged
 from extproc.catalogue import Target
 from extproc.completion import Completion, Ending, Verdict
 from extproc.reservation import Reservation
-from policies.audit.deciding import held, said, what, who
-from policies.audit.moments import dollars
+from policies.audit.deciding import held, request_name, said, what, who
+from policies.audit.moments import dollars, moment
 from policies.audit.record import Kind, Level, Name, Tokens
 from policies.audit.words import Words
 
@@ -35,7 +35,7 @@ def closed(completion: Completion, charge: Charged, words: Words) -> dict[str, A
         "event": Name.CLOSED.value,
         "level": (Level.WARNING if result == "failure" else Level.INFO).value,
         "exchange_id": completion.id,
-        "request_id": words.text(completion.request_id),
+        "request_id": request_name(completion.request_id, words),
         "method": words.text(completion.method),
         "path": words.text(completion.path),
         "status": completion.status,
@@ -47,6 +47,7 @@ def closed(completion: Completion, charge: Charged, words: Words) -> dict[str, A
         "latency_ms": round(micros / 1000),
         "bytes_in": completion.bytes_in,
         "bytes_out": completion.bytes_out,
+        "started": moment(completion.started.timestamp()),
     }
     if completion.first_byte is not None:
         fields["first_byte_us"] = round(completion.first_byte * 1_000_000)

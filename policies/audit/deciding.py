@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final
@@ -49,7 +50,7 @@ def decided(
     fields: dict[str, Any] = {
         "kind": Kind.DECISION.value,
         "exchange_id": exchange.id,
-        "request_id": words.text(request.request_id),
+        "request_id": request_name(request.request_id, words),
         "method": words.text(request.method),
         "path": words.text(request.loggable_path),
     }
@@ -119,7 +120,7 @@ def who(identity: Identity, words: Words) -> Mapping[str, Any]:
     fields = {
         "tenant_id": identity.tenant,
         "tenant": identity.tenant_name,
-        "user_id": words.user(identity.tenant, identity.user),
+        "user_id": words.user(identity.tenant_name or identity.tenant, identity.user),
         "app_id": identity.app,
         "caller": identity.kind.value,
         "roles": tuple(sorted(identity.roles)),
@@ -127,6 +128,11 @@ def who(identity: Identity, words: Words) -> Mapping[str, Any]:
         "cost_centre": identity.cost_centre,
     }
     return {name: value for name, value in fields.items() if value}
+
+
+def request_name(text: str, words: Words) -> str:
+    """The id of a request. Envoy's own are new each time, and hold nothing."""
+    return text if _UUID.fullmatch(text) else words.text(text)
 
 
 def what(call: Call, words: Words) -> dict[str, Any]:
@@ -176,4 +182,5 @@ def trace_id(traceparent: str) -> str:
     return known if set(known) <= _HEX and known != "0" * 32 else ""
 
 
+_UUID: Final = re.compile("[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _HEX: Final = frozenset("0123456789abcdef")

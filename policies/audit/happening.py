@@ -31,7 +31,7 @@ def happened(event: Event, words: Words) -> dict[str, Any]:
     }
     fields |= {name: words.text(values[name]) for name in _TEXTS & values.keys() if values[name]}
     if user := values.get("user_id"):
-        fields["user_id"] = words.user(values.get("tenant_id", ""), user)
+        fields["user_id"] = words.user(values.get("tenant") or values.get("tenant_id", ""), user)
     if event.of:
         fields["of"] = words.text(event.of)
     return fields

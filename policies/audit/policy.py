@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 from extproc.actuals import charged
@@ -15,17 +16,22 @@ from extproc.outcome import Reject, Respond
 from extproc.policy import Policy, Surroundings, VerdictAnswer
 from extproc.price import Price
 from extproc.recorder import Event
+from extproc.tasks import aside
 from policies.audit.closing import closed
 from policies.audit.deciding import decided
 from policies.audit.happening import happened, settled
 from policies.audit.journal.settings import JournalError
 from policies.audit.journal.writer import JournalWriter
+from policies.audit.keys import redaction_key
 from policies.audit.moments import moment
-from policies.audit.redaction import Redactor
+from policies.audit.redaction import RedactionSettings, Redactor
 from policies.audit.settings import AuditSettings
 from policies.audit.version import VERSION
+from policies.audit.words import Words
 
 _log = logging.getLogger(__name__)
+_UNREADY: Final = Redactor(RedactionSettings(), bytes(32))
+"""Until the key is known: nothing is recorded before."""
 _REMEMBERED: Final = 1_024
 _LONGEST: Final = 128
 """Characters of a session that are recorded."""
@@ -39,12 +45,12 @@ class AuditPolicy(Policy):
     Settings = AuditSettings
     companion = ("audit", "follow")
 
-    def __init__(self, settings: AuditSettings, surroundings: Surroundings, words: Redactor) -> None:
+    def __init__(self, settings: AuditSettings, surroundings: Surroundings) -> None:
         self._settings = settings
         self._clock = surroundings.clock
         self._recorder = surroundings.recorder
         self._catalogue: Catalogue = surroundings.catalogue
-        self._words = words
+        self._words: Words = _UNREADY
         self._writer = JournalWriter(settings.journal, surroundings.clock)
         self._strict = settings.journal.durability == "strict"
         self._common = {"configuration": surroundings.configuration[:16], "version": VERSION}
@@ -53,10 +59,14 @@ class AuditPolicy(Policy):
 
     @classmethod
     def build(cls, settings: AuditSettings, surroundings: Surroundings) -> AuditPolicy:
-        return cls(settings, surroundings, settings.redactor())
+        return cls(settings, surroundings)
 
     async def start(self) -> None:
         """Raises JournalError where the journal cannot be written at all."""
+        settings = self._settings
+        folder = Path(settings.journal.folder)
+        key = await aside(lambda: redaction_key(settings.redaction, folder), name="audit: key")
+        self._words = Redactor(settings.redaction, key)
         await self._writer.start()
         self._recorder.keep(self._happened, self._written)
         self._recorder.tell(Event("configuration.loaded", {"after": self._common["configuration"]}))

@@ -137,6 +137,7 @@ class Record(Struct, frozen=True, omit_defaults=True, kw_only=True):
         reservation_id: under which its reservation is known to the limits.
         reserved: what was reserved.
         result: `success`, `refused`, `failure`, `aborted`; of events `success` or `failure`.
+        started: of a closing, when the exchange began.
         tool: of MCP calls.
         upstream: where it went.
     """
@@ -197,6 +198,7 @@ class Record(Struct, frozen=True, omit_defaults=True, kw_only=True):
     sequence: int
     version: str = field(default="", name="service.version")
     session_id: str = ""
+    started: str = ""
     stream: bool = False
     subject: str = ""
     tenant: str = ""

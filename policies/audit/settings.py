@@ -10,6 +10,7 @@ from pydantic import Field
 from extproc.identity import Identity
 from extproc.policy import PolicySettings
 from policies.audit.journal.settings import JournalSettings
+from policies.audit.redaction import RedactionSettings
 
 
 class CaptureSettings(PolicySettings):
@@ -25,6 +26,7 @@ class AuditSettings(PolicySettings):
     """See `docs/reference/audit.md`."""
 
     journal: JournalSettings
+    redaction: RedactionSettings = RedactionSettings()
     capture: CaptureSettings = CaptureSettings()
     session_header: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,64}$", description="names the caller's session")] = (
         "x-session-id"

@@ -1,8 +1,8 @@
 """Reads all journals, and writes what is missing into one of its own.
 
-What it remembers stands in `finisher.json`: how far it has read each journal, the halves that wait, the sessions that go
-on. It is written a few times a minute, and after a kill the journals are read again from there, its own among them: what it
-had written already is found, and is not written twice.
+What it remembers stands in `finisher.json`: how far it has read each journal, the halves that wait, the sessions that
+go on. It is written a few times a minute, and after a kill the journals are read again from there, its own among them:
+what it had written already is found, and is not written twice.
 """
 
 from __future__ import annotations

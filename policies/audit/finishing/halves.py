@@ -155,6 +155,7 @@ def lost(decision: Record) -> dict[str, Any]:
         "ended_by": "gateway",
         "result": "failure",
         "recovered": "closing",
+        "started": decision.timestamp,
         "basis": "nothing",
     }
     if decision.decision == "allow":

@@ -90,7 +90,7 @@ class Redactor:
                     changes[name] = texts
         if record.decisions and (said := tuple(self._said(one) for one in record.decisions)) != record.decisions:
             changes["decisions"] = said
-        user = self.user(record.tenant, record.user_id)
+        user = self.user(record.tenant or record.tenant_id, record.user_id)
         if user != record.user_id:
             changes["user_id"] = user
         found = bool(changes)
