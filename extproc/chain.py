@@ -119,36 +119,28 @@ class Chain:
         course.unasked = iter(self._body)
         return self._ask(course.unasked, course, "on_request_body")
 
-    def decided(
-        self, course: Course, outcome: VerdictOutcome | None
-    ) -> VerdictOutcome | Awaitable[VerdictOutcome | None] | None:
+    def decided(self, course: Course, outcome: VerdictOutcome | None) -> Asked:
         """Tell every policy the verdict; what it is then. `outcome`: None: it may pass."""
         course.deadline = None
         return self._tell_verdict(iter(self._verdict), course, outcome)
 
-    def _tell_verdict(
-        self, links: Iterator[Link], course: Course, outcome: VerdictOutcome | None
-    ) -> VerdictOutcome | Awaitable[VerdictOutcome | None] | None:
+    def _tell_verdict(self, links: Iterator[Link], course: Course, outcome: VerdictOutcome | None) -> Asked:
         for link in links:
             try:
                 said = link.policy.on_verdict(course.exchange, outcome, course.decisions)
                 if waits(said):
                     return self._verdict_told(said, link, links, course, outcome)
+                said = _word(said)
             except BaseException as error:
                 said = self._not_told(link, error, course)
             outcome = self._overruled(link, said, course, outcome)
         return outcome
 
     async def _verdict_told(
-        self,
-        pending: Awaitable[Reject | None],
-        link: Link,
-        links: Iterator[Link],
-        course: Course,
-        outcome: VerdictOutcome | None,
+        self, pending: Awaitable[Any], link: Link, links: Iterator[Link], course: Course, outcome: VerdictOutcome | None
     ) -> VerdictOutcome | None:
         try:
-            said = await self._limited(pending, course)
+            said = _word(await self._limited(pending, course))
         except BaseException as error:
             if ends_us(error):
                 raise
@@ -361,6 +353,13 @@ class Chain:
                 enforced=link.failure is FailureMode.CLOSED and not link.shadow,
             )
         )
+
+
+def _word(said: object) -> Reject | None:
+    """What was said of a verdict. Raises TypeError where it is nothing of the kind: `CONTINUE`, for example."""
+    if said is None or isinstance(said, Reject):
+        return said
+    raise TypeError(f"a hook returned {type(said).__name__}")
 
 
 def _lacking(policy: Policy) -> str | None:
