@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable
 
 import pytest
+from msgspec.structs import replace
 
 from extproc import endings
 from extproc.actuals import Basis, Charged
@@ -14,6 +15,7 @@ from extproc.completion import Completion
 from extproc.endings import tell
 from extproc.policy import Policy
 from extproc.price import Portions
+from extproc.tasks import spawn
 from tests.extproc.test_chain import COMPLETION
 
 CHARGED = Charged(Portions(5), Basis.METERED, 1, 5, None)
@@ -46,12 +48,16 @@ def test_where_nobody_waits_all_know_at_once() -> None:
     assert tell([], COMPLETION) is None
 
 
+async def _given(pending: Awaitable[None]) -> None:
+    await pending
+
+
 async def test_who_stands_behind_one_that_waits_is_told_after_it() -> None:
     log: list[str] = []
     gate = asyncio.Event()
     pending = tell([Link(Told("a", log)), Link(Told("b", log, gate=gate)), Link(Told("c", log))], COMPLETION)
     assert pending is not None
-    waiting = asyncio.ensure_future(pending)
+    waiting = spawn(_given(pending), name="settled")
     await asyncio.sleep(0.01)
     assert log == ["a", "b"]
     gate.set()
@@ -92,15 +98,11 @@ async def test_what_one_puts_the_next_reads() -> None:
             await asyncio.sleep(0)
             read.append(completion.get(Charged))
 
-    pending = tell([Link(Charges()), Link(Reads())], copied(COMPLETION))
+    pending = tell([Link(Charges()), Link(Reads())], replace(COMPLETION, facts={}))
     assert pending is not None
     await pending
     assert read == [CHARGED]
     assert COMPLETION.get(Charged) is None
-
-
-def copied(completion: Completion) -> Completion:
-    return Completion(*(getattr(completion, name) for name in Completion.__struct_fields__ if name != "facts"), facts={})
 
 
 async def test_shadow_and_open_are_about_verdicts_and_all_settle() -> None:
