@@ -1,0 +1,1 @@
+"""Sinks that speak the protocols of log collectors and SIEMs: syslog, and OpenTelemetry."""

@@ -1,0 +1,149 @@
+"""Settings of the sinks of this package. Pure."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Final, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, model_validator
+
+from extproc.secret import Secret
+from policies.audit.following.settings import SinkSettings, WebhookTls, is_loopback
+
+MIB: Final = 1 << 20
+FACILITIES: Final = {
+    "kern": 0, "user": 1, "mail": 2, "daemon": 3, "auth": 4, "syslog": 5, "authpriv": 10, "audit": 13,
+    **{f"local{number}": 16 + number for number in range(8)},
+}  # fmt: skip
+"""Codes of RFC 5424, section 6.2.1, by the names that collectors give them; `audit` is "log audit"."""
+_RESOURCE_BYTES: Final = 4_096
+_HOST: Final = r"^[A-Za-z0-9._:-]{1,253}$"
+_FIELD: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")
+_OWN_FIELDS: Final = frozenset(
+    {"connection", "content-encoding", "content-length", "content-type", "host", "transfer-encoding", "upgrade"}
+)
+
+
+class SyslogTls(WebhookTls):
+    """TLS as RFC 5425 has it: the certificate of the collector is verified, always."""
+
+    server_name: Annotated[
+        str | None, Field(pattern=_HOST, description="The name in its certificate, where that is not `host`")
+    ] = None
+
+
+class SyslogSettings(SinkSettings):
+    """A syslog collector, over TCP or TLS. Plain TCP has no acknowledgement: see `resend_seconds`."""
+
+    kind: Literal["syslog"]
+    host: Annotated[str, Field(pattern=_HOST, description="Name or address of the collector")]
+    port: Annotated[int, Field(ge=1, le=65_535, strict=True)] = 6514
+    tls: Annotated[SyslogTls | None, Field(description="`{}` is TLS with the system's authorities")] = None
+    plain: Annotated[bool, Field(description="Allow TCP without TLS to another machine: records cross it readable")] = (
+        False
+    )
+    framing: Annotated[
+        Literal["octets", "lines"], Field(description="RFC 6587: each message after its length, or ended by a newline")
+    ] = "octets"
+    facility: Annotated[str, Field(json_schema_extra={"enum": list(FACILITIES)})] = "audit"
+    hostname: Annotated[
+        str | None,
+        Field(pattern=r"^[!-~]{1,255}$", description="HOSTNAME of each message; the writer's instance if left out"),
+    ] = None
+    max_bytes: Annotated[
+        int,
+        Field(
+            ge=2_048,
+            le=16 * MIB,
+            strict=True,
+            description="Of a message. A longer record loses its least important members, and says so. No more than the"
+            " collector takes: rsyslog cuts at 8 KiB unless its `maxMessageSize` says otherwise",
+        ),
+    ] = 8_192
+    connect_timeout: Annotated[float, Field(gt=0, le=60, description="Seconds, with the handshake of TLS")] = 10.0
+    timeout: Annotated[float, Field(gt=0, le=600, description="Seconds for the collector's kernel to take a batch")] = (
+        30.0
+    )
+    resend_seconds: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=3_600,
+            description="How long a collector may take to have on disk what it has received. What it received later than"
+            " this before the connection was lost comes again, and the last batch always. 0: nothing comes again",
+        ),
+    ] = 5.0
+    resend_bytes: Annotated[
+        int, Field(ge=0, le=256 * MIB, strict=True, description="At most so much is kept for that")
+    ] = 8 * MIB
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> SyslogSettings:
+        if self.facility not in FACILITIES:
+            raise ValueError(f"`facility` is one of {', '.join(FACILITIES)}")
+        if self.tls is not None and self.framing != "octets":
+            raise ValueError("RFC 5425 has `framing: octets` only")
+        if self.tls is None and not self.plain and not is_loopback(self.host):
+            raise ValueError("TCP without TLS to another machine: records would cross it readable. Say `plain: true`")
+        return self
+
+
+def _endpoint(value: str) -> str:
+    try:
+        parts = urlsplit(value)
+        port = parts.port
+    except ValueError:
+        raise ValueError("expected https://host/v1/logs") from None
+    if parts.scheme not in ("https", "http") or not parts.hostname or port == 0 or not parts.path.strip("/"):
+        raise ValueError("expected https://host/v1/logs, with its path")
+    if "@" in parts.netloc:
+        raise ValueError("no credentials in a URL, which is shown and logged: use `headers`")
+    if parts.fragment or not value.isascii() or not value.isprintable() or " " in value:
+        raise ValueError("expected https://host/v1/logs, without a fragment or spaces")
+    return value
+
+
+def _fields(value: dict[str, Secret]) -> dict[str, Secret]:
+    for name in value:
+        if not _FIELD.fullmatch(name):
+            raise ValueError(f"{name[:40]!r} is not the name of a header field")
+        if name.lower() in _OWN_FIELDS:
+            raise ValueError(f"{name.lower()} is set by the sink itself")
+    if len({name.lower() for name in value}) < len(value):
+        raise ValueError("a header field stands there twice")
+    return value
+
+
+class OtlpSettings(SinkSettings):
+    """A receiver of OpenTelemetry logs: OTLP over HTTP, in protobuf."""
+
+    kind: Literal["otlp"]
+    url: Annotated[
+        str, AfterValidator(_endpoint), Field(description="The whole of it, as https://collector:4318/v1/logs")
+    ]
+    headers: Annotated[
+        dict[str, Secret],
+        AfterValidator(_fields),
+        Field(description="Header fields that are added, as `authorization`: where their values are read from"),
+    ] = Field(default_factory=dict)
+    resource: Annotated[
+        dict[Annotated[str, Field(min_length=1, max_length=256)], Annotated[str, Field(max_length=4_096)]],
+        Field(max_length=64, description="Resource attributes besides `service.*`, as `deployment.environment.name`"),
+    ] = Field(default_factory=dict)
+    tls: WebhookTls = WebhookTls()
+    plain: Annotated[bool, Field(description="Allow http:// to another machine: records cross it readable")] = False
+    compression: Literal["gzip", "none"] = "gzip"
+    max_bytes: Annotated[
+        int, Field(ge=16_384, le=64 * MIB, strict=True, description="Of a request, before it is compressed")
+    ] = 4 * MIB
+    timeout: Annotated[float, Field(gt=0, le=600, description="Seconds for one request and its answer")] = 10.0
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> OtlpSettings:
+        if sum(len(name.encode()) + len(text.encode()) + 16 for name, text in self.resource.items()) > _RESOURCE_BYTES:
+            raise ValueError(f"`resource` is more than {_RESOURCE_BYTES} bytes: it goes with every request")
+        parts = urlsplit(self.url)
+        if parts.scheme == "http" and not self.plain and not is_loopback(parts.hostname or ""):
+            raise ValueError("http:// to another machine: records would cross it readable. Say `plain: true`")
+        return self

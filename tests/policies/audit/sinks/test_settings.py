@@ -1,0 +1,72 @@
+"""Settings of the sinks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from policies.audit.sinks.settings import FACILITIES, OtlpSettings, SyslogSettings
+
+SYSLOG: dict[str, Any] = {"kind": "syslog", "name": "siem", "host": "collector.example", "tls": {}}
+OTLP: dict[str, Any] = {"kind": "otlp", "name": "otel", "url": "https://collector.example:4318/v1/logs"}
+
+
+def test_defaults() -> None:
+    syslog = SyslogSettings.model_validate(SYSLOG)
+    assert (syslog.port, syslog.framing, FACILITIES[syslog.facility], syslog.max_bytes) == (6514, "octets", 13, 8192)
+    otlp = OtlpSettings.model_validate(OTLP)
+    assert (otlp.compression, otlp.max_bytes) == ("gzip", 4 * 1024 * 1024)
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "::1"])
+def test_to_this_machine_nothing_need_be_hidden(host: str) -> None:
+    assert SyslogSettings.model_validate(SYSLOG | {"host": host, "tls": None}).tls is None
+    url = f"http://{f'[{host}]' if ':' in host else host}:4318/v1/logs"
+    assert OtlpSettings.model_validate(OTLP | {"url": url}).url == url
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"tls": None}, "Say `plain: true`"),
+        ({"framing": "lines"}, "`framing: octets` only"),
+        ({"facility": "local8"}, "is one of kern, user"),
+        ({"max_bytes": 2_047}, "greater than or equal to 2048"),
+        ({"host": "a b"}, "should match pattern"),
+        ({"hostname": "a b"}, "should match pattern"),
+        ({"port": 0}, "greater than or equal to 1"),
+        ({"tls": {"certificate": "c.pem"}}, "belong together"),
+        ({"kind": "otlp"}, "Input should be 'syslog'"),
+        ({"name": ""}, "should match pattern"),
+    ],
+)
+def test_mistakes_with_syslog_are_told(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        SyslogSettings.model_validate(SYSLOG | changes)
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"url": "http://collector.example/v1/logs"}, "Say `plain: true`"),
+        ({"url": "https://collector.example"}, "with its path"),
+        ({"url": "https://user:s3cret@collector.example/v1/logs"}, "use `headers`"),
+        ({"url": "https://collector.example/v1/logs#s3cret"}, "without a fragment"),
+        ({"url": "https://collector.example:99999/v1/logs"}, "expected https://"),
+        ({"url": "grpc://collector.example/v1/logs"}, "expected https://"),
+        ({"headers": {"content-type": {"env": "X"}}}, "set by the sink itself"),
+        ({"headers": {"a b": {"env": "X"}}}, "is not the name of a header field"),
+        ({"headers": {"a": {"env": "X"}, "A": {"env": "X"}}}, "stands there twice"),
+        ({"headers": {"authorization": "Bearer s3cret"}}, "headers.authorization"),
+        ({"resource": {"a": "x" * 4_096}}, "goes with every request"),
+        ({"max_bytes": 1_000}, "greater than or equal to 16384"),
+    ],
+)
+def test_mistakes_with_otlp_are_told_and_no_secret(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        OtlpSettings.model_validate(OTLP | changes)
+    assert words in str(caught.value)
+    assert "s3cret" not in str(caught.value)
