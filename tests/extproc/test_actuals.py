@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from extproc.actuals import Actual, Basis, actual
+from extproc.actuals import Actual, Basis, Charged, actual, charged
 from extproc.call import METERS, Call, Operation
 from extproc.completion import Completion, EndedBy, Ending, Usage, Verdict, by_type
 from extproc.exchange import Dialect
-from extproc.price import Portions
+from extproc.price import Portions, Price
 from extproc.reservation import Reservation
 
 RESERVED = Reservation("r1", ("contoso",), input=100, output=400, choices=2)
@@ -131,3 +131,33 @@ def test_without_a_reservation_what_was_seen_counts() -> None:
     assert actual(ended(Ending.ANSWERED, reservation=None, usage=USAGE)) == Actual(
         Portions(40, 50, 0, 30, 10), 1, METERED
     )
+
+
+PRICE = Price(2_500_000, 10_000_000, 1_250_000, 3_000_000)
+
+
+def test_who_keeps_counters_says_what_is_charged() -> None:
+    """Whatever one would work out: weights and prices are theirs."""
+    completion = ended(Ending.ANSWERED, usage=USAGE)
+    known = Charged(Portions(1), Basis.CHUNKS, 1, 7, None)
+    completion.put(known)
+    assert charged(completion, PRICE) is known
+    assert charged(completion, None) is known
+
+
+@pytest.mark.parametrize(("price", "dollars"), [(None, None), (PRICE, 463)])
+def test_where_nobody_keeps_counters_every_token_counts_as_one(price: Price | None, dollars: int | None) -> None:
+    """Micro-dollars: 40 tokens at 2.50 a million, 50 at 1.25, 30 at 10."""
+    found = charged(ended(Ending.ANSWERED, usage=USAGE), price)
+    # Reasoning is within the output.
+    assert found == Charged(Portions(40, 50, 0, 30, 10), METERED, 1, 40 + 50 + 30, dollars)
+    # Nothing is put: the next one asks with a price of its own.
+    assert ended(Ending.ANSWERED, usage=USAGE).get(Charged) is None
+
+
+def test_what_was_not_used_costs_nothing_where_there_is_a_price() -> None:
+    refused = ended(Ending.REJECTED, verdict=Verdict.REJECT)
+    assert charged(refused, PRICE) == Charged(Portions(), NOTHING, 0, 0, 0)
+    assert charged(refused, None) == Charged(Portions(), NOTHING, 0, 0, None)
+    lost = charged(ended(Ending.TIMED_OUT), PRICE)
+    assert (lost.basis, lost.weighted, lost.dollars) == (ESTIMATE, 900, 250 + 8_000)

@@ -7,17 +7,21 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
+from extproc.actuals import Basis, Charged
 from extproc.call import Call, Endpoint, Operation, Payload
 from extproc.catalogue import Catalogue, Model, Provider, Target, Upstream
+from extproc.completion import Completion, EndedBy, Ending, Usage, Verdict, by_type
 from extproc.exchange import Dialect, Exchange, Headers, Request
 from extproc.identity import CallerKind, Identity
 from extproc.outcome import CONTINUE, Mutate, Reject, RequestOutcome
 from extproc.policy import Surroundings
-from extproc.price import Price
+from extproc.price import Portions, Price
 from extproc.reservation import Reservation
 from extproc.tasks import waits
 from policies.limits import LimitsPolicy
@@ -153,3 +157,58 @@ async def test_an_abandoned_exchange_costs_nothing(built: Built) -> None:
         async with asyncio.timeout(5):
             while isinstance(await outcome(policy, asked()), Reject):
                 await asyncio.sleep(0.01)
+
+
+def ended(exchange: Exchange, usage: Usage | None, ending: Ending = Ending.ANSWERED, **more: Any) -> Completion:
+    """How an exchange ended that this policy let pass, with all that travels."""
+    return Completion(
+        *(exchange.id, exchange.request.request_id, "POST", "/v1/chat/completions", 200, Verdict.ALLOW, ending),
+        *(EndedBy.UPSTREAM, datetime.now(UTC), 1.0, None, 10, 10, usage),
+        facts=by_type(exchange.facts()),
+        **more,
+    )
+
+
+@pytest.mark.parametrize("model", ["gpt-4o", "free-1"])
+async def test_what_is_charged_is_told_to_who_settles_after_it(built: Built, model: str) -> None:
+    weights = {"output": 4.0, "cached_input": 0.5}
+    async with built({"subject": "user", "tokens_per_day": 50_000}, weights=weights) as policy:
+        exchange = asked(model)
+        await outcome(policy, exchange)
+        completion = ended(exchange, Usage(input=90, output=30, total=120, cached_input=40, reasoning=10))
+        policy.on_settle(completion)
+        # Micro-dollars: 50 of input at 2.50 a million, 40 cached at 1.25, 30 of output at 10.
+        dollars = 125 + 50 + 300 if model == "gpt-4o" else None
+        tokens = Portions(50, 40, 0, 30, 10)
+        assert completion.get(Charged) == Charged(tokens, Basis.METERED, 1, 50 + 20 + 80 + 10, dollars)
+
+
+async def test_an_exchange_of_whose_use_nothing_is_known_is_charged_what_was_reserved(built: Built) -> None:
+    async with built({"subject": "user", "tokens_per_day": 50_000}) as policy:
+        exchange = asked(max_output=100)
+        await outcome(policy, exchange)
+        completion = ended(exchange, None)
+        policy.on_settle(completion)
+        reservation, charged = exchange.need(Reservation), completion.get(Charged)
+        assert charged is not None
+        assert (charged.basis, charged.requests) == (Basis.ESTIMATE, 1)
+        # As it would be if nothing had been heard of its end.
+        assert (charged.weighted, charged.dollars) == (reservation.tokens, reservation.dollars)
+        assert reservation.tokens == reservation.input + reservation.output > 100
+
+
+@pytest.mark.parametrize("verdict", [Verdict.REJECT, Verdict.NONE, Verdict.RESPOND])
+async def test_what_did_not_go_up_is_charged_nothing(built: Built, verdict: Verdict) -> None:
+    async with built({"subject": "user", "tokens_per_day": 50_000}) as policy:
+        exchange = asked()
+        await outcome(policy, exchange)
+        completion = replace(ended(exchange, None), verdict=verdict)
+        policy.on_settle(completion)
+        assert completion.get(Charged) == Charged(Portions(), Basis.NOTHING, 0, 0, 0)
+
+
+async def test_without_a_reservation_nothing_is_said_of_a_charge(built: Built) -> None:
+    async with built() as policy:
+        completion = ended(asked(), Usage(5, 6))
+        policy.on_settle(completion)
+        assert completion.get(Charged) is None

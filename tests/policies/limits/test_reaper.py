@@ -7,10 +7,12 @@ from collections.abc import Callable
 
 import pytest
 
+from extproc.recorder import Event, Recorder
 from policies.limits import reaper as module
 from policies.limits.limit import Limit
 from policies.limits.memory_store import MemoryStore
 from policies.limits.reaper import Reaper
+from policies.limits.registry import Change
 from policies.limits.store import StoreUnavailableError, Used
 from policies.limits.subjects import EVERYONE
 from tests.policies.limits.failing_store import FailingStore, Fate
@@ -30,7 +32,13 @@ class World:
         self.store = FailingStore(MemoryStore(lambda: self.now))
         self.registry = MemoryRegistry(lambda: self.now / 1000)
         self.registry.names["contoso"] = "Contoso"
-        self.reaper = Reaper(self.store, self.registry)
+        self.events: list[Event] = []
+        recorder = Recorder()
+        recorder.keep(self.events.append, self._written)
+        self.reaper = Reaper(self.store, self.registry, recorder)
+
+    async def _written(self) -> None:
+        return None
 
     def reserve(
         self, id: str, *limits: Limit, tenant: str = "contoso", request_id: str = "", lease: float = 60.0
@@ -254,3 +262,51 @@ async def test_a_registry_that_is_away_stops_no_reaper(monkeypatch: pytest.Monke
 
 async def test_stopping_what_was_never_started() -> None:
     Reaper(World().store, MemoryRegistry()).stop()
+
+
+async def test_a_lease_that_has_ended_is_told_of_once() -> None:
+    world = World()
+    world.reserve("a", TPD, request_id="q1")
+    world.reserve("b", TPD)
+    await world.reaper.reap()
+    assert world.events == []
+    world.now += 60_000
+    await world.reaper.reap()
+    await world.reaper.reap()
+    values = {"tenant_id": "contoso", "reservation_id": "a", "request_id": "q1"}
+    assert sorted(world.events, key=lambda event: event.of) == [
+        Event("limit.lease_expired", values, "contoso/a"),
+        Event("limit.lease_expired", {"tenant_id": "contoso", "reservation_id": "b", "request_id": ""}, "contoso/b"),
+    ]
+
+
+async def test_what_was_given_back_or_settled_is_nothing_to_tell_of() -> None:
+    world = World()
+    for name in ("a", "b"):
+        world.reserve(name, TPD, request_id=f"q-{name}")
+    world.store.store.settle_now("contoso", "a", Used(1, 17))
+    await world.registry.witness("q-b", 180)
+    world.now += 60_000
+    await world.reaper.reap()
+    assert (world.events, world.told()) == ([], (0, 1))
+
+
+async def test_without_a_record_leases_end_all_the_same() -> None:
+    world = World()
+    world.reserve("a", TPD)
+    world.now += 60_000
+    assert await Reaper(world.store, world.registry).reap() == 1
+    assert (world.events, world.used()) == ([], 100)
+
+
+async def test_who_reaps_tells_what_operators_have_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_ROUND", 0.001)
+    world = World()
+    world.registry.history.append(Change(1.0, "ops", "set", "contoso", "tokens_per_day", None, 5, "1-0"))
+    other = Reaper(world.store, world.registry)
+    world.reaper.start()
+    await until(lambda: world.registry.last_told == "1-0")
+    other.start()
+    world.reaper.stop()
+    other.stop()
+    assert [(event.name, event.of) for event in world.events] == [("limit.changed", "1-0")]

@@ -50,6 +50,41 @@ async def test_each_change_is_told_to_all_and_recorded(registry: RedisRegistry) 
     assert [one.by for one in await registry.changes(1)] == ["boss"]
 
 
+async def test_changes_are_untold_until_they_are_told(registry: RedisRegistry, redis_server: RedisServer) -> None:
+    for amount in range(5):
+        await registry.change(ALICE, DAY, amount, "ops")
+    known = list(reversed(await registry.changes(10)))
+    assert [one.after for one in known] == [0, 1, 2, 3, 4]
+    # The oldest first, and no more than are asked for.
+    assert list(await registry.untold(3)) == known[:3]
+    assert list(await registry.untold(3)) == known[:3]
+    await registry.told(known[1].id)
+    assert list(await registry.untold(2)) == known[2:4]
+    await registry.told(known[4].id)
+    assert list(await registry.untold(10)) == []
+    await registry.change(ALICE, DAY, 5, "ops")
+    assert [one.after for one in await registry.untold(10)] == [5]
+    with redis_server.client() as client:
+        assert client.get("sg:{sg}:told") == known[4].id.encode()
+        assert client.pttl("sg:{sg}:told") == -1
+        # What was told may be removed: it is not what the rest is found by.
+        client.xtrim("sg:{sg}:changes", maxlen=1, approximate=False)
+    assert [one.after for one in await registry.untold(10)] == [5]
+
+
+async def test_changes_of_one_millisecond_are_told_apart(registry: RedisRegistry, redis_server: RedisServer) -> None:
+    with redis_server.client() as client:
+        for number in range(3):
+            fields = {"by": "ops", "action": "set", "subject": "contoso", "kind": DAY, "after": number}
+            client.xadd("sg:{sg}:changes", fields, id=f"1767225600000-{number}")
+    await registry.told("1767225600000-0")
+    assert [(one.after, one.id) for one in await registry.untold(10)] == [
+        (1, "1767225600000-1"),
+        (2, "1767225600000-2"),
+    ]
+    assert {one.at for one in await registry.untold(10)} == {1_767_225_600.0}
+
+
 async def test_counters_are_set_back_and_what_is_reserved_in_them_is_settled_nowhere(
     registry: RedisRegistry, redis_server: RedisServer
 ) -> None:
@@ -141,5 +176,7 @@ async def test_in_a_cluster(redis_cluster: RedisCluster) -> None:
             assert await registry.witnessed(f"r{index}")
         assert {one.amount for one in await registry.overrides()} == set(range(10))
         assert (await registry.version(), len(await registry.changes(100))) == (20, 20)
+        await registry.told((await registry.untold(15))[-1].id)
+        assert len(await registry.untold(100)) == 5
     finally:
         await client.stop()

@@ -64,3 +64,7 @@ async def test_one_holds_the_office_until_its_time_is_over(registry: Registry) -
     await asyncio.sleep(0.3)
     assert await registry.elected("b", 60)
     assert not await registry.elected("a", 60)
+
+
+async def test_nothing_is_untold_where_nothing_was_changed(registry: Registry) -> None:
+    assert list(await registry.untold(10)) == []

@@ -305,3 +305,36 @@ async def test_what_the_store_cannot_count_is_left_out_and_slows_down_nothing_fo
     assert there.calls == ["reserve a"] * 6
     await brought(Settler(there), [locally("b", 20)])
     assert counted(there) == 20
+
+
+async def test_what_is_not_on_record_yet_is_not_settled_yet() -> None:
+    """A worker that is killed leaves a record of all that it may have settled."""
+    there = store(reservations=["a", "b"])
+    asks: list[asyncio.Event] = []
+
+    async def recorded() -> None:
+        asks.append(asyncio.Event())
+        await asks[-1].wait()
+
+    settler = Settler(there, recorded=recorded)
+    settler.start()
+    settler.put(reserved("a", 17))
+    await until(lambda: len(asks) == 1)
+    settler.put(reserved("b", 18))
+    await asyncio.sleep(0.01)
+    assert (there.calls, settler.backlog) == ([], 2)
+    asks[0].set()
+    # What came meanwhile waits for a record of its own.
+    await until(lambda: len(asks) == 2)
+    assert counted(there) == 17 + RESERVED
+    asks[1].set()
+    await settler.stop(20)
+    assert counted(there) == 35
+
+
+async def test_stopping_does_not_wait_for_a_record_that_never_comes() -> None:
+    settler = Settler(store(reservations=["a"]), recorded=asyncio.Event().wait)  # type: ignore[arg-type]
+    settler.start()
+    settler.put(reserved("a", 17))
+    await settler.stop(0.01)
+    assert settler.backlog == 1
