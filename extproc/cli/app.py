@@ -14,6 +14,7 @@ import typer
 
 from extproc.cli import check, demo, explain, render, schema, serve, status, token, up
 from extproc.cli.console import complain
+from extproc.cli.hosting import Host
 from extproc.embedded.faults import StackError
 from extproc.mistakes import ConfigurationError
 
@@ -56,7 +57,7 @@ def run(arguments: Sequence[str], *, plugins: Sequence[EntryPoint] | None = None
     """Run a command line; its exit status."""
     app = build(tuple(entry_points(group=GROUP)) if plugins is None else plugins)
     try:
-        app(args=list(arguments), prog_name="sluicegate")
+        app(args=list(arguments), prog_name="sluicegate", obj=Host())
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     except ConfigurationError as error:

@@ -59,6 +59,8 @@ class AuditPolicy(Policy):
 
     @classmethod
     def build(cls, settings: AuditSettings, surroundings: Surroundings) -> AuditPolicy:
+        if settings.close_after < surroundings.longest:
+            raise ValueError(f"close_after: exchanges can last {surroundings.longest:g} s: expected no less")
         return cls(settings, surroundings)
 
     async def start(self) -> None:

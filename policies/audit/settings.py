@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from fnmatch import fnmatchcase
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from extproc.identity import Identity
 from extproc.policy import PolicySettings
+from policies.audit.following.settings import FileSinkSettings, WebhookSettings
+from policies.audit.journal.retention import RetentionRules
 from policies.audit.journal.settings import JournalSettings
+from policies.audit.ledger.settings import LedgerSettings
 from policies.audit.redaction import RedactionSettings
+from policies.audit.sinks.settings import OtlpSettings, SyslogSettings
 
 
 class CaptureSettings(PolicySettings):
@@ -22,15 +26,37 @@ class CaptureSettings(PolicySettings):
     ] = ()
 
 
+Sink: TypeAlias = Annotated[
+    FileSinkSettings | LedgerSettings | OtlpSettings | SyslogSettings | WebhookSettings, Field(discriminator="kind")
+]
+"""Where records are brought, told apart by `kind`."""
+
+
 class AuditSettings(PolicySettings):
     """See `docs/reference/audit.md`."""
 
     journal: JournalSettings
     redaction: RedactionSettings = RedactionSettings()
     capture: CaptureSettings = CaptureSettings()
+    sinks: Annotated[tuple[Sink, ...], Field(description="Who follows the journal, by `sluicegate audit follow`")] = ()
+    retention: RetentionRules = RetentionRules()
+    close_after: Annotated[
+        float,
+        Field(ge=1, le=86_400, description="Seconds after which an exchange is closed of whose end nothing was heard"),
+    ] = 600.0
+    session_idle: Annotated[float, Field(ge=1, le=604_800, description="Seconds after which a session has ended")] = (
+        1_800.0
+    )
     session_header: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,64}$", description="names the caller's session")] = (
         "x-session-id"
     )
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> AuditSettings:
+        names = [sink.name for sink in self.sinks]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"two sinks have the name {twice[0]!r}")
+        return self
 
     def captures(self, identity: Identity) -> bool:
         """Whether prompts of this caller's tenant may be recorded."""

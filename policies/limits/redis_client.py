@@ -89,11 +89,16 @@ class RedisClient:
             StoreUnavailableError: no answer within `deadline` seconds, or an error in its place.
         """
         until = self._until(deadline)
+        # `_ask`, written out: this is on the path of every exchange.
         try:
-            return await self._ask(key, ("EVALSHA", script.sha, len(keys), *keys, *args), until)
-        except _ReplyError as error:
-            if not error.words.startswith("NOSCRIPT"):
-                raise self._failed(error) from None
+            answer = await self._answer(key, ("EVALSHA", script.sha, len(keys), *keys, *args), until)
+        except StoreUnavailableError:
+            self._counts["failures"] += 1
+            raise
+        if not isinstance(answer, hiredis.ReplyError):
+            return answer
+        if not str(answer).startswith("NOSCRIPT"):
+            raise self._failed(_ReplyError(str(answer)))
         self._counts["noscript"] += 1
         try:
             return await self._ask(key, ("EVAL", script.text, len(keys), *keys, *args), until)

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import hiredis
 import msgspec
 
 from policies.limits.memory_store import KEEP, TOMBSTONE
@@ -60,7 +61,17 @@ class RedisStore:
     async def settle_all(self, settlements: Sequence[tuple[str, str, Used]]) -> Sequence[bool | None]:
         # All are on their way before the first is waited for: a task for each would cost twice as much.
         pending = [self._begin(*one) for one in settlements]
-        return [await self._ended(awaited, one) for awaited, one in zip(pending, settlements, strict=True)]
+        done: list[bool | None] = []
+        for awaited, one in zip(pending, settlements, strict=True):
+            try:
+                answer = await awaited if awaited is not None else None
+                if isinstance(answer, hiredis.ReplyError):
+                    # A script that it does not know, perhaps: asked again by itself.
+                    answer = await self.settle(*one)
+            except StoreUnavailableError:
+                answer = None
+            done.append(None if answer is None else answer == 1)
+        return done
 
     def _begin(self, tenant: str, reservation: str, used: Used) -> Awaitable[Any] | None:
         prefix = f"sg:{tag(tenant)}:"
@@ -68,16 +79,6 @@ class RedisStore:
         arguments = (reservation, used.requests, used.tokens, used.dollars, TOMBSTONE)
         try:
             return self._client.begin(SETTLE, record, [record, f"{prefix}leases"], arguments, self._deadline)
-        except StoreUnavailableError:
-            return None
-
-    async def _ended(self, pending: Awaitable[Any] | None, one: tuple[str, str, Used]) -> bool | None:
-        if pending is None:
-            return None
-        try:
-            answer = await pending
-            # Anything else is an error of Redis', such as a script that it does not know: asked again by itself.
-            return answer == 1 if isinstance(answer, int) else await self.settle(*one)
         except StoreUnavailableError:
             return None
 

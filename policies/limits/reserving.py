@@ -84,7 +84,7 @@ class Reserver:
             attempts = Attempts()
             request.exchange.put(attempts)
         # Another attempt is another reservation: the former may still be on its way to the store, or back from it.
-        count = len({name for _, name, _ in attempts.made})
+        count = len({name for _, name, _ in attempts.made}) if attempts.made else 0
         name = request.exchange.id if count == 0 else f"{request.exchange.id}.{count}"
         try:
             return await self._reserve(request, name, attempts)
