@@ -119,9 +119,10 @@ class EntraPolicy(Policy):
         verified = verify(located, found, self._rules, now)
         if isinstance(verified, Refusal):
             return self._refuse(exchange, verified)
-        self._verified.put(digest, Remembered(verified, located.place, found))
-        if self._recorder.is_kept:
+        if self._recorder.is_kept and self._verified.get(digest, now) is None:
+            # Of several exchanges that waited for the keys of one token, the first tells of it.
             self._recorder.tell(_accepted(verified.identity, exchange))
+        self._verified.put(digest, Remembered(verified, located.place, found))
         return self._admit(exchange, verified, now)
 
     def _admit(self, exchange: Exchange, verified: Verified, now: float) -> RequestAnswer:
