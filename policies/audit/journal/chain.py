@@ -65,6 +65,11 @@ class Findings:
         if len(self.listed) < _MOST:
             self.listed.append(Finding(self.journal, segment, sequence, what, why))
 
+    def instead(self, segment: str, sequence: int, what: What, why: str) -> None:
+        """Say this instead of what was found last: more is known now."""
+        if self.count == len(self.listed):
+            self.listed[-1] = Finding(self.journal, segment, sequence, what, why)
+
     def reordered(self, sequence: int, segment: str) -> bool:
         """A record that was found missing turned up late. Whether it was one of those."""
         for place, one in enumerate(self.listed):
@@ -91,6 +96,8 @@ class Chain:
         self.hash = FIRST
         # Of the record before the next: whether it was read, and so could be the one that was changed.
         self._seen_at = 0
+        # The last that was found to be bound to another than the one before it.
+        self._unbound_at = 0
         # Missing, and may yet turn up: (first, last), the latest so many.
         self._missing: list[tuple[int, int]] = []
         self.records = self.gaps = self.first = 0
@@ -156,9 +163,14 @@ class Chain:
         self._findings.add(segment, sequence, What.DUPLICATED, f"record {sequence} stands there once more")
 
     def _unbound(self, segment: str, sequence: int) -> None:
-        if self._seen_at == sequence - 1:
+        if self._unbound_at == sequence - 1 and sequence > 1:
+            # Neither side of the record between is bound to it: it is the one that does not belong there.
+            why = f"record {sequence - 1} is bound to no record beside it: it is of another chain"
+            self._findings.instead(segment, sequence - 1, What.FOREIGN, why)
+        elif sequence > 1 and self._seen_at == sequence - 1:
             why = f"record {sequence - 1} has a hash of its own content, and record {sequence} is bound to another"
             self._findings.add(segment, sequence - 1, What.EDITED, why)
+            self._unbound_at = sequence
         else:
             why = f"record {sequence} is not bound to the one before it: it is of another chain"
             self._findings.add(segment, sequence, What.FOREIGN, why)

@@ -96,6 +96,16 @@ class JournalReader:
             self._open[1].close()
             self._open = None
 
+    def __del__(self) -> None:
+        self.close()
+
+    def _unreadable(self, error: Exception, sequence: int) -> Exception:
+        self.close()
+        # What is no gzip is an OSError without a number.
+        if isinstance(error, OSError) and error.errno is not None:
+            return error
+        return BrokenJournalError(sequence, "its segment cannot be unpacked")
+
     def _parts(self) -> list[Segment]:
         try:
             return segments(self._folder)
@@ -114,10 +124,7 @@ class JournalReader:
                 if len(found) >= most:
                     break
         except UNREADABLE as error:
-            self.close()
-            if isinstance(error, OSError) and error.errno is not None:
-                raise
-            raise BrokenJournalError(sequence, "its segment cannot be unpacked") from None
+            raise self._unreadable(error, sequence) from None
         return Position(sequence, position.segment, offset)
 
     def _checked(self, line: bytes, sequence: int) -> Closed:
@@ -148,10 +155,13 @@ class JournalReader:
     def _sought(self, sequence: int, part: Segment, parts: list[Segment]) -> Position | None:
         """Where a record begins, in the segment that should hold it."""
         offset, expected = 0, part.first
-        for line in self._file(Position(part.first, part.name)):
-            if expected == sequence or not line.endswith(b"\n"):
-                break
-            offset, expected = offset + len(line), expected + 1
+        try:
+            for line in self._file(Position(part.first, part.name)):
+                if expected == sequence or not line.endswith(b"\n"):
+                    break
+                offset, expected = offset + len(line), expected + 1
+        except UNREADABLE as error:
+            raise self._unreadable(error, sequence) from None
         if expected == sequence:
             return Position(sequence, part.name, offset)
         if part == parts[-1]:
