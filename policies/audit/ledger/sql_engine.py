@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -87,6 +89,25 @@ def _sqlite(url: str, settings: LedgerSettings) -> Engine:
         connection.exec_driver_sql(f"BEGIN {kind}")
 
     return engine
+
+
+def file_of(engine: Engine) -> Path | None:
+    """The file of SQLite; None of another database."""
+    return Path(engine.url.database or "") if engine.dialect.name == "sqlite" else None
+
+
+def make_file(engine: Engine) -> None:
+    """Make the file of SQLite, which nobody else may read: it tells who asked for what. Nothing where it is there.
+
+    Raises:
+        SinkError: it cannot be made.
+    """
+    path = file_of(engine)
+    if path is not None:
+        try:
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        except OSError as error:
+            raise SinkError(f"the ledger: {path}: {error.strerror}") from None
 
 
 @contextlib.contextmanager

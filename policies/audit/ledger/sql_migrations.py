@@ -13,7 +13,7 @@ from alembic.util.exc import CommandError
 from sqlalchemy import Connection, Engine, text
 
 from policies.audit.following.sink import SinkError
-from policies.audit.ledger.sql_engine import NeverStoredError, transaction
+from policies.audit.ledger.sql_engine import NeverStoredError, make_file, transaction
 
 FOLDER: Final = Path(__file__).parent / "migrations"
 VERSION_TABLE: Final = "ledger_version"
@@ -36,6 +36,7 @@ def migrate(engine: Engine) -> tuple[str | None, str]:
         SinkError: the database does not answer, or does not let us.
         NewerLedgerError: the tables are newer.
     """
+    make_file(engine)
     try:
         with transaction(engine, writes=True) as connection:
             if connection.dialect.name == "postgresql":
@@ -47,18 +48,37 @@ def migrate(engine: Engine) -> tuple[str | None, str]:
         raise SinkError(f"the ledger's tables cannot be made: {error}") from None
 
 
+def check(engine: Engine) -> None:
+    """See that the tables are those that are known here.
+
+    Raises:
+        SinkError: there are none, or they are older.
+        NewerLedgerError: they are newer.
+    """
+    with transaction(engine, writes=False) as connection:
+        script = scripts()
+        revision = _revision(connection)
+        if revision == script.get_current_head():
+            return
+        if revision is None:
+            raise SinkError("the ledger has no tables yet: `sluicegate ledger migrate` makes them")
+        _refuse_newer(script, revision)
+        raise SinkError(f"the ledger is of revision {revision}: `sluicegate ledger migrate` brings it up to date")
+
+
+def _revision(connection: Connection) -> str | None:
+    return MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE}).get_current_revision()
+
+
 def _migrate(connection: Connection) -> tuple[str | None, str]:
     script = scripts()
     newest = script.get_current_head()
     assert newest is not None  # noqa: S101  (the folder is shipped with this module)
-    context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
-    before = context.get_current_revision()
+    before = _revision(connection)
     if before == newest:
         return before, newest
-    if before is not None and not _known(script, before):
-        raise NewerLedgerError(
-            f"the ledger is of revision {before}, and {newest} is the newest that is known here: upgrade Sluicegate"
-        )
+    if before is not None:
+        _refuse_newer(script, before)
 
     def steps(revision: Any, _context: MigrationContext) -> Any:
         return script._upgrade_revs(newest, revision)
@@ -74,8 +94,11 @@ def scripts() -> ScriptDirectory:
     return ScriptDirectory(str(FOLDER), version_locations=[str(FOLDER)])
 
 
-def _known(script: ScriptDirectory, revision: str) -> bool:
+def _refuse_newer(script: ScriptDirectory, revision: str) -> None:
     try:
-        return script.get_revision(revision) is not None
+        script.get_revision(revision)
     except CommandError:
-        return False
+        raise NewerLedgerError(
+            f"the ledger is of revision {revision}, and {script.get_current_head()} is the newest that is known here:"
+            " upgrade Sluicegate"
+        ) from None

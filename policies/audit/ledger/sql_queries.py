@@ -125,7 +125,8 @@ def find(connection: Connection, *, request_id: str = "", exchange_id: str = "",
     if request_id:
         wanted.append(_ROW.request_id == cleaned(request_id))
     if reservation_id:
-        wanted.append(_ROW.reservation_id == cleaned(reservation_id))
+        # The second says to the database that its index on reservations will do.
+        wanted.append(and_(_ROW.reservation_id == cleaned(reservation_id), _ROW.reservation_id != literal_column("''")))
     if exchange_id:
         one = cleaned(exchange_id)
         whole = select(_ROW.part_of).where(_ROW.exchange_id == one).scalar_subquery()

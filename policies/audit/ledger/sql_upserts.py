@@ -18,6 +18,7 @@ from sqlalchemy import (
     case,
     cast,
     func,
+    literal_column,
     or_,
     select,
     text,
@@ -105,11 +106,12 @@ def _put(connection: Connection, statements: Mapping[str, Insert], columns: Sequ
 
 def _join(connection: Connection, requests: Sequence[str]) -> None:
     """Find strays among the rows of these requests, and give their ends to the exchanges they belong to."""
-    undecided = USAGE.c.decision == UNDECIDED
+    # Written out, not as a parameter: the index on strays is of rows for which this holds.
+    undecided = USAGE.c.decision == literal_column(f"'{UNDECIDED}'")
     strays = [row for row in _rows_of(connection, requests, and_(undecided, USAGE.c.closed)) if is_stray(row)]
     if not strays:
         return
-    decided = _rows_of(connection, sorted({row["request_id"] for row in strays}), ~undecided)
+    decided = _rows_of(connection, sorted({row["request_id"] for row in strays}), USAGE.c.decision != UNDECIDED)
     changed, part_of = adopt(decided, strays)
     if changed:
         _put(connection, _USAGE, COLUMNS, sorted(changed, key=lambda row: str(row["exchange_id"])))

@@ -78,7 +78,9 @@ def _indexes() -> None:
         ("usage_strays", "request_id", "decision = 'none'"),
         ("usage_parts", "part_of", "part_of IS NOT NULL"),
     ):
-        op.create_index(name, "usage", [column], sqlite_where=sa.text(only), postgresql_where=sa.text(only))
+        # As SQLAlchemy writes the question: SQLite has no booleans.
+        in_sqlite = only.replace("NOT closed", "closed = 0")
+        op.create_index(name, "usage", [column], sqlite_where=sa.text(in_sqlite), postgresql_where=sa.text(only))
     op.create_index("events_at", "events", ["at"])
     op.create_index("events_tenant_id_at", "events", ["tenant_id", "at"])
 

@@ -1,0 +1,147 @@
+"""`sluicegate ledger …`: who used what, what became of a request, and the tables themselves."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Final, TypeVar
+
+import typer
+
+from policies.audit.following.sink import SinkError
+from policies.audit.ledger import arguments, words
+from policies.audit.ledger.configured import ConfiguredError, read
+from policies.audit.ledger.queries import By, Entry, Usage
+from policies.audit.ledger.settings import LedgerSettings
+from policies.audit.ledger.sql_reading import Reading, bring_up_to_date
+from policies.audit.showing.printing import complain, say, show_json, show_table
+
+_T = TypeVar("_T")
+Config = Annotated[
+    Path | None,
+    typer.Option("--config", metavar="FILE", help="The server's configuration. Left out: of `sluicegate up`."),
+]
+State = Annotated[Path, typer.Option("--state", metavar="DIR", help="The state directory of `sluicegate up`.")]
+STATE: Final = Path(".sluicegate")
+Sink = Annotated[str | None, typer.Option("--sink", metavar="NAME", help="Which ledger, where there are several.")]
+Json = Annotated[bool, typer.Option("--json", help="For programs; amounts of money are texts, in dollars.")]
+Some = list[str] | None
+
+app = typer.Typer(help="The ledger: who used what, and what became of a request.", no_args_is_help=True)
+
+
+@app.command()
+def usage(
+    *,
+    by: Annotated[str, typer.Option("--by", metavar="NAME,…", help=", ".join(By))] = "tenant,model",
+    since: Annotated[str, typer.Option("--from", metavar="TIME", help="7d, 2026-11-01, last-month, …")] = "this-month",
+    until: Annotated[str, typer.Option("--to", metavar="TIME", help="Left out: now.")] = "",
+    tenant: Annotated[Some, typer.Option(help="Only of this tenant; again for more. So with the others.")] = None,
+    department: Annotated[Some, typer.Option()] = None,
+    user: Annotated[Some, typer.Option()] = None,
+    application: Annotated[Some, typer.Option("--app")] = None,
+    model: Annotated[Some, typer.Option()] = None,
+    decision: Annotated[Some, typer.Option(help="allow, reject, respond, none")] = None,
+    as_csv: Annotated[bool, typer.Option("--csv", help="For spreadsheets.")] = False,
+    as_json: Json = False,
+    config: Config = None,
+    state: State = STATE,
+    sink: Sink = None,
+) -> None:
+    """Show who used what in a period (UTC): requests, tokens and dollars. What cost most comes first."""
+    if as_csv and as_json:
+        complain("expected --csv or --json, not both")
+        raise typer.Exit(2)
+    given = {
+        By.TENANT: tenant,
+        By.DEPARTMENT: department,
+        By.USER: user,
+        By.APP: application,
+        By.MODEL: model,
+        By.DECISION: decision,
+    }
+    with _told():
+        question = arguments.question(by, since, until, given, datetime.now(UTC))
+        rows = _reading(read(config, state, sink), lambda reading: reading.usage(question))
+    if as_json:
+        show_json([words.usage_document(row, question.by) for row in rows])
+    elif as_csv:
+        sys.stdout.write(words.usage_csv(rows, question.by))
+    else:
+        _show_usage(rows, question.by)
+
+
+def _show_usage(rows: list[Usage], by: tuple[By, ...]) -> None:
+    rows = [row for row in rows if row.requests]
+    if not rows:
+        say("nothing in this period")
+        return
+    show_table((*by, *words.COLUMNS), [words.usage_row(row) for row in rows])
+    unpriced = sum(row.unpriced for row in rows)
+    if unpriced:
+        complain(f"of {unpriced:,} exchanges the cost is not known, for their models have no price", prefix="warning: ")
+
+
+@app.command()
+def show(
+    *,
+    request: Annotated[str, typer.Argument(metavar="REQUEST", help="The id of a request, exchange or reservation.")],
+    as_json: Json = False,
+    config: Config = None,
+    state: State = STATE,
+    sink: Sink = None,
+) -> None:
+    """Show all that is known of a request: who sent it, what was decided and why, how it ended, what it cost."""
+    with _told():
+        found = _reading(read(config, state, sink), lambda reading: reading.find(request))
+    if as_json:
+        show_json([words.entry_document(entry) for entry in found])
+    else:
+        _show_entries(found)
+    if not found:
+        complain("the ledger has no such request")
+        raise typer.Exit(1)
+
+
+def _show_entries(found: list[Entry]) -> None:
+    for index, entry in enumerate(found):
+        if index:
+            say()
+        say(words.headline(entry))
+        show_table(("", ""), list(words.entry_lines(entry)))
+
+
+@app.command()
+def migrate(*, config: Config = None, state: State = STATE, sink: Sink = None) -> None:
+    """Bring the tables up to date. The ledger does so itself when it starts."""
+    with _told():
+        before, after = bring_up_to_date(read(config, state, sink))
+    say(f"the tables are of revision {after}" + ("" if before == after else f"; before: {before or 'none'}"))
+
+
+def _reading(settings: LedgerSettings, what: Callable[[Reading], _T]) -> _T:
+    with Reading(settings) as reading:
+        return what(reading)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Faults in a line each.
+
+    Exit status 2 for what was typed or configured wrongly, 1 where the database does not answer.
+    """
+    try:
+        yield
+    except ConfiguredError as error:
+        for mistake in error.mistakes:
+            complain(mistake)
+        raise typer.Exit(2) from None
+    except arguments.ArgumentError as error:
+        complain(str(error))
+        raise typer.Exit(2) from None
+    except SinkError as error:
+        complain(str(error))
+        raise typer.Exit(1) from None
