@@ -12,7 +12,6 @@ from policies.audit.canonical import FIRST, LineError, read
 from policies.audit.record import Closed, Name
 
 _MOST: Final = 1_000
-_HASH: Final = 64
 
 
 class What(StrEnum):
@@ -138,14 +137,14 @@ class Chain:
         return closed
 
     def _spoilt(self, segment: str, line: bytes, why: str) -> None:
-        sequence, previous, stated = _said(line)
+        sequence, previous = _said(line)
         # One that is bound to the record before it is the next, whatever its number says.
         if sequence > self.expected and not (self.hash and previous == self.hash):
             self._absent(segment, sequence)
         self._findings.add(segment, self.expected, What.EDITED, f"record {self.expected}: {why}")
         self.records += 1
-        # The hash that it states is the one that the next is bound to, unless that was changed too.
-        self.skip(self.expected + 1, stated)
+        # To which hash the next is bound cannot be told: this one's content, its hash or both were changed.
+        self.skip(self.expected + 1, "")
 
     def _absent(self, segment: str, found: int) -> None:
         first = self.expected
@@ -176,17 +175,13 @@ class Chain:
             self._findings.add(segment, sequence, What.FOREIGN, why)
 
 
-def _said(line: bytes) -> tuple[int, str, str]:
-    """What a line that is no record says of itself: its sequence, the hash before it and its own."""
+def _said(line: bytes) -> tuple[int, str]:
+    """What a line that is no record says of itself: its sequence, and the hash of the one before it."""
     try:
         whole = orjson.loads(line)
     except orjson.JSONDecodeError:
-        return 0, "", ""
+        return 0, ""
     if not isinstance(whole, dict):
-        return 0, "", ""
-    sequence = whole.get("sequence")
-    return sequence if type(sequence) is int else 0, _hash(whole.get("previous")), _hash(whole.get("hash"))
-
-
-def _hash(value: object) -> str:
-    return value if isinstance(value, str) and len(value) == _HASH else ""
+        return 0, ""
+    sequence, previous = whole.get("sequence"), whole.get("previous")
+    return sequence if type(sequence) is int else 0, previous if isinstance(previous, str) else ""

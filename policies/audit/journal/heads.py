@@ -45,7 +45,7 @@ class Removal(msgspec.Struct, frozen=True, omit_defaults=True):
 class Removed(msgspec.Struct, frozen=True):
     """`removed.json`: in order. There is more than one where a segment between them had to be kept."""
 
-    removed: tuple[Removal, ...] = ()
+    removed: tuple[Removal, ...]
 
     def over(self, sequence: int) -> Removal | None:
         """The removal that took this record away, if one did."""
@@ -88,7 +88,7 @@ def read_removed(path: Path) -> Removed:
     Raises:
         NoteError, OSError: as `read_head`.
     """
-    return _read(path, Removed) or Removed()
+    return _read(path, Removed) or Removed(())
 
 
 def parsed(data: bytes, kind: type[T], name: str) -> T:

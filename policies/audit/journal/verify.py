@@ -166,7 +166,7 @@ class _Check:
         )
 
     def _removed(self) -> Removed:
-        removed = self._note(REMOVED, Removed) or Removed()
+        removed = self._note(REMOVED, Removed) or Removed(())
         for one in removed.removed:
             self._signature(one, REMOVED)
         return removed
