@@ -83,7 +83,7 @@ class Policy:
     configuration names them, so they are known before the first exchange."""
     companion: ClassVar[tuple[str, ...]] = ()
     """The words of a `sluicegate` command that has to run beside the gateway, once, with the configuration as its
-    `--config`. `sluicegate up` runs it; elsewhere it is a process of its own."""
+    argument. `sluicegate up` runs it; elsewhere it is a process of its own."""
     may_fail_open: ClassVar[bool] = True
     """Identity and access say False: configuration cannot make them `failure: open` or `shadow: true`."""
 

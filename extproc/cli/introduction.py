@@ -25,8 +25,10 @@ _MESSAGES: Final = [{"role": "user", "content": "Hello!"}]
 def introduce(stack: Stack, state: Path) -> None:
     """Print it."""
     say()
-    plans = sorted(stack.plans, key=lambda plan: list(TITLES).index(plan.name))
-    show_table(("what", "where"), [(TITLES[plan.name], plan.where) for plan in plans])
+    known = list(TITLES)
+    # Companions of policies last: they have no title of ours.
+    plans = sorted(stack.plans, key=lambda plan: known.index(plan.name) if plan.name in TITLES else len(known))
+    show_table(("what", "where"), [(TITLES.get(plan.name, plan.name), plan.where) for plan in plans])
     say(f"logs in {state / 'logs'}")
     say()
     # Pasted into another shell, in another directory: full paths.

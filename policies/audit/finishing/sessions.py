@@ -20,6 +20,7 @@ class Session(msgspec.Struct):
     """A session that goes on."""
 
     tenant_id: str
+    tenant: str
     session_id: str
     user_id: str
     app_id: str
@@ -33,6 +34,7 @@ class Session(msgspec.Struct):
             "level": Level.INFO.value,
             "result": "success",
             "tenant_id": self.tenant_id,
+            "tenant": self.tenant,
             "session_id": self.session_id,
             "user_id": self.user_id,
             "app_id": self.app_id,
@@ -87,6 +89,6 @@ class Sessions:
             yield session.fields(Name.SESSION_ENDED)
 
     def _begin(self, record: Record, now: float) -> Session:
-        made = Session(record.tenant_id, record.session_id, record.user_id, record.app_id, 0, now)
+        made = Session(record.tenant_id, record.tenant, record.session_id, record.user_id, record.app_id, 0, now)
         self._going[record.tenant_id, record.session_id] = made
         return made

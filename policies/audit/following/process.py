@@ -13,6 +13,7 @@ import os
 import signal
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Final
 
@@ -36,21 +37,25 @@ GRACE: Final = 10.0
 """Seconds for what is being delivered when the process is to end."""
 
 
-def run(folder: Path, followings: Sequence[Following]) -> None:
+Beside = Callable[[], AbstractAsyncContextManager[None]]
+"""What else is done while this process is the one that follows."""
+
+
+def run(folder: Path, followings: Sequence[Following], beside: Beside = contextlib.nullcontext) -> None:
     """Follow until SIGTERM or SIGINT. Logging is the caller's.
 
     Raises:
         ValueError: two sinks have one name.
         OSError: the folder cannot be made or locked.
     """
-    asyncio.run(_until_signal(folder, followings))
+    asyncio.run(_until_signal(folder, followings, beside))
 
 
-async def _until_signal(folder: Path, followings: Sequence[Following]) -> None:
+async def _until_signal(folder: Path, followings: Sequence[Following], beside: Beside) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await follow(folder, followings, stop)
+    await follow(folder, followings, stop, beside=beside)
 
 
 async def follow(
@@ -60,6 +65,7 @@ async def follow(
     *,
     clock: Callable[[], float] = time.time,
     grace: float = GRACE,
+    beside: Beside = contextlib.nullcontext,
 ) -> None:
     """Follow until `stop` is set. Waits until no other process does. Raises as `run`."""
     names = [following.name for following in followings]
@@ -73,7 +79,8 @@ async def follow(
         _log.info("following %s for %s", folder, ", ".join(names) or "no sink")
         work = [spawn(_keep(follower, stop), name=f"audit: {follower.name}") for follower in followers]
         telling = spawn(_tell(folder, followers, clock), name="audit: status")
-        await stop.wait()
+        async with beside():
+            await stop.wait()
         await _end(work, grace)
         # Each in its own time: one that hangs keeps no other from saving how far it has come.
         await _end([spawn(follower.stop(), name=f"audit: {follower.name} stops") for follower in followers], grace)

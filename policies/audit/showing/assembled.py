@@ -9,7 +9,9 @@ from typing import Any, Final
 
 from policies.audit.following import process
 from policies.audit.following.following import Following
+from policies.audit.settings import AuditSettings
 from policies.audit.showing.configured import Configured, ConfiguredError, validated
+from policies.audit.tending import tending
 
 SINKS: Final[Mapping[str, tuple[str, str]]] = {
     "file": ("policies.audit.following.settings:FileSinkSettings", "policies.audit.following.file_sink:FileSink"),
@@ -47,8 +49,9 @@ def run(configured: Configured) -> None:
         OSError: the folder cannot be made or locked.
     """
     found = followings(configured)
+    settings = validated(AuditSettings, configured.settings, configured.place)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    process.run(configured.folder, found)
+    process.run(configured.folder, found, lambda: tending(settings))
 
 
 def _following(entry: Any, place: str) -> Following:
