@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from policies.audit.journal import segments as on_disk
 from policies.audit.journal.chain import Chain, Finding, Findings, What
-from policies.audit.journal.events import witness
 from policies.audit.journal.heads import Head, NoteError, Removal, Removed, parsed
+from policies.audit.journal.own_events import witness
 from policies.audit.journal.segments import HEAD, REMOVED, UNREADABLE, Segment
 from policies.audit.journal.signing import signed
 

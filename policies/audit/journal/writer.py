@@ -17,13 +17,13 @@ import msgspec
 from extproc.secret import SecretError, read_secret
 from extproc.tasks import aside
 from policies.audit.canonical import FIRST, seal
-from policies.audit.journal import events
+from policies.audit.journal import own_events
 from policies.audit.journal.recovery import MOST, unclean
 from policies.audit.journal.segment_writer import Batch, SegmentWriter
 from policies.audit.journal.settings import JournalError, JournalSettings
 from policies.audit.journal.signing import Signer, SigningKeyError
 from policies.audit.journal.slots import Slot, take
-from policies.audit.journal.waiting import Waiting
+from policies.audit.journal.waiters import Waiting
 from policies.audit.journal.writing import Writing
 from policies.audit.record import SCHEMA, Closed, Record
 
@@ -89,7 +89,7 @@ class JournalWriter:
         self._writing = Writing(self._segments, slot.lock, self._every, self._tell)
         self._writing.start()
         self._running, self._shut = True, False
-        self.append(events.opened(self._clock(), others))
+        self.append(own_events.opened(self._clock(), others))
         try:
             await self.durable()
         except BaseException:
@@ -101,7 +101,7 @@ class JournalWriter:
         key, folder = self._settings.signing_key, Path(self._settings.folder)
         signer = None if key is None else Signer.from_pem(read_secret(key))
         slot = take(folder, self._settings.instance)
-        return slot, signer, unclean(slot.path, MOST), events.witnessed(folder, slot.journal)
+        return slot, signer, unclean(slot.path, MOST), own_events.witnessed(folder, slot.journal)
 
     def append(self, fields: dict[str, Any]) -> None:
         """Append a record: `fields` are those of a `Record` but for `journal`, `sequence`, `previous` and `schema`.
@@ -158,7 +158,7 @@ class JournalWriter:
         self._shut = self._full = False
         if self._lost:
             lost, self._lost = self._lost, 0
-            self.append(events.gap(self._clock(), lost))
+            self.append(own_events.gap(self._clock(), lost))
         return True
 
     def _fresh(self) -> Batch:
@@ -302,7 +302,7 @@ class JournalWriter:
         self._shut = self._full = False
         if self._lost:
             self._reopen()
-        self.append(events.closed(self._clock()))
+        self.append(own_events.closed(self._clock()))
         self._running, self._shut, self._stopping = False, True, True
         self._drained = self._loop.create_future()
         if self._timer is not None:
@@ -316,4 +316,4 @@ class JournalWriter:
         for timer in (self._timer, self._deadline):
             if timer is not None:
                 timer.cancel()
-        events.log_end(self._journal, self._sequence - self._segments.sequence, ended)
+        own_events.log_end(self._journal, self._sequence - self._segments.sequence, ended)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from policies.audit.canonical import read, seal
-from policies.audit.journal import events
+from policies.audit.journal import own_events
 from policies.audit.record import SCHEMA, Record
 from tests.policies.audit.journal.written import chain, written
 
@@ -17,7 +17,7 @@ def sealed(fields: dict[str, object]) -> bytes:
 
 
 def test_its_events_are_records() -> None:
-    made = [events.opened(0, {}), events.closed(0), events.gap(0, 7)]
+    made = [own_events.opened(0, {}), own_events.closed(0), own_events.gap(0, 7)]
     found = [read(sealed(fields)).record for fields in made]
     assert [one.event for one in found] == ["journal.opened", "journal.closed", "journal.gap"]
     assert [(one.kind, one.level, one.lost) for one in found] == [
@@ -32,15 +32,15 @@ def test_it_witnesses_those_beside_it(tmp_path: Path, caplog: pytest.LogCaptureF
     (tmp_path / "gate.1").mkdir()
     (tmp_path / "gate.2").mkdir()
     (tmp_path / "gate.2" / "head.json").write_text("{")
-    found = events.witnessed(tmp_path, "gate.1")
+    found = own_events.witnessed(tmp_path, "gate.1")
     assert {name: sequence for name, (sequence, _) in found.items()} == {"gate.0": 5}
     assert "gate.2" in caplog.text
-    assert events.witnessed(tmp_path, journal.name) == {}
-    assert events.witness(read(sealed(events.opened(0, found)))) == found
+    assert own_events.witnessed(tmp_path, journal.name) == {}
+    assert own_events.witness(read(sealed(own_events.opened(0, found)))) == found
 
 
 @pytest.mark.parametrize("said", [1, [], {"a": 1}, {"a": {}}, {"a": {"sequence": "1", "hash": ""}}, {"a": {"hash": ""}}])
 def test_a_witness_that_says_nothing(said: object) -> None:
-    fields = events.opened(0, {}) | {"params": {"witness": said}}
-    assert events.witness(read(sealed(fields))) == {}
-    assert events.witness(read(chain(1, params={"witness": {"a": {"sequence": 1, "hash": ""}}})[0])) == {}
+    fields = own_events.opened(0, {}) | {"params": {"witness": said}}
+    assert own_events.witness(read(sealed(fields))) == {}
+    assert own_events.witness(read(chain(1, params={"witness": {"a": {"sequence": 1, "hash": ""}}})[0])) == {}

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from policies.audit.journal.settings import JournalError
-from policies.audit.journal.waiting import Waiting
+from policies.audit.journal.waiters import Waiting
 
 
 async def test_those_whose_record_is_there_go_on() -> None:
