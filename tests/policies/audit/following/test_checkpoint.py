@@ -24,10 +24,11 @@ def test_what_was_saved_is_there_for_the_next(tmp_path: Path) -> None:
     checkpoint.put("gw.1", position_at(3))
     assert checkpoint.dirty
     checkpoint.save()
-    assert not checkpoint.dirty
-    checkpoint.put("gw.1", position_at(3))
-    assert not checkpoint.dirty
-    checkpoint.put("gw.1", position_at(4))
+    dirty = [checkpoint.dirty]
+    for sequence in (3, 4):
+        checkpoint.put("gw.1", position_at(sequence))
+        dirty.append(checkpoint.dirty)
+    assert dirty == [False, False, True]
     other = Checkpoint(tmp_path, "siem")
     other.load()
     assert other.all() == {"gw.0": position_at(7), "gw.1": position_at(3)}
