@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -55,7 +54,5 @@ def keygen(
 
 def schema() -> None:
     """Print the JSON Schema of a record: of each line of a journal."""
-    # Escaped for a terminal alone: it holds nothing that a client chose, and is published as it stands.
-    sys.stdout.write(
-        record_schema.text() if not sys.stdout.isatty() else json.dumps(record_schema.document(), indent=2) + "\n"
-    )
+    # As it is published: it holds nothing that a client chose.
+    sys.stdout.write(record_schema.text())

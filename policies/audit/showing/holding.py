@@ -21,8 +21,8 @@ from policies.audit.showing.configured import read, section
 from policies.audit.showing.filters import FilterError
 from policies.audit.showing.holds import Hold
 from policies.audit.showing.options import STATE, By, Config, Folder, Json, State
-from policies.audit.showing.printing import say, show_json, show_table
-from policies.audit.showing.recording import HOLD_PLACED, HOLD_RELEASED, RETENTION_APPLIED, record, who
+from policies.audit.showing.printing import complain, say, show_json, show_table
+from policies.audit.showing.recording import HOLD_PLACED, HOLD_RELEASED, INSTANCE, RETENTION_APPLIED, record, who
 
 Why = Annotated[str, typer.Option("--why", metavar="TEXT", help="Goes on record.")]
 _LONGEST: Final = 1_000
@@ -47,6 +47,8 @@ def hold(
             record(configured, _fields(HOLD_PLACED, name, new.by, new.why, ("not held", "held")))
             held.write(configured.folder, after)
         say(f"{name} is held: nothing of it is removed")
+        if not held.is_on_record(configured.folder, name, INSTANCE):
+            complain(f"no record names {name} as its tenant yet: is it spelt as records have it?", prefix="warning: ")
 
 
 def release(
