@@ -1,7 +1,9 @@
 """The one way in which a record can be written, and the hash that binds it to the one before. Pure.
 
 Canonical form: JSON as RFC 8785 has it, for values that have no fractions: members ordered by name, no white space,
-nothing escaped that need not be. The hash of a record is the SHA-256 of that form; it holds the hash of the record
+nothing escaped that need not be. (Names are ordered by code points. RFC 8785 orders by UTF-16 units, which is another
+order only between a character beyond U+FFFF and one from U+E000 on: of all members, only those in `params` can have
+such names.) The hash of a record is the SHA-256 of that form; it holds the hash of the record
 before (`previous`), so none can be changed, taken out or moved without every later hash being another. A line is the
 canonical form with the hash as its last member: whoever cuts that off has the bytes that were hashed.
 """
@@ -9,7 +11,7 @@ canonical form with the hash as its last member: whoever cuts that off has the b
 from __future__ import annotations
 
 import hashlib
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import orjson
@@ -20,6 +22,10 @@ FIRST: Final = "0" * 64
 """In place of the hash of a record before the first."""
 _MARK: Final = b',"hash":"'
 _TAIL: Final = len(_MARK) + 64 + len(b'"}')
+LARGEST: Final = (1 << 53) - 1
+"""The largest whole number that every reader of JSON takes for the same (RFC 7493)."""
+DEEPEST: Final = 128
+"""Levels of `params`. Readers of JSON have bounds of their own."""
 _encoder: Final = msgspec.json.Encoder(order="sorted")
 _decoder: Final = msgspec.json.Decoder(Record)
 
@@ -29,7 +35,15 @@ class LineError(ValueError):
 
 
 def seal(record: Record) -> tuple[bytes, str]:
-    """The line of a record, without its newline, and its hash."""
+    """The line of a record, without its newline, and its hash.
+
+    Raises:
+        TypeError: something in `params` is neither text nor a whole number, nor made of them.
+        ValueError: a number in `params` is too large, or a text is no Unicode.
+        RecursionError: `params` are too deep.
+    """
+    if record.params:
+        _check(record.params, DEEPEST)
     content = _encoder.encode(record)
     digest = hashlib.sha256(content).hexdigest()
     return b"".join((content[:-1], _MARK, digest.encode(), b'"}')), digest
@@ -49,9 +63,35 @@ def read(line: bytes) -> Closed:
     try:
         whole = orjson.loads(content)
         record = _decoder.decode(content)
-    except (orjson.JSONDecodeError, msgspec.MsgspecError, RecursionError) as error:
+        if record.params:
+            _check(record.params, DEEPEST)
+        # A name that stands twice, or a space, would let two readers read two things from one hash.
+        canonical = orjson.dumps(whole, option=orjson.OPT_SORT_KEYS)
+    except (ValueError, TypeError, msgspec.MsgspecError, RecursionError) as error:
         raise LineError(f"it is no record: {type(error).__name__}") from None
-    # A name that stands twice, or a space, would let two readers read two things from one hash.
-    if orjson.dumps(whole, option=orjson.OPT_SORT_KEYS) != content:
+    if canonical != content:
         raise LineError("it is not in canonical form")
     return Closed(record, stated.decode(), line)
+
+
+def _check(value: Any, levels: int) -> None:
+    """Raises ValueError, TypeError or RecursionError for what is not read everywhere as it is written."""
+    kind = type(value)
+    if kind is str or kind is bool or value is None:
+        return
+    if kind is int:
+        if not -LARGEST <= value <= LARGEST:
+            raise ValueError("a number is too large")
+    elif not levels:
+        raise RecursionError("too deep")
+    elif kind is dict:
+        for name, member in value.items():
+            if type(name) is not str:
+                raise TypeError("a name is no text")
+            _check(member, levels - 1)
+    elif kind is list or kind is tuple:
+        for item in value:
+            _check(item, levels - 1)
+    else:
+        # A number that is not whole, for one.
+        raise TypeError(f"{kind.__name__} has no canonical form")
