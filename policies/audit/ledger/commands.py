@@ -17,6 +17,7 @@ from policies.audit.ledger.configured import ConfiguredError, read
 from policies.audit.ledger.queries import By, Entry, Usage
 from policies.audit.ledger.settings import LedgerSettings
 from policies.audit.ledger.sql_reading import Reading, bring_up_to_date
+from policies.audit.reconciling.command import reconcile
 from policies.audit.showing.printing import complain, say, show_json, show_table
 
 _T = TypeVar("_T")
@@ -112,6 +113,9 @@ def _show_entries(found: list[Entry]) -> None:
             say()
         say(words.headline(entry))
         show_table(("", ""), list(words.entry_lines(entry)))
+
+
+app.command()(reconcile)
 
 
 @app.command()

@@ -102,6 +102,17 @@ class Sum(msgspec.Struct, frozen=True):
     reserved_micro: int
 
 
+class Amount(msgspec.Struct, frozen=True):
+    """What one exchange used: requests that went up, weighted tokens, micro-dollars (0 where no price is known)."""
+
+    exchange_id: str
+    at: datetime
+    closed: bool
+    requests: int
+    weighted: int
+    micro: int
+
+
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """All that the ledger has on one exchange. Names as in `policies.audit.record.Record`."""
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, literal_column, or_, select
 
-from policies.audit.ledger.queries import By, Entry, Level, Question, Sum, Usage, entry
+from policies.audit.ledger.queries import Amount, By, Entry, Level, Question, Sum, Usage, entry
 from policies.audit.ledger.rows import TOKENS, cleaned, dollars
 from policies.audit.ledger.sql_tables import USAGE
 
@@ -31,6 +31,7 @@ _LEVELS: Final[dict[Level, ColumnElement[str]]] = {
     Level.MODEL: _ROW.model,
     Level.SESSION: _ROW.session_id,
 }
+_AT_ONCE: Final = 5_000
 _LENGTHS: Final = {By.DAY: 10, By.MONTH: 7}
 """Characters of a date as ISO 8601 has it."""
 _SUMS: Final = ("requests", "refused", "open", "unpriced", *TOKENS)
@@ -114,6 +115,14 @@ def sums(connection: Connection, levels: Sequence[Level], since: datetime, until
         Sum(row[0], tuple(row[1:after]), *(int(value) for value in row[after:]))
         for row in connection.execute(sums_statement(levels, since, until))
     ]
+
+
+def amounts(connection: Connection, since: datetime, until: datetime) -> Iterator[Amount]:
+    """What every exchange of a period used, one after the other."""
+    columns = _ROW.exchange_id, _ROW.at, _ROW.closed, _ROW.requests, _ROW.weighted, _ROW.cost_micro
+    wanted = select(*columns).where(_ROW.at >= since, _ROW.at < until, _WHOLE)
+    for row in connection.execute(wanted.execution_options(yield_per=_AT_ONCE)):
+        yield Amount(row[0], row[1], row[2], row[3], row[4], row[5] or 0)
 
 
 def find(connection: Connection, *, request_id: str = "", exchange_id: str = "", reservation_id: str = "") -> list[Entry]:

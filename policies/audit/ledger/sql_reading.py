@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine
 
 from policies.audit.following.sink import SinkError
 from policies.audit.ledger import sql_queries
-from policies.audit.ledger.queries import Entry, Level, Question, Sum, Usage
+from policies.audit.ledger.queries import Amount, Entry, Level, Question, Sum, Usage
 from policies.audit.ledger.settings import LedgerSettings
 from policies.audit.ledger.sql_engine import NeverStoredError, connect, file_of, transaction
 from policies.audit.ledger.sql_migrations import check, migrate
@@ -54,6 +54,10 @@ class Reading:
     def sums(self, levels: Sequence[Level], since: datetime, until: datetime) -> list[Sum]:
         """What the limits should have counted, by tenant and these levels."""
         return self._ask(lambda connection: sql_queries.sums(connection, levels, since, until))
+
+    def amounts(self, since: datetime, until: datetime) -> list[Amount]:
+        """What every exchange of a period used."""
+        return self._ask(lambda connection: list(sql_queries.amounts(connection, since, until)))
 
     def open_exchanges(self, before: datetime, most: int) -> list[Entry]:
         """Exchanges that were decided before this and have no end, the oldest first."""

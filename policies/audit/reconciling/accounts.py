@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
+from typing import Final
 
 import msgspec
 
@@ -42,11 +43,12 @@ class Account(msgspec.Struct, frozen=True):
     whose: Mapping[str, str]
 
 
-_WHOSE = ("tenant_id", "department", "user_id", "app_id", "model", "route", "session_id")
+_PSEUDONYM: Final = "user-"
+_WHOSE: Final = ("tenant_id", "department", "user_id", "app_id", "model", "route", "session_id")
 
 
 class Accounts:
-    """All exchanges of a period that are closed, and what is known beside them."""
+    """All exchanges of a period that are closed, and what is known beside them. `saw` every record, then `whole`."""
 
     def __init__(self, since: datetime, until: datetime) -> None:
         self._since = since
@@ -56,7 +58,11 @@ class Accounts:
         self.resets: dict[str, datetime] = {}
         self.expired: set[str] = set()
         self.lost = 0
+        self.pseudonyms = False
         self._sessions: dict[str, str] = {}
+        # Of decisions, by request id; of closings that know no decision, with theirs.
+        self._asked: dict[str, str] = {}
+        self._undecided: list[tuple[str, str]] = []
 
     def saw(self, record: Record) -> None:
         """A record of the journal, in any order."""
@@ -67,6 +73,7 @@ class Accounts:
                 self._sessions[record.exchange_id] = record.session_id
             if record.exchange_id not in self.closed and self._is_within(parsed(record.timestamp)):
                 self.open.add(record.exchange_id)
+                self._asked[record.request_id] = record.exchange_id
         else:
             self._closing(record)
 
@@ -84,6 +91,7 @@ class Accounts:
         if not self._is_within(at):
             self.open.discard(name)
             return
+        self.pseudonyms = self.pseudonyms or record.user_id.startswith(_PSEUDONYM)
         known = self.closed.get(name)
         if known is not None and not known.recovered:
             # The first that knows what happened counts.
@@ -93,6 +101,17 @@ class Accounts:
         whose = {field: value for field in _WHOSE if (value := getattr(record, field))}
         self.closed[name] = Account(used, at, bool(record.recovered), bool(record.reservation_id), whose)
         self.open.discard(name)
+        if record.decision == "none" and record.request_id:
+            self._undecided.append((name, record.request_id))
+
+    def whole(self) -> Accounts:
+        """All records were seen. Where a verdict did not arrive, Envoy's closing belongs to that request's decision."""
+        for name, request in self._undecided:
+            decided = self._asked.get(request)
+            if decided is not None and decided in self.open and name in self.closed:
+                self.closed[decided] = self.closed.pop(name)
+                self.open.discard(decided)
+        return self
 
     def _is_within(self, at: datetime) -> bool:
         return self._since <= at < self._until
@@ -133,4 +152,4 @@ def _plus(one: Amounts, other: Amounts) -> Amounts:
     return Amounts(one.requests + other.requests, one.tokens + other.tokens, one.dollars + other.dollars)
 
 
-_LONG_AGO = datetime.fromisoformat("0001-01-01T00:00:00+00:00")
+_LONG_AGO: Final = datetime.fromisoformat("0001-01-01T00:00:00+00:00")

@@ -3,33 +3,156 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Iterator
-from datetime import UTC, datetime
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Final, Protocol
+from typing import Annotated, Any, Final, Protocol
 
 import msgspec
 import typer
 
 from extproc.tally import Tally
-from policies.audit.following.checkpoint import Checkpoint
-from policies.audit.following.lag import LagMeter
-from policies.audit.following.sink import SinkError
-from policies.audit.journal import BrokenJournalError, JournalReader, Position, journals
-from policies.audit.ledger.configured import read as ledger_of
+from policies.audit.following.status import read_status
 from policies.audit.ledger.sql_reading import Reading
 from policies.audit.reconciling.accounts import Accounts, Amounts, expected
 from policies.audit.reconciling.compare import Difference, With, with_counters, with_ledger
-from policies.audit.showing.configured import ConfiguredError, read
-from policies.audit.showing.faults import told
+from policies.audit.showing import times
+from policies.audit.showing.assembled import ledger_of
+from policies.audit.showing.complaints import told
+from policies.audit.showing.configured import Configured, ConfiguredError, read
 from policies.audit.showing.options import STATE, Config, Json, State
 from policies.audit.showing.printing import complain, say, show_json, show_table
-from policies.audit.showing.times import since as time_of
+from policies.audit.showing.reading import everything
 
-_BATCH: Final = 5_000
+_SLACK: Final = timedelta(hours=1)
+"""A decision is written a moment after its exchange began; how long it lasts, its closing says."""
 _SHOWN: Final = 50
+_COLUMNS: Final = ("with", "what", "measure", "journal", "other", "difference", "why")
 
 
-class _Host(Protocol):
+class Host(Protocol):
+    """What the host does for commands."""
+
     def tallies(self, configuration: Path) -> AsyncIterator[Tally]: ...
+
+
+class Compared(msgspec.Struct, frozen=True):
+    """What was looked at, and where it differs."""
+
+    since: datetime
+    exchanges: int
+    open: int
+    recovered: int
+    counters: int
+    differences: tuple[Difference, ...]
+
+    @property
+    def faults(self) -> tuple[Difference, ...]:
+        """What nothing explains."""
+        return tuple(one for one in self.differences if not one.explained)
+
+
+def reconcile(
+    *,
+    context: typer.Context,
+    config: Config = None,
+    state: State = STATE,
+    since: Annotated[str, typer.Option("--from", metavar="TIME", help="30d, 2026-11-01, this-month, …")] = "this-month",
+    as_json: Json = False,
+) -> None:
+    """Compare journal, ledger and the counters of the limits: exchange by exchange, and counter by counter.
+
+    Counters are compared whose day or month the journal knows whole. Exit status 1 where something differs that nothing
+    explains. On a gateway that serves, what ends meanwhile may differ: ask again.
+    """
+    with told():
+        configured = read(config, None, state)
+        now = datetime.now(UTC)
+        first = times.read(times.moment(since, "from", now))
+        path = config or state / "run" / "config.yaml"
+        compared = asyncio.run(_compare(configured, path, context.obj, first, now))
+    if as_json:
+        show_json(compared)
+    else:
+        _show(compared)
+    if compared.faults:
+        raise typer.Exit(1)
+
+
+async def _compare(configured: Configured, path: Path, host: Host, since: datetime, now: datetime) -> Compared:
+    tallies = await _tallies(host, path)
+    accounts = Accounts(since, now)
+    beginning: datetime | None = None
+    found, sources = everything(configured.folder, times.stamp(since - _SLACK))
+    for closed in found:
+        beginning = beginning or times.read(closed.record.timestamp)
+        accounts.saw(closed.record)
+    for source in sources:
+        if source.broken is not None:
+            complain(f"{source.name}: cannot be read to its end: {source.broken.why}", prefix="warning: ")
+    accounts.whole()
+    known = max(since, beginning) if beginning is not None else now
+    whole = [tally for tally in tallies if tally.end > now]
+    reasons = _reasons(whole, known, accounts)
+    differences = [
+        *with_ledger(accounts, _ledger(configured, since, now), _behind(configured)),
+        *with_counters(accounts, expected(accounts, whole), reasons),
+    ]
+    recovered = sum(account.recovered for account in accounts.closed.values())
+    return Compared(since, len(accounts.closed), len(accounts.open), recovered, len(whole), tuple(differences))
+
+
+async def _tallies(host: Host, path: Path) -> Sequence[Tally]:
+    return [tally async for tally in host.tallies(path)]
+
+
+def _reasons(tallies: Sequence[Tally], known: datetime, accounts: Accounts) -> dict[str, str]:
+    reasons: dict[str, str] = {}
+    for tally in tallies:
+        if tally.start < known:
+            reasons[tally.name] = f"the journal was looked at from {times.stamp(known)[:19]} on, its window began before"
+        elif "user_id" in tally.subject and accounts.pseudonyms:
+            reasons[tally.name] = "users stand on record under pseudonyms"
+    return reasons
+
+
+def _ledger(configured: Configured, since: datetime, until: datetime) -> Iterator[tuple[str, Amounts | None]]:
+    settings = ledger_of(configured)
+    if settings is None:
+        raise ConfiguredError([f"{configured.place}.sinks: there is no sink of `kind: ledger`"])
+    with Reading(settings) as reading:
+        for row in reading.amounts(since - _SLACK, until + _SLACK):
+            if row.at >= since:
+                yield row.exchange_id, Amounts(row.requests, row.weighted, row.micro) if row.closed else None
+
+
+def _behind(configured: Configured) -> int:
+    status = read_status(configured.folder)
+    if status is None or not status.is_fresh(time.time()):
+        return 0
+    return max((sink.behind_records for sink in status.sinks.values()), default=0)
+
+
+def _show(compared: Compared) -> None:
+    say(
+        f"since {times.stamp(compared.since)[:19]} UTC: {compared.exchanges:,} exchanges on record"
+        f" ({compared.recovered:,} closed without word of their end), {compared.open:,} open,"
+        f" {compared.counters:,} counters"
+    )
+    if not compared.differences:
+        say("journal, ledger and counters agree")
+        return
+    show_table(_COLUMNS, [_row(one) for one in compared.differences[:_SHOWN]])
+    if len(compared.differences) > _SHOWN:
+        say(f"and {len(compared.differences) - _SHOWN:,} more: --json has all of them")
+    explained = len(compared.differences) - len(compared.faults)
+    say(f"{len(compared.faults):,} differences, and {explained:,} that are explained")
+
+
+def _row(one: Difference) -> list[Any]:
+    here, there = one.journal, one.other
+    apart = f"{there - here:+,}" if here is not None and there is not None else "-"
+    other = {With.LEDGER: "ledger", With.COUNTERS: "counter"}[one.compared]
+    texts = ["-" if value is None else f"{value:,}" for value in (here, there)]
+    return [other, one.what, one.measure, *texts, apart, one.explained or "-"]
