@@ -59,7 +59,7 @@ _AUTH_SCHEME: Final = re.compile(
     r"(?:bearer|basic|token|digest|negotiate|apikey|api-key|aws4-hmac-sha256)\s{1,4}", re.IGNORECASE
 )
 _NOTHING: Final = re.compile(
-    r"\$\{.*|\$\(.*|\$[A-Za-z_]+|\{.*\}|<.*>|%\(?[A-Za-z_]*\)?s?|[*•xX.…_\-]+|(?:none|null|nil|true|false|str|string|text"
+    r"\$\{.*|\$\(.*|\$[A-Za-z_]+|\{.*\}|<.*>|%\(?[A-Za-z_]*\)?s?|[*•.…_\-]+|[xX]{3,}|(?:none|null|nil|true|false|str|string|text"
     r"|boolean|bool|bytes|undefined|required|optional|redacted|changeme|object)[,.)\]}]*",
     re.IGNORECASE | re.DOTALL,
 )
@@ -99,7 +99,7 @@ def assignments(text: str) -> Iterator[Finding]:
     """The values in a text that the names before them say to be secrets."""
     done = 0
     for found in _NAME.finditer(text):
-        if found.start() < done:
+        if found.start() < done or (found.start() and LABEL.match(text, found.start() - 1)):
             continue
         before = _BEFORE.search(text[max(0, found.start() - 24) : found.start()])
         name = (before[0] if before else "") + found[1]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, NamedTuple
 
 from policies.audit.redaction.addresses import emails
 from policies.audit.redaction.assignments import assignments, is_marked
 from policies.audit.redaction.credentials import credentials
-from policies.audit.redaction.digits import ENOUGH, runs, without_uuids
+from policies.audit.redaction.digits import ENOUGH, runs, without_ids
 from policies.audit.redaction.identities import identities, identity
 from policies.audit.redaction.kinds import LABEL, Finding, Kind
 from policies.audit.redaction.payments import card, ibans
@@ -64,7 +65,7 @@ class Detector:
         if self._emails:
             yield from emails(text)
         if self._numbers and ENOUGH.search(text):
-            yield from self._numbers_in(without_uuids(text))
+            yield from self._numbers_in(without_ids(text))
         for name, pattern in self._patterns:
             for match in pattern.finditer(text):
                 yield Finding(match.start(), match.end(), name, match[0])
@@ -97,12 +98,18 @@ def merged(findings: Iterable[Finding]) -> list[Finding]:
 def _merged(value: str, found: list[_Ranked]) -> list[Finding]:
     labels = [stands.span() for stands in LABEL.finditer(value)] if "[" in value else []
     if labels:
-        found = [each for each in found if not any(a <= each.start and each.end <= b for a, b in labels)]
+        found = [each for each in found if not _within(labels, each.start)]
     # The password of a URL and its host look like an address; the host may stay.
     passwords = {each.end for each in found if each.finding.kind == Kind.SECRET and value[each.end : each.end + 1] == "@"}
     if passwords:
         found = [each for each in found if each.finding.kind != Kind.EMAIL or not _ends_in(value, each, passwords)]
     return _union(found)
+
+
+def _within(spans: list[tuple[int, int]], place: int) -> bool:
+    """Whether a place is in one of the spans, behind its beginning. They are in order."""
+    last = bisect_left(spans, (place, 0)) - 1
+    return last >= 0 and place < spans[last][1]
 
 
 def _ends_in(value: str, each: _Ranked, passwords: set[int]) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import cached_property
+from itertools import accumulate
 from typing import Final
 
 MOST: Final = 22
@@ -17,12 +18,16 @@ _WINDOW: Final = re.compile(rf"(?<![0-9])(?=([0-9](?:[ \-./]{{0,2}}+[0-9]){{6,{M
 _UUID: Final = re.compile(
     r"(?<![0-9A-Za-z])[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}(?![0-9A-Za-z])"
 )
+_DATE: Final = re.compile(r"(?<![0-9\-+.])(?:19|20)[0-9]{2}-[01][0-9]-[0-3][0-9](?![0-9]|-[0-9])")
 _GROUP: Final = re.compile("[0-9]+")
 
 
-def without_uuids(text: str) -> str:
-    """The text with letters in place of each UUID, which is a number of nobody."""
-    return _UUID.sub("x" * 36, text) if text.count("-") > 3 else text
+def without_ids(text: str) -> str:
+    """The text with letters in place of each UUID and each date of ISO 8601, which are numbers of nobody."""
+    hyphens = text.count("-")
+    if hyphens > 3:
+        text = _UUID.sub("x" * 36, text)
+    return _DATE.sub("xxxx-xx-xx", text) if hyphens > 1 else text
 
 
 class Run:
@@ -32,8 +37,14 @@ class Run:
         self._text = text
         self._window = window
         self.start = start
-        self._places = [place for place, character in enumerate(window) if character.isdigit()]
-        self.digits = "".join(window[place] for place in self._places)
+        groups = [found.span() for found in _GROUP.finditer(window)]
+        self.digits = "".join([window[begin:end] for begin, end in groups])
+        self._lengths = tuple([end - begin for begin, end in groups])
+        # To each count of digits at which a group ends: how many groups they are, and where.
+        self._ended = {
+            count: (number, end)
+            for number, (count, (_, end)) in enumerate(zip(accumulate(self._lengths), groups, strict=True), 1)
+        }
 
     @cached_property
     def alone(self) -> bool:
@@ -48,25 +59,24 @@ class Run:
 
     @cached_property
     def context(self) -> str:
-        """What stands before it, in lower case."""
-        return self._text[max(0, self.start - _BEFORE) : self.start].lower()
+        """What stands before it, in lower case; nothing if there is no letter in it."""
+        before = self._text[max(0, self.start - _BEFORE) : self.start].lower()
+        return before if before.upper() != before or not before.isascii() else ""
 
     def end(self, count: int) -> int | None:
         """Where the first `count` digits end, if a group ends there, and no word with other digits goes on."""
-        if count > len(self._places):
+        if count not in self._ended:
             return None
-        end = self.start + self._places[count - 1] + 1
-        if end < len(self._text) and self._text[end].isdigit():
-            return None
+        end = self.start + self._ended[count][1]
         return None if _digits_after(self._text, end) else end
 
     def groups(self, count: int) -> tuple[int, ...]:
-        """How many digits each group of the first `count` has."""
-        return tuple(len(group) for group in _GROUP.findall(self._window[: self._places[count - 1] + 1]))
+        """How many digits each group of the first `count` has; `count` is where one ends."""
+        return self._lengths[: self._ended[count][0]]
 
     def separators(self, count: int) -> str:
-        """What stands between the first `count` digits."""
-        return "".join(_GROUP.split(self._window[: self._places[count - 1] + 1]))
+        """What stands between the first `count` digits, where a group ends."""
+        return "".join(_GROUP.split(self._window[: self._ended[count][1]]))
 
 
 def runs(text: str) -> Iterator[Run]:

@@ -97,10 +97,10 @@ def _twelve(run: Run, digits: str, groups: tuple[int, ...]) -> bool:
 
 
 def _aadhaar(run: Run, digits: str, groups: tuple[int, ...]) -> bool:
-    if digits[0] in "01" or not verhoeff(digits):
+    if digits[0] in "01" or not (groups == (4, 4, 4) or _IN.search(run.context)):
         return False
-    years = all(part[:2] in ("19", "20") for part in (digits[:4], digits[4:8], digits[8:]))
-    return (groups == (4, 4, 4) and not years) or _IN.search(run.context) is not None
+    years = groups != (12,) and all(part[:2] in ("19", "20") for part in (digits[:4], digits[4:8], digits[8:]))
+    return not years and verhoeff(digits)
 
 
 def _eleven(run: Run, digits: str, groups: tuple[int, ...]) -> bool:
@@ -137,8 +137,9 @@ def _nine(run: Run, digits: str, groups: tuple[int, ...]) -> bool:
         area, group, serial = digits[:3], digits[3:5], digits[5:]
         if area not in ("000", "666") and group != "00" and serial != "0000" and area < "900":
             return True
-    dutch = weighted(digits, (9, 8, 7, 6, 5, 4, 3, 2, -1)) % 11 == 0 and digits != "000000000"
-    return dutch and (_NL.search(run.context) is not None or (groups == (4, 2, 3) and "." in run.separators(9)))
+    if not ((groups == (4, 2, 3) and "." in run.separators(9)) or _NL.search(run.context)):
+        return False
+    return weighted(digits, (9, 8, 7, 6, 5, 4, 3, 2, -1)) % 11 == 0 and digits != "000000000"
 
 
 _FORMS: Final[tuple[tuple[int, Callable[[Run, str, tuple[int, ...]], bool]], ...]] = (

@@ -56,6 +56,8 @@ def card(run: Run) -> Finding | None:
         return None
     for count in range(min(19, len(run.digits)), 12, -1):
         digits = run.digits[:count]
+        if count < 16 and digits[0] == "2":
+            break
         end = run.end(count)
         if end is not None and luhn(digits) and _printed(run, count):
             return Finding(run.start, end, Kind.CARD, digits)

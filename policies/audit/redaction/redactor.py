@@ -23,8 +23,20 @@ _REMEMBERED: Final = 4096
 _SHORT: Final = 256
 _PSEUDONYM: Final = re.compile("user-[0-9a-f]{4}-[0-9a-f]{24}")
 CHOSEN: Final = (
-    *("after", "before", "details", "method", "model", "operation", "path", "reason", "request_id", "response_model"),
-    *("route", "session_id", "tool", "trace_id", "upstream", "why"),
+    *(
+        "action",
+        "after",
+        "before",
+        "details",
+        "method",
+        "model",
+        "operation",
+        "path",
+        "reason",
+        "request_id",
+        "response_model",
+    ),
+    *("route", "session_id", "subject", "tool", "trace_id", "upstream", "why"),
 )
 """The members of a record whose text a client or a provider chose, or that may repeat such a text."""
 

@@ -117,7 +117,7 @@ class Walk:
         return result
 
     def _joined(self, items: list[Any] | tuple[Any, ...], key: str) -> list[Any] | tuple[Any, ...]:
-        """The items; where a value goes on from the text of one to that of the next, with a label in its place."""
+        """The items; where there is something in their texts, read as one, with labels in its place."""
         places = [place for place, item in enumerate(items) if _text_of(item, key) is not None]
         texts = [sound(_text_of(items[place], key) or "") for place in places]
         length = sum(map(len, texts))
@@ -135,14 +135,9 @@ class Walk:
 
 
 def _across(texts: Texts, parts: list[str]) -> list[Finding]:
-    """The findings of the parts as one text, with those of each; none if none goes from one part to another."""
+    """The findings of the parts as one text, with those of each; none if there are none in the one text."""
     findings = texts.find("".join(parts))
-    borders = []
-    place = 0
-    for part in parts:
-        place += len(part)
-        borders.append(place)
-    if not any(finding.start < border < finding.end for finding in findings for border in borders):
+    if not findings:
         return []
     place = 0
     for part in parts:

@@ -137,7 +137,8 @@ def _decoded(view: View) -> View | None:
         done = escape.end()
         for character, offset in _meaning(escape[0]):
             if high and "\udc00" <= character <= "\udfff":
-                pieces[-1] = _joined(high, character)
+                # Behind the first half stands what is between the two, which is nothing.
+                pieces[-2] = _joined(high, character)
                 high = ""
                 continue
             high = character if "\ud800" <= character <= "\udbff" else ""
