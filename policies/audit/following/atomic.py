@@ -7,12 +7,12 @@ from pathlib import Path
 
 
 def replace(path: Path, content: bytes, *, sync: bool) -> None:
-    """Write `content` as `path`, mode 0600. `sync`: it is there after a power cut as well.
+    """Write `content` as `path`, mode 0600. `sync`: it is there after a power cut as well. One at a time for each path.
 
     Raises:
         OSError: it could not be written; what was there is there still.
     """
-    beside = path.with_name(f".{path.name}.{os.getpid()}.new")
+    beside = path.with_name(f".{path.name}.new")
     try:
         with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
             file.write(content)

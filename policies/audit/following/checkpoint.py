@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -24,6 +25,8 @@ class Checkpoint:
     def __init__(self, folder: Path, sink: str) -> None:
         self.path = folder / f"{sink}.checkpoint.json"
         self._positions: dict[str, Position] = {}
+        # Who saves in a thread may have been given up while it still does.
+        self._lock = threading.Lock()
         self.dirty = False
         """Whether it has moved since it was saved."""
 
@@ -65,5 +68,6 @@ class Checkpoint:
         Raises:
             OSError: it could not be written; what was saved before still stands.
         """
-        replace(self.path, msgspec.json.encode(self._positions, order="sorted"), sync=True)
-        self.dirty = False
+        with self._lock:
+            replace(self.path, msgspec.json.encode(self._positions, order="sorted"), sync=True)
+            self.dirty = False
