@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
+import psycopg
 import pytest
 from sqlalchemy import Connection, Engine, event
 
@@ -81,6 +83,28 @@ def test_what_is_stored_again_is_not_written_again(database: str) -> None:
     put(engine, closing("a"))
     with engine.connect() as connection:
         assert connection.exec_driver_sql(versions).all() == before
+    engine.dispose()
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_stray_and_its_exchange_at_the_same_time(database: str, first: int) -> None:
+    engine = connect(LedgerSettings(kind="ledger", url=database))
+    migrate(engine)
+    records = [decision("x1"), stray("s1", "req-x1")]
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'advisory' AND datname = current_database()"
+    with ThreadPoolExecutor(1) as pool, psycopg.connect(database, autocommit=True) as looker:
+        with transaction(engine, writes=True) as connection:
+            store(connection, [usage_row(records[first].record)], [])
+            other = pool.submit(put, engine, records[1 - first])
+            # It waits until this one is committed, and has nothing to see before.
+            while not other.done() and looker.execute(waiting).fetchone() == (0,):
+                pass
+        other.result()
+    usage, _ = table(engine)
+    assert [(row["exchange_id"], row["part_of"], row["closed"]) for row in usage] == [
+        ("s1", "x1", True),
+        ("x1", None, True),
+    ]
     engine.dispose()
 
 
