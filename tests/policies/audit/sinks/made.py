@@ -56,6 +56,8 @@ def full(sequence: int = 1, **fields: Any) -> Closed:
         **texts,
         **{name: index for index, name in enumerate(numbers, 1)},
         "status": 429,
+        "requests": 1,
+        "accounts": ("acme", "*"),
         "decisions": (Said("limit", True, "reject", "limits", "too many"),),
         "flags": ("URX",),
         "marks": ("slow",),
