@@ -121,15 +121,12 @@ app.command()(reconcile)
 @app.command()
 def migrate(*, config: Config = None, state: State = STATE, sink: Sink = None) -> None:
     """Bring the tables up to date. The ledger does so itself when it starts."""
-
     with _told():
         before, after = bring_up_to_date(read(config, state, sink))
     say(f"the tables are of revision {after}" + ("" if before == after else f"; before: {before or 'none'}"))
 
 
 def _reading(settings: LedgerSettings, what: Callable[[Reading], _T]) -> _T:
-    from policies.audit.ledger.sql_reading import Reading
-
     with Reading(settings) as reading:
         return what(reading)
 

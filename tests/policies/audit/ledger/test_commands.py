@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import subprocess
-import sys
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -131,9 +129,3 @@ def test_migrate(empty: Typed) -> None:
     assert empty("migrate") == "the tables are of revision 0001; before: none\n"
     assert empty("migrate") == "the tables are of revision 0001\n"
     assert empty("usage") == "nothing in this period\n"
-
-
-def test_no_other_command_waits_for_the_database_libraries() -> None:
-    code = "import sys, policies.audit.ledger.commands as c; print(c.app is not None, 'sqlalchemy' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["True", "False"]
