@@ -81,12 +81,13 @@ def show(
         where = read(config, folder, state).folder
         records, sources = everything(where, chosen.earliest, chosen.before)
         found = chosen.select(records)
-        shown = _print(found if limit is None else collections.deque(found, limit), as_json=as_json)
-        if follow:
-            with contextlib.suppress(KeyboardInterrupt):
+        # Whoever follows ends it by an interrupt: that is no failure.
+        with contextlib.suppress(*((KeyboardInterrupt,) if follow else ())):
+            shown = _print(found if limit is None else collections.deque(found, limit), as_json=as_json)
+            if follow:
                 _follow(followed(where, sources, _pause), chosen, as_json=as_json, heading=not shown)
-        elif not shown:
-            complain("nothing of that kind is on record", prefix="")
+            elif not shown:
+                complain("nothing of that kind is on record", prefix="")
         finish(sources)
 
 

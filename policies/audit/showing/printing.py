@@ -70,10 +70,12 @@ class HarmlessLines(io.RawIOBase):
 
 
 def say_raw(line: bytes) -> None:
-    """A record as it stands in the journal, byte for byte; on a terminal what it could obey is escaped."""
+    """A record as it stands in the journal, byte for byte; on a terminal what it could obey is escaped.
+
+    Not among lines that are said: they are buffered apart.
+    """
     if sys.stdout.isatty():
         line = harmless_json(line)
-    sys.stdout.flush()
     sys.stdout.buffer.write(line + _NEWLINE)
 
 
