@@ -65,8 +65,9 @@ def gateway_tree(
 ) -> dict[str, Any]:
     """The demo configuration with these addresses."""
     addresses = {"simulator": upstream, "identity": identity, "valkey": valkey}
-    tree: dict[str, Any] = resolve_embedded(read_tree(DEMO), addresses)
-    tree["policies"] = [entry for entry in tree["policies"] if entry["policy"] not in ("limits", "audit")]
+    demo = read_tree(DEMO)
+    demo["policies"] = [entry for entry in demo["policies"] if entry["policy"] not in ("limits", "audit")]
+    tree: dict[str, Any] = resolve_embedded(demo, addresses)
     if kind.mind == "limits":
         tree["policies"].append({"policy": "limits", "settings": _limits(valkey)})
     if kind.mind in JOURNALS:

@@ -11,6 +11,7 @@ canonical form with the hash as its last member: whoever cuts that off has the b
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
@@ -26,7 +27,7 @@ LARGEST: Final = (1 << 53) - 1
 """The largest whole number that every reader of JSON takes for the same (RFC 7493)."""
 DEEPEST: Final = 128
 """Levels of `params`. Readers of JSON have bounds of their own."""
-_encoder: Final = msgspec.json.Encoder(order="sorted")
+_NAMES: Final = frozenset(field.encode_name for field in msgspec.structs.fields(Record))
 _decoder: Final = msgspec.json.Decoder(Record)
 
 
@@ -42,9 +43,21 @@ def seal(record: Record) -> tuple[bytes, str]:
         ValueError: a number in `params` is too large, or a text is no Unicode.
         RecursionError: `params` are too deep.
     """
-    if record.params:
-        _check(record.params, DEEPEST)
-    content = _encoder.encode(record)
+    # As they are: what is no JSON would else become some.
+    _check(record.params, DEEPEST)
+    return seal_members(msgspec.to_builtins(record))
+
+
+def seal_members(members: Mapping[str, Any]) -> tuple[bytes, str]:
+    """The same of the members of a record, by the names that they have in JSON: to make no record of them saves 2 us.
+
+    Raises: as `seal`, and TypeError for a member that a record does not have.
+    """
+    if not _NAMES.issuperset(members):
+        raise TypeError("a record has no such member")
+    if params := members.get("params"):
+        _check(params, DEEPEST)
+    content = orjson.dumps(members, option=orjson.OPT_SORT_KEYS)
     digest = hashlib.sha256(content).hexdigest()
     return b"".join((content[:-1], _MARK, digest.encode(), b'"}')), digest
 

@@ -11,7 +11,7 @@ from extproc.completion import Completion, Ending, Verdict
 from extproc.reservation import Reservation
 from policies.audit.deciding import held, request_name, said, what, who
 from policies.audit.moments import dollars, moment
-from policies.audit.record import Kind, Level, Name, Tokens
+from policies.audit.record import Kind, Level, Name
 from policies.audit.words import Words
 
 _RESULTS: Final[Mapping[Ending, str]] = {
@@ -36,9 +36,9 @@ def closed(completion: Completion, charge: Charged, words: Words) -> dict[str, A
         "level": (Level.WARNING if result == "failure" else Level.INFO).value,
         "exchange_id": completion.id,
         "request_id": request_name(completion.request_id, words),
-        "method": words.text(completion.method),
-        "path": words.text(completion.path),
-        "status": completion.status,
+        "http.request.method": words.text(completion.method),
+        "url.path": words.text(completion.path),
+        "http.response.status_code": completion.status,
         "decision": completion.verdict.value,
         "ending": completion.ending.value,
         "ended_by": completion.ended_by.value,
@@ -84,9 +84,15 @@ def _used(completion: Completion, charge: Charged) -> dict[str, Any]:
     spent = charge.tokens
     total = spent.input + spent.cached_input + spent.cache_write + spent.output
     if total or charge.weighted:
-        fields["tokens"] = Tokens(
-            *(spent.cache_write, spent.cached_input, spent.input, spent.output, spent.reasoning, total, charge.weighted)
-        )
+        fields["tokens"] = {
+            "cache_write": spent.cache_write,
+            "cached_input": spent.cached_input,
+            "input": spent.input,
+            "output": spent.output,
+            "reasoning": spent.reasoning,
+            "total": total,
+            "weighted": charge.weighted,
+        }
     if charge.dollars is not None and completion.verdict is Verdict.ALLOW and charge.requests:
         fields["cost"] = dollars(charge.dollars)
     return fields

@@ -14,7 +14,7 @@ from extproc.exchange import Exchange
 from extproc.identity import Identity
 from extproc.outcome import Reject, Respond
 from extproc.reservation import Reservation
-from policies.audit.record import Kind, Level, Name, Reserved, Said
+from policies.audit.record import Kind, Level, Name
 from policies.audit.words import Words
 
 _REFUSALS: Final[Mapping[int, Name]] = {
@@ -51,8 +51,8 @@ def decided(
         "kind": Kind.DECISION.value,
         "exchange_id": exchange.id,
         "request_id": request_name(request.request_id, words),
-        "method": words.text(request.method),
-        "path": words.text(request.loggable_path),
+        "http.request.method": words.text(request.method),
+        "url.path": words.text(request.loggable_path),
     }
     trace = request.headers.get("traceparent")
     if trace is not None and (known := trace_id(trace)):
@@ -96,7 +96,7 @@ def _verdict(outcome: Reject | Respond | None, decisions: Sequence[Decision]) ->
         "decision": "reject",
         "result": "refused",
         "reason": outcome.code,
-        "status": outcome.status,
+        "http.response.status_code": outcome.status,
     }
     last = next((one for one in reversed(decisions) if one.enforced), None)
     if last is not None:
@@ -150,16 +150,28 @@ def what(call: Call, words: Words) -> dict[str, Any]:
 def held(reservation: Reservation) -> dict[str, Any]:
     """What is reserved."""
     output = reservation.output * reservation.choices
+    reserved = {"input": reservation.input, "output": output, "tokens": reservation.tokens}
+    if reservation.dollars is not None:
+        reserved["dollars"] = reservation.dollars
     return {
         "reservation_id": reservation.id,
         "accounts": reservation.tenants,
-        "reserved": Reserved(reservation.dollars, reservation.input, output, reservation.tokens),
+        "reserved": reserved,
     }
 
 
-def said(decisions: Sequence[Decision]) -> tuple[Said, ...]:
+def said(decisions: Sequence[Decision]) -> list[dict[str, Any]]:
     """What policies said."""
-    return tuple(Said(one.code, one.enforced, one.outcome, one.policy, one.why) for one in decisions)
+    return [
+        {
+            "code": str(one.code),
+            "enforced": one.enforced,
+            "outcome": one.outcome,
+            "policy": one.policy,
+            "why": str(one.why),
+        }
+        for one in decisions
+    ]
 
 
 def params(members: Mapping[str, Any], words: Words, *, prompts: bool) -> dict[str, Any]:

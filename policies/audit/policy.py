@@ -53,7 +53,7 @@ class AuditPolicy(Policy):
         self._words: Words = _UNREADY
         self._writer = JournalWriter(settings.journal, surroundings.clock)
         self._strict = settings.journal.durability == "strict"
-        self._common = {"configuration": surroundings.configuration[:16], "version": VERSION}
+        self._common = {"configuration": surroundings.configuration[:16], "service.version": VERSION}
         self._prices: dict[tuple[str, str], Price | None] = {}
         self._unrecorded = self._refused = 0
 

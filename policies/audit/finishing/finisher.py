@@ -139,7 +139,7 @@ class Finisher:
         await self._writer.stop(grace)
 
     def _append(self, fields: dict[str, Any]) -> None:
-        self._writer.append({**fields, "timestamp": moment(self._clock()), "version": VERSION})
+        self._writer.append({**fields, "timestamp": moment(self._clock()), "service.version": VERSION})
 
     def _read(self) -> tuple[list[Closed], bool]:
         """Some new records of each journal, and whether these are all that there are now."""

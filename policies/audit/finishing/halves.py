@@ -16,15 +16,16 @@ from typing import Any, Final
 import msgspec
 
 from policies.audit.moments import dollars
-from policies.audit.record import Closed, Kind, Level, Name, Record, Tokens
+from policies.audit.record import Closed, Kind, Level, Name, Record
 
 _REMEMBERED: Final = 100_000
 _WHO: Final = (
-    *("accounts", "app_id", "caller", "cost_centre", "department", "dialect", "method", "model", "operation", "path"),
-    *("request_id", "reservation_id", "reserved", "roles", "route", "session_id", "stream", "tenant", "tenant_id"),
-    *("trace_id", "upstream", "user_id"),
+    *("accounts", "app_id", "caller", "cost_centre", "department", "dialect", "model", "operation", "request_id"),
+    *("reservation_id", "reserved", "roles", "route", "session_id", "stream", "tenant", "tenant_id", "trace_id"),
+    *("upstream", "user_id", "http.request.method", "url.path"),
 )
-"""What both halves of an exchange say of it."""
+"""What both halves of an exchange say of it, by the names that it has in JSON."""
+_STATUS: Final = "http.response.status_code"
 UNDECIDED: Final = "none"
 
 
@@ -163,7 +164,12 @@ def lost(decision: Record) -> dict[str, Any]:
         reserved = decision.reserved
         if reserved is not None:
             total = reserved.input + reserved.output
-            fields["tokens"] = Tokens(input=reserved.input, output=reserved.output, total=total, weighted=reserved.tokens)
+            fields["tokens"] = {
+                "input": reserved.input,
+                "output": reserved.output,
+                "total": total,
+                "weighted": reserved.tokens,
+            }
             if reserved.dollars is not None:
                 fields["cost"] = dollars(reserved.dollars)
     return fields
@@ -182,17 +188,17 @@ def decision_of(closing: Record) -> dict[str, Any]:
     }
     enforced = [one for one in closing.decisions if one.enforced and one.outcome == "reject"]
     if closing.decisions:
-        fields["decisions"] = closing.decisions
+        fields["decisions"] = msgspec.to_builtins(closing.decisions)
     if enforced and closing.decision == "reject":
         last = enforced[-1]
-        fields |= {"reason": last.code, "policy": last.policy, "status": closing.status}
+        fields |= {"reason": last.code, "policy": last.policy, _STATUS: closing.status}
         if last.why:
             fields["why"] = last.why
     elif closing.decision == UNDECIDED and closing.details:
-        fields |= {"reason": closing.details, "policy": "envoy", "status": closing.status}
+        fields |= {"reason": closing.details, "policy": "envoy", _STATUS: closing.status}
     return fields
 
 
 def _shared(record: Record) -> dict[str, Any]:
-    found = {name: getattr(record, name) for name in _WHO}
-    return {"exchange_id": record.exchange_id, **{name: value for name, value in found.items() if value}}
+    said = msgspec.to_builtins(record)
+    return {name: said[name] for name in ("exchange_id", *_WHO) if name in said}

@@ -16,7 +16,7 @@ import msgspec
 
 from extproc.secret import SecretError, read_secret
 from extproc.tasks import aside
-from policies.audit.canonical import FIRST, seal
+from policies.audit.canonical import FIRST, seal_members
 from policies.audit.journal import own_events
 from policies.audit.journal.recovery import MOST, unclean
 from policies.audit.journal.segment_writer import Batch, SegmentWriter
@@ -25,7 +25,7 @@ from policies.audit.journal.signing import Signer, SigningKeyError
 from policies.audit.journal.slots import Slot, take
 from policies.audit.journal.waiters import Waiting
 from policies.audit.journal.writing import Writing
-from policies.audit.record import SCHEMA, Closed, Record
+from policies.audit.record import SCHEMA, Closed
 
 _HEAD_SECONDS: Final = 1.0
 _UNWRITABLE: Final = (TypeError, ValueError, KeyError, OverflowError, RecursionError, msgspec.MsgspecError)
@@ -104,7 +104,9 @@ class JournalWriter:
         return slot, signer, unclean(slot.path, MOST), own_events.witnessed(folder, slot.journal)
 
     def append(self, fields: dict[str, Any]) -> None:
-        """Append a record: `fields` are those of a `Record` but for `journal`, `sequence`, `previous` and `schema`.
+        """Append a record: `fields` are the members of a `Record` as JSON has them, by the names that they have there.
+
+        `journal`, `sequence`, `previous` and `schema` are added to them.
 
         With `full: open` a record that cannot be taken is dropped and counted, and `journal.gap` is written later.
 
@@ -115,12 +117,14 @@ class JournalWriter:
             return
         batch, sequence = self._batch, self._sequence + 1
         try:
-            record = Record(journal=self._journal, previous=self._previous, schema=SCHEMA, sequence=sequence, **fields)
-            line, digest = seal(record)
+            fields["journal"], fields["previous"] = self._journal, self._previous
+            fields["schema"], fields["sequence"] = SCHEMA, sequence
+            line, digest = seal_members(fields)
+            about = fields["event"], fields.get("tenant", ""), fields.get("tenant_id", "")
+            batch.seen[about] = fields["timestamp"]
         except _UNWRITABLE as error:
             self._unwritable(error)
             return
-        batch.seen[record.event, record.tenant, record.tenant_id] = record.timestamp
         self._sequence, self._previous = sequence, digest
         batch.lines.append(line)
         self._given = given = self._given + len(line) + 1

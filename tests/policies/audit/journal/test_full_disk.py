@@ -39,7 +39,7 @@ async def filled(writer: JournalWriter, most: int = 3_000) -> int:
     """Append until the disk is full; how many were said to be written."""
     done = 0
     while done < most:
-        writer.append(fields(request_id=str(done), path=FILL))
+        writer.append(fields(request_id=str(done), why=FILL))
         try:
             await writer.written()
         except JournalError as error:
@@ -71,7 +71,7 @@ async def test_closed(small: Path, durability: str) -> None:
     # Until too much waits.
     queued = 0
     while room(writer):
-        writer.append(fields(request_id=f"later-{queued}", path=FILL))
+        writer.append(fields(request_id=f"later-{queued}", why=FILL))
         queued += 1
     with pytest.raises(JournalError, match="too much waits"):
         writer.append(fields())
@@ -100,7 +100,7 @@ async def test_open(small: Path) -> None:
     await writer.start()
     await filled(writer)
     for number in range(200):
-        writer.append(fields(request_id=f"later-{number}", path=FILL))
+        writer.append(fields(request_id=f"later-{number}", why=FILL))
     dropped = writer.counters()["dropped"]
     assert dropped > 100
     assert writer.accepts

@@ -136,7 +136,7 @@ async def test_before_it_opens_and_after_it_is_closed(tmp_path: Path) -> None:
     await again.stop(5)
 
 
-@pytest.mark.parametrize("bad", [{"params": {"x": object()}}, {"path": "\ud800"}, {"no_such": 1}])
+@pytest.mark.parametrize("bad", [{"params": {"x": object()}}, {"why": "\ud800"}, {"no_such": 1}])
 async def test_a_record_that_cannot_be_written(tmp_path: Path, bad: dict[str, object]) -> None:
     closed, free = await opened(tmp_path), await opened(tmp_path, full="open")
     with pytest.raises(JournalError, match="cannot be written"):
