@@ -52,13 +52,11 @@ TESTED_ELSEWHERE: Final = {
     "extproc/embedded/waiting.py": "extproc/embedded/test_stack.py",
     "extproc/wire/events.py": "extproc/wire/test_connection.py",
     "extproc/workers/duty.py": "extproc/workers/test_worker.py",
-    "extproc/workers/process.py": "extproc/workers/test_supervisor.py",
     "extproc/workers/slot.py": "extproc/workers/test_supervisor.py",
     "policies/entra/groups_claim.py": "policies/entra/test_claims.py",
     "policies/entra/http_fetch.py": "policies/entra/test_http_keys.py",
     "policies/entra/mapped.py": "policies/entra/test_claims.py",
     "policies/entra/refusal.py": "policies/entra/test_claims.py",
-    "policies/entra/verify.py": "policies/entra/test_policy.py",
 }
 
 

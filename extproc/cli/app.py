@@ -19,6 +19,10 @@ from extproc.embedded.faults import StackError
 from extproc.mistakes import ConfigurationError
 
 GROUP: Final = "sluicegate.commands"
+_OWN: Final = {
+    module.__name__.rpartition(".")[2]: module
+    for module in (up, demo, token, check, explain, serve, status, render, schema)
+}
 
 
 def build(plugins: Sequence[EntryPoint]) -> typer.Typer:
@@ -33,8 +37,8 @@ def build(plugins: Sequence[EntryPoint]) -> typer.Typer:
         rich_markup_mode="rich" if sys.stdout.isatty() else None,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
-    for module in (up, demo, token, check, explain, serve, status, render, schema):
-        app.command(name=module.__name__.rpartition(".")[2])(module.command)
+    for name, module in _OWN.items():
+        app.command(name=name)(module.command)
     for plugin in sorted(plugins, key=lambda plugin: plugin.name):
         try:
             commands = _load(plugin)
@@ -46,6 +50,16 @@ def build(plugins: Sequence[EntryPoint]) -> typer.Typer:
     return app
 
 
+def wanted(arguments: Sequence[str], plugins: Sequence[EntryPoint]) -> Sequence[EntryPoint]:
+    """The plugins that this command line is about; all of them where it names none, for the help. Some take half a second
+    to be imported."""
+    first = next((word for word in arguments if not word.startswith("-")), None)
+    if first in _OWN:
+        return ()
+    named = [plugin for plugin in plugins if plugin.name == first]
+    return named or plugins
+
+
 def _load(plugin: EntryPoint) -> typer.Typer:
     commands = plugin.load()
     if not isinstance(commands, typer.Typer):
@@ -55,7 +69,7 @@ def _load(plugin: EntryPoint) -> typer.Typer:
 
 def run(arguments: Sequence[str], *, plugins: Sequence[EntryPoint] | None = None) -> int:
     """Run a command line; its exit status."""
-    app = build(tuple(entry_points(group=GROUP)) if plugins is None else plugins)
+    app = build(wanted(arguments, tuple(entry_points(group=GROUP)) if plugins is None else plugins))
     try:
         app(args=list(arguments), prog_name="sluicegate", obj=Host())
     except SystemExit as end:
