@@ -55,13 +55,15 @@ class Feed:
     ) -> None:
         self._folder = folder
         self._matcher = matcher
-        self._redact = redact
+        self.redact = redact
         self._batch = batch
         self._monotonic = monotonic
         self._readers: dict[str, JournalReader] = {}
         self._last = ""
         self._line = _USUAL
         self._broken: dict[str, tuple[str, float]] = {}
+        self.missed = 0
+        """So many records retention had removed before this sink got them, since this process began."""
 
     @property
     def broken(self) -> dict[str, str]:
@@ -101,15 +103,25 @@ class Feed:
         try:
             most = max(1, min(self._batch.records, self._batch.bytes // self._line))
             found, after = reader.read(position, most)
-        except (BrokenJournalError, OSError) as error:
-            self._breaks(name, str(error))
+        except Exception as error:
+            # Of any other kind as well: what is raised in a thread must not end the follower.
+            known = isinstance(error, (BrokenJournalError, OSError))
+            self._breaks(name, str(error) if known else type(error).__name__)
             # What it holds open may be what is wrong.
             self._readers.pop(name).close()
             return None
         self._broken.pop(name, None)
         if found:
+            self._count_missed(name, position, found[0].record.sequence)
             self._line = max(256, sum(len(closed.line) for closed in found) // len(found))
         return self._prepared(name, found, after) if found or after != position else None
+
+    def _count_missed(self, name: str, position: Position, first: int) -> None:
+        """The reader passes over what retention removed. For a sink that was to have it, that is a loss."""
+        missed = first - position.sequence if position.sequence else 0
+        if missed > 0:
+            self.missed += missed
+            _log.error("%d records of the journal %s were removed before they were delivered", missed, name)
 
     def _breaks(self, name: str, why: str) -> None:
         if name not in self._broken or self._broken[name][0] != why:
@@ -122,7 +134,7 @@ class Feed:
             if not self._matcher.wants(closed.record):
                 continue
             try:
-                held.waiting.append((closed, copy_for(closed, self._redact)))
+                held.waiting.append((closed, copy_for(closed, self.redact)))
             except Exception as error:
                 _log.error("%s of %s cannot be redacted: %s", closed.record.sequence, name, type(error).__name__)
                 held.unfit.append(closed)

@@ -19,10 +19,11 @@ from policies.audit.following.checkpoint import Checkpoint, CheckpointError
 from policies.audit.following.dead_letters import DeadLetters, DeadLettersFullError, Letter
 from policies.audit.following.delivering import begin, deliver
 from policies.audit.following.feed import Feed, Held
-from policies.audit.following.following import Following
+from policies.audit.following.following import Following, RedactionKeyError
 from policies.audit.following.matching import Matcher
 from policies.audit.following.sink import SinkError
 from policies.audit.following.status import SinkState, SinkStatus
+from policies.audit.journal import JournalError
 from policies.audit.journal.reader import Position
 from policies.audit.record import Closed
 
@@ -59,7 +60,8 @@ class Follower:
         self._checkpoint = Checkpoint(folder, self.name)
         self._letters = DeadLetters(folder, self.name, settings.dead_letters)
         matcher = Matcher(settings.match.events, settings.match.tenants)
-        self._feed = Feed(folder, matcher, following.redact, settings.batch, monotonic)
+        self._redactor = lambda: following.redactor(folder)
+        self._feed = Feed(folder, matcher, None, settings.batch, monotonic)
         self._breaker = Breaker(settings.retry.failures, settings.retry.pause)
         self._held: Held | None = None
         self._state = SinkState.STARTING
@@ -80,7 +82,7 @@ class Follower:
             return await self._step()
         except SinkError as error:
             return self._failed(error)
-        except (CheckpointError, DeadLettersFullError) as error:
+        except (CheckpointError, DeadLettersFullError, JournalError, RedactionKeyError) as error:
             return self._stopped(str(error))
         except OSError as error:
             return self._stopped(f"{error.filename or 'a file'}: {error.strerror or type(error).__name__}")
@@ -115,6 +117,7 @@ class Follower:
             breaker_opened=self._breaker.opened,
             delivered=self._delivered,
             failures=self._failures,
+            missed=self._feed.missed,
             refused=self._died,
             dead_letters=self._letters.count(),
             dead_letter_bytes=self._letters.size(),
@@ -122,6 +125,7 @@ class Follower:
 
     async def _step(self) -> float:
         if not self._loaded:
+            self._feed.redact = await self._in_thread(self._redactor)
             await self._in_thread(self._checkpoint.load)
             self._loaded = True
         if not self._started:

@@ -14,7 +14,9 @@ from policies.audit import canonical
 from policies.audit.following.copies import copy_for
 from policies.audit.following.dead_letters import DeadLetters, Letter, Span
 from policies.audit.following.delivering import begin, deliver
-from policies.audit.following.following import Following
+from policies.audit.following.following import Following, RedactionKeyError
+from policies.audit.following.sink import Redacts
+from policies.audit.journal import JournalError
 from policies.audit.record import Closed
 
 
@@ -42,7 +44,12 @@ async def replay(folder: Path, following: Following) -> Replayed:
         OSError: the dead letters cannot be read or written.
     """
     with _alone(folder / f"{following.name}.replay.lock"):
-        run = _Run(following, DeadLetters(folder, following.name, following.settings.dead_letters))
+        letters = DeadLetters(folder, following.name, following.settings.dead_letters)
+        try:
+            redact = await aside(lambda: following.redactor(folder), name="audit: key")
+        except (JournalError, RedactionKeyError) as error:
+            raise ReplayError(str(error)) from None
+        run = _Run(following, letters, redact)
         try:
             await begin(following.sink, following.settings.retry.timeout)
             while await run.batch():
@@ -56,8 +63,9 @@ async def replay(folder: Path, following: Following) -> Replayed:
 
 
 class _Run:
-    def __init__(self, following: Following, letters: DeadLetters) -> None:
+    def __init__(self, following: Following, letters: DeadLetters, redact: Redacts | None) -> None:
         self._following = following
+        self._redact = redact
         self._letters = letters
         self._end = 0
         self._limit = letters.size()
@@ -101,7 +109,7 @@ class _Run:
         if letter is None:
             return None
         try:
-            return copy_for(canonical.read(letter.line.encode()), self._following.redact)
+            return copy_for(canonical.read(letter.line.encode()), self._redact)
         except Exception:
             # Somebody has edited it, or it cannot be redacted: it stays.
             return None

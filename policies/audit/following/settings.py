@@ -11,6 +11,7 @@ from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from extproc.policy import PolicySettings
 from extproc.secret import Secret
+from policies.audit.redaction import RedactionSettings
 
 _MIB: Final = 1 << 20
 _HEADER: Final = r"^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}$"
@@ -83,6 +84,10 @@ class SinkSettings(_Section):
     match: Match = Match()
     batch: Batch = Batch()
     retry: Retry = Retry()
+    redact: Annotated[
+        RedactionSettings | None,
+        Field(description="What is taken out for this sink, besides what is not in the journal. Its copies are no chain"),
+    ] = None
     dead_letters: Annotated[
         int,
         Field(ge=65_536, le=1 << 40, strict=True, description="Bytes of dead letters. When they are full, it stops"),

@@ -34,6 +34,7 @@ class SinkStatus(msgspec.Struct, frozen=True, kw_only=True):
         broken: journals that cannot be read on, and why.
         dead_letters, dead_letter_bytes: what its file of dead letters holds now.
         error: what failed last, while it does.
+        missed: records that retention removed before this sink got them, since this process began.
     """
 
     behind_records: int = 0
@@ -46,6 +47,7 @@ class SinkStatus(msgspec.Struct, frozen=True, kw_only=True):
     delivered: int = 0
     error: str = ""
     failures: int = 0
+    missed: int = 0
     refused: int = 0
     state: SinkState = SinkState.STARTING
 

@@ -122,6 +122,9 @@ def settings(**fields: Any) -> SinkSettings:
 def follower(
     folder: Path, sink: Any, time: Callable[[], float], *, redact: Any = None, chance: float = 0.5, **fields: Any
 ) -> Follower:
+    """`redact`: an object that redacts; `redact_by`: settings of one."""
+    if "redact_by" in fields:
+        fields["redact"] = fields.pop("redact_by")
     following = Following(settings(**({"name": sink.name} | fields)), sink, redact)
     return Follower(folder, following, clock=time, monotonic=time, chance=lambda: chance)
 

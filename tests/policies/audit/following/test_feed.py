@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from policies.audit.following.checkpoint import Checkpoint
@@ -111,6 +112,30 @@ def test_a_batch_is_bounded_by_bytes_once_lines_are_known(tmp_path: Path) -> Non
             sizes.append(sum(len(copy.line) for _, copy in held.waiting))
         assert all(size <= 20_000 for size in sizes[1:])
         assert sizes[0] <= 10 * 5_000
+
+
+def test_what_retention_removed_too_early_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    journal = FakeJournal(tmp_path)
+    journal.append(3)
+    with Rig(tmp_path) as rig:
+        assert len(rig.all()) == 3
+        journal.rotate()
+        gone = journal.append(2)
+        removed = journal.segment
+        journal.rotate()
+        journal.append(1)
+        removed.unlink()
+        removal = {
+            "first": 4,
+            "sequence": 5,
+            "hash": gone[-1].hash,
+            "when": gone[-1].record.timestamp,
+            "why": "retention",
+        }
+        (journal.folder / "removed.json").write_bytes(msgspec.json.encode({"removed": [removal]}))
+        assert rig.all() == [("gw.0", 6)]
+        assert rig.feed.missed == 2
+    assert "2 records of the journal gw.0 were removed before they were delivered" in caplog.text
 
 
 class Clumsy:

@@ -171,6 +171,28 @@ async def test_a_checkpoint_that_cannot_be_written_stops_it(tmp_path: Path) -> N
     assert [sequence for _, sequence in sink.ids()] == [1, 2, 3]
 
 
+async def test_its_own_redaction_takes_out_what_it_must_not_have(tmp_path: Path) -> None:
+    journal, sink, time = FakeJournal(tmp_path), Recorder(), Time()
+    journal.append(2, user_id="u-17", why="write to anna@contoso.example")
+    one = follower(tmp_path, sink, time, redact_by={"drop": ["user_id"]})
+    await until_idle(one, time)
+    await one.stop()
+    assert len(sink.got) == 2
+    assert not any(b"u-17" in closed.line or b"anna@" in closed.line for closed in sink.got)
+
+
+async def test_without_the_key_of_its_redaction_it_gets_nothing(tmp_path: Path) -> None:
+    journal, sink, time = FakeJournal(tmp_path), Recorder(), Time()
+    journal.append(2)
+    one = follower(tmp_path, sink, time, redact_by={"key": {"env": "NO_SUCH_KEY"}})
+    for _ in range(3):
+        time.now += await one.step()
+    assert one.status().state is SinkState.STOPPED
+    assert "NO_SUCH_KEY" in one.status().error
+    assert sink.got == []
+    await one.stop()
+
+
 class Drops:
     def record(self, record: Record) -> Record:
         if record.sequence == 2:
