@@ -10,11 +10,13 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final
 
+from extproc.secret import read_secret
 from extproc.tasks import aside, spawn
 from policies.audit.finishing.finisher import Finisher, FinisherError
 from policies.audit.journal import JournalError, JournalWriter
-from policies.audit.journal.retention import Fate, retain
+from policies.audit.journal.retention import Done, Fate, retain
 from policies.audit.journal.settings import JournalSettings
+from policies.audit.journal.signing import Signer
 from policies.audit.settings import AuditSettings
 from policies.audit.showing.holds import held
 
@@ -69,12 +71,16 @@ def _own(journal: JournalSettings) -> JournalSettings:
     return journal.model_copy(update={"durability": "batch", "full": "closed"})
 
 
+def _retained(settings: AuditSettings, folder: Path) -> list[Done]:
+    key = settings.journal.signing_key
+    signer = Signer.from_pem(read_secret(key)) if key is not None else None
+    return retain(folder, settings.retention, time.time(), held(folder), signer)
+
+
 async def _retain(settings: AuditSettings, folder: Path) -> None:
     while True:
         try:
-            done = await aside(
-                lambda: retain(folder, settings.retention, time.time(), held(folder)), name="audit: retain"
-            )
+            done = await aside(lambda: _retained(settings, folder), name="audit: retain")
         except Exception as error:
             _log.error("what is old cannot be removed: %s", type(error).__name__, exc_info=error)
         else:
