@@ -1,4 +1,5 @@
-"""Records as an Apache Parquet file, a row each, with typed columns. Needs `sluicegate[parquet]`.
+"""Records as an Apache Parquet file, a row each, with typed columns. Needs `sluicegate[parquet]`: without it, this
+module cannot be imported.
 
 Columns are named as the record's members, with `_` for a dot; `tokens` and `reserved` are a column for each count
 (`tokens_input`). Times are UTC in microseconds, `cost` is a decimal with six places, lists are lists. `params` is JSON.
@@ -13,7 +14,9 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, BinaryIO, Final
 
 import orjson
+import pyarrow as arrow  # type: ignore[import-untyped,unused-ignore]
 from msgspec.structs import FieldInfo, fields
+from pyarrow import parquet  # type: ignore[import-untyped,unused-ignore]
 
 from policies.audit.record import Closed, Record, Reserved, Tokens
 
@@ -24,22 +27,9 @@ _COST: Final = (18, 6)
 _Read = Callable[[Closed], Any]
 
 
-class NotInstalledError(Exception):
-    """pyarrow is not there."""
-
-
 def export(records: Iterable[Closed], out: BinaryIO) -> None:
-    """Write them to `out`, which stays open and need not be able to seek. Without records it is a file without rows.
-
-    Raises:
-        NotInstalledError: the extra `parquet` is not installed.
-    """
-    try:
-        import pyarrow as arrow  # type: ignore[import-untyped,unused-ignore]
-        from pyarrow import parquet  # type: ignore[import-untyped,unused-ignore]
-    except ImportError:
-        raise NotInstalledError("Parquet needs pyarrow: pip install 'sluicegate[parquet]'") from None
-    columns = _columns(arrow)
+    """Write them to `out`, which stays open and need not be able to seek. Without records it is a file without rows."""
+    columns = _columns()
     schema = arrow.schema([arrow.field(name, kind, nullable) for name, kind, nullable, _ in columns])
 
     def write(rows: list[Closed]) -> None:
@@ -59,7 +49,7 @@ def export(records: Iterable[Closed], out: BinaryIO) -> None:
             write(rows)
 
 
-def _columns(arrow: Any) -> list[tuple[str, Any, bool, _Read]]:
+def _columns() -> list[tuple[str, Any, bool, _Read]]:
     """Name, type, whether it may be null, and how it is read from a record."""
     found: list[tuple[str, Any, bool, _Read]] = []
     for field in fields(Record):
@@ -70,13 +60,13 @@ def _columns(arrow: Any) -> list[tuple[str, Any, bool, _Read]]:
                 for each in fields(counts)
             ]
         else:
-            kind, read = _typed(arrow, field)
+            kind, read = _typed(field)
             found.append((field.encode_name.replace(".", "_"), kind, not field.required, read))
     found.append(("hash", arrow.string(), False, lambda closed: closed.hash))
     return found
 
 
-def _typed(arrow: Any, field: FieldInfo) -> tuple[Any, _Read]:
+def _typed(field: FieldInfo) -> tuple[Any, _Read]:
     name = field.name
     if name in ("timestamp", "started"):
         return arrow.timestamp("us", tz="UTC"), lambda closed: _moment(getattr(closed.record, name))
