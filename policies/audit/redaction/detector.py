@@ -14,7 +14,7 @@ from policies.audit.redaction.digits import ENOUGH, runs, without_ids
 from policies.audit.redaction.identities import identities, identity
 from policies.audit.redaction.kinds import LABEL, Finding, Kind
 from policies.audit.redaction.payments import card, ibans
-from policies.audit.redaction.phones import phone, phones
+from policies.audit.redaction.phones import names_phones, phone, phones
 from policies.audit.redaction.views import views
 
 _RANKS: Final[dict[str, int]] = {kind.value: rank for rank, kind in enumerate(Kind)}
@@ -80,7 +80,7 @@ class Detector:
         if self._phones:
             yield from phones(text)
         done = 0
-        for run in runs(text) if self._runs else ():
+        for run in runs(text, self._phones and names_phones(text)) if self._runs else ():
             if run.start < done:
                 continue
             for _kind, find in self._runs:

@@ -14,11 +14,12 @@ _BEFORE: Final = 48
 ENOUGH: Final = re.compile(r"[0-9](?:[^0-9]{0,3}+[0-9]){5}")
 """Six digits, none far from the next: no number of a person, card or account has fewer."""
 # Begins at every group of digits, for the number may be any of them: each looks at most MOST digits ahead.
-_WINDOW: Final = re.compile(rf"(?<![0-9])(?=([0-9](?:[ \-./]{{0,2}}+[0-9]){{6,{MOST - 1}}}+))")
+_WINDOW: Final = re.compile(rf"(?<![0-9])(?=([0-9](?:[ \-./]{{0,2}}+[0-9]){{8,{MOST - 1}}}+))")
+_SHORT_WINDOW: Final = re.compile(rf"(?<![0-9])(?=([0-9](?:[ \-./]{{0,2}}+[0-9]){{6,{MOST - 1}}}+))")
 _UUID: Final = re.compile(
     r"(?<![0-9A-Za-z])[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}(?![0-9A-Za-z])"
 )
-_DATE: Final = re.compile(r"(?<![0-9\-+.])(?:19|20)[0-9]{2}-[01][0-9]-[0-3][0-9](?![0-9]|-[0-9])")
+_DATE: Final = re.compile(r"(?<![0-9+.])(?<![0-9]-)(?:19|20)[0-9]{2}-[01][0-9]-[0-3][0-9](?![0-9]|-[0-9])")
 _GROUP: Final = re.compile("[0-9]+")
 
 
@@ -79,9 +80,9 @@ class Run:
         return "".join(_GROUP.split(self._window[: self._ended[count][1]]))
 
 
-def runs(text: str) -> Iterator[Run]:
-    """Every run of seven digits or more, from each of its groups on."""
-    for found in _WINDOW.finditer(text):
+def runs(text: str, short: bool = False) -> Iterator[Run]:
+    """Every run of nine digits or more (if `short`, of seven), from each of its groups on."""
+    for found in (_SHORT_WINDOW if short else _WINDOW).finditer(text):
         yield Run(text, found.start(), found[1])
 
 

@@ -56,10 +56,21 @@ def identities(text: str) -> Iterator[Finding]:
     for found in _FISCALE.finditer(text):
         if codice_fiscale(_SEPARATOR.sub("", found[0]).upper()):
             yield _finding(found)
+    count = sum(map(text.count, "0123456789"))
+    if count >= 14:
+        yield from _french(text)
+    if count >= 10 and ("-" in text or "+" in text):
+        yield from _swedish_with_sign(text)
+
+
+def _french(text: str) -> Iterator[Finding]:
     for found in _NIR.finditer(text):
         number = "".join(found.groups()[:-1]).upper().replace("2A", "19", 1).replace("2B", "18", 1)
         if 97 - int(number) % 97 == int(found[7]):
             yield _finding(found)
+
+
+def _swedish_with_sign(text: str) -> Iterator[Finding]:
     for found in _SWEDISH.finditer(text):
         digits = "".join(found.groups()[1:])
         if _born(digits[2:4], digits[4:6], 60) and luhn(digits) and not _moment(found, text):

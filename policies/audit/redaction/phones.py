@@ -31,20 +31,30 @@ _WORD: Final = re.compile(
     r"(?:phone|\btel|fax|mobile?|\bcell|whatsapp|\bsms|handy|festnetz|t[eé]l[eéè]f|m[oó]vil|celular|rufnummer|portable)"
     r"[^0-9]{0,16}$"
 )
+_MARKS: Final = (
+    *("phone", "tel", "fax", "mobil", "cell", "whatsapp", "sms", "handy", "festnetz", "tél", "móvil", "movil", "celular"),
+    *("rufnummer", "portable"),
+)
 _NO_DIGIT: Final = re.compile("[^0-9]+")
 
 
 def phones(text: str) -> Iterator[Finding]:
     """The numbers in a text that look like ones to be called. Normal form: digits, with a plus if international."""
-    for found in _INTERNATIONAL.finditer(text):
+    for found in _INTERNATIONAL.finditer(text) if "+" in text or "00" in text else ():
         digits = _NO_DIGIT.sub("", found[0])
         yield Finding(found.start(), found.end(), Kind.PHONE, "+" + digits.removeprefix("00"))
     for found in _TRUNK.finditer(text):
         digits = _NO_DIGIT.sub("", found[0])
         if 9 <= len(digits) <= 12 and not _DATE.match(found[0]):
             yield Finding(found.start(), found.end(), Kind.PHONE, digits)
-    for found in _AMERICAN.finditer(text):
+    for found in _AMERICAN.finditer(text) if "-" in text or "." in text or ")" in text else ():
         yield Finding(found.start(), found.end(), Kind.PHONE, _NO_DIGIT.sub("", found[0]).removeprefix("1"))
+
+
+def names_phones(text: str) -> bool:
+    """Whether there may be a word in a text that says that a number is to be called."""
+    lowered = text.lower()
+    return any(mark in lowered for mark in _MARKS)
 
 
 def phone(run: Run) -> Finding | None:

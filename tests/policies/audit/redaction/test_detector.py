@@ -6,7 +6,7 @@ from policies.audit.redaction.detector import Detector, merged
 from policies.audit.redaction.kinds import Finding, Kind
 
 TEXT = (
-    "a@example.com, 4111111111111111, DE89370400440532013000, 078-05-1120, +4917012345678; password=hunter2, EMP-123456"
+    "a@example.com, 4111111111111111, DE89370400440532013000, 523-45-6789, +4917012345678; password=hunter2, EMP-123456"
 )
 
 
