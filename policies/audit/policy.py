@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,7 +16,7 @@ from extproc.outcome import Reject, Respond
 from extproc.policy import Policy, Surroundings, VerdictAnswer
 from extproc.price import Price
 from extproc.recorder import Event
-from extproc.tasks import aside
+from extproc.tasks import aside, waits
 from policies.audit.closing import closed
 from policies.audit.deciding import decided
 from policies.audit.happening import happened, settled
@@ -90,14 +90,19 @@ class AuditPolicy(Policy):
         settings = self._settings
         session = exchange.request.headers.get(settings.session_header) or ""
         identity = exchange.get(Identity)
-        fields = decided(
-            exchange,
-            outcome,
-            decisions,
-            self._words,
-            session=session[:_LONGEST],
-            prompts=identity is not None and settings.captures(identity),
-        )
+        prompts = identity is not None and settings.captures(identity, exchange.body)
+
+        def describe() -> dict[str, Any]:
+            return decided(exchange, outcome, decisions, self._words, session=session[:_LONGEST], prompts=prompts)
+
+        # Prompts are long: they are looked through beside the event loop.
+        return self._record_aside(describe) if prompts else self._record(describe())
+
+    async def _record_aside(self, describe: Callable[[], dict[str, Any]]) -> Reject | None:
+        recorded = self._record(await aside(describe, name="audit: redact"))
+        return await recorded if waits(recorded) else recorded
+
+    def _record(self, fields: dict[str, Any]) -> VerdictAnswer:
         try:
             self._append(fields)
         except JournalError as error:

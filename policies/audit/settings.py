@@ -24,6 +24,10 @@ class CaptureSettings(PolicySettings):
         tuple[str, ...],
         Field(description="Ids or names of tenants that opted in, or globs; prompts are redacted"),
     ] = ()
+    max_bytes: Annotated[
+        int,
+        Field(ge=0, le=1_048_576, strict=True, description="Of a body whose prompts are recorded; of a larger one none"),
+    ] = 65_536
 
 
 Sink: TypeAlias = Annotated[
@@ -58,7 +62,9 @@ class AuditSettings(PolicySettings):
             raise ValueError(f"two sinks have the name {twice[0]!r}")
         return self
 
-    def captures(self, identity: Identity) -> bool:
-        """Whether prompts of this caller's tenant may be recorded."""
+    def captures(self, identity: Identity, body: bytes | None) -> bool:
+        """Whether the prompts in this body may be recorded: its tenant has opted in."""
+        if not self.capture.tenants or body is None or len(body) > self.capture.max_bytes:
+            return False
         names = (identity.tenant, identity.tenant_name)
         return any(fnmatchcase(name, glob) for glob in self.capture.tenants for name in names if name)

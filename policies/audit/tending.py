@@ -13,12 +13,13 @@ from typing import Final
 from extproc.secret import read_secret
 from extproc.tasks import aside, spawn
 from policies.audit.finishing.finisher import Finisher, FinisherError
-from policies.audit.journal import JournalError, JournalWriter
+from policies.audit.following.checkpoint import Checkpoint
+from policies.audit.journal import JournalError, JournalWriter, journals
 from policies.audit.journal.retention import Done, Fate, retain
 from policies.audit.journal.settings import JournalSettings
 from policies.audit.journal.signing import Signer
 from policies.audit.settings import AuditSettings
-from policies.audit.showing.holds import held
+from policies.audit.showing.holds import changing, held
 
 _log = logging.getLogger(__name__)
 _GRACE: Final = 30.0
@@ -74,7 +75,16 @@ def _own(journal: JournalSettings) -> JournalSettings:
 def _retained(settings: AuditSettings, folder: Path) -> list[Done]:
     key = settings.journal.signing_key
     signer = Signer.from_pem(read_secret(key)) if key is not None else None
-    return retain(folder, settings.retention, time.time(), held(folder), signer)
+    needed: dict[str, int] = {}
+    for sink in settings.sinks:
+        checkpoint = Checkpoint(folder, sink.name)
+        checkpoint.load()
+        for journal in journals(folder):
+            first = checkpoint.get(journal.name).sequence
+            needed[journal.name] = min(first, needed.get(journal.name, first))
+    # Nobody places a hold meanwhile.
+    with changing(folder):
+        return retain(folder, settings.retention, time.time(), held(folder), signer, needed=needed)
 
 
 async def _retain(settings: AuditSettings, folder: Path) -> None:

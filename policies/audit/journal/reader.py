@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import hashlib
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO, Final, cast
 
@@ -186,7 +188,7 @@ class JournalReader:
         if self._open is None or self._open[0].name != position.segment:
             self.close()
             # It may be compressed between a look and the other.
-            part = next(part for part in self._parts() if part.name == position.segment)
+            part = _found(part for part in self._parts() if part.name == position.segment)
             kept = gzip.GzipFile(part.path, "rb") if part.packed else part.path.open("rb", buffering=_BUFFER)
             self._open = part, cast("BinaryIO", kept)
         part, file = self._open
@@ -197,7 +199,14 @@ class JournalReader:
 
 
 def _after(name: str, parts: list[Segment]) -> Segment:
-    return next(part for part in parts if part.name > name)
+    return _found(part for part in parts if part.name > name)
+
+
+def _found(parts: Iterable[Segment]) -> Segment:
+    """The first. It may have been taken away since it was looked for."""
+    for part in parts:
+        return part
+    raise FileNotFoundError(errno.ENOENT, "a segment was taken away")
 
 
 def _trusted(line: bytes) -> Closed:

@@ -29,6 +29,7 @@ from policies.audit.journal.slots import hold
 
 _log = logging.getLogger(__name__)
 _DAY: Final = 86_400.0
+_FAR: Final = 1 << 62
 WHY: Final = "retention"
 
 
@@ -97,8 +98,12 @@ def retain(
     signer: Signer | None = None,
     *,
     do: bool = True,
+    needed: Mapping[str, int] | None = None,
 ) -> list[Done]:
     """Apply the rules to all journals of a folder: what was done with each segment that has ended. `do`: or only say it.
+
+    `needed`: of journals the first record that somebody has yet to read: it stays, and all behind it. Of a journal that
+    is not named all may go.
 
     A segment that cannot be read or changed is kept, and said to be: another does not wait for it. One process at a time.
 
@@ -116,6 +121,8 @@ def retain(
                     continue
                 index = _index(segment, seal)
                 fate, why = decide(index, segment.packed, rules, now, holds)
+                if fate is Fate.REMOVED and needed is not None and seal.sequence >= needed.get(journal.name, _FAR):
+                    fate, why = Fate.KEPT, "somebody who follows the journal has yet to read it"
                 if do:
                     _apply(segment, seal, fate, now, signer)
             except (LineError, NoteError, *UNREADABLE) as error:

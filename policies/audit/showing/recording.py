@@ -11,16 +11,16 @@ from typing import Any, Final
 
 from policies.audit.journal.settings import JournalSettings
 from policies.audit.journal.writer import JournalWriter
-from policies.audit.record import Kind, Level
+from policies.audit.record import Kind, Level, Name
 from policies.audit.showing import times
 from policies.audit.showing.configured import Configured, section
 from policies.audit.showing.printing import harmless
 
 INSTANCE: Final = "commands"
 """Whose journals these are: `commands.0`, and more where several commands run at once."""
-HOLD_PLACED: Final = "hold.placed"
-HOLD_RELEASED: Final = "hold.released"
-RETENTION_APPLIED: Final = "retention.applied"
+HOLD_PLACED: Final = Name.HOLD_PLACED.value
+HOLD_RELEASED: Final = Name.HOLD_RELEASED.value
+RETENTION_APPLIED: Final = Name.RETENTION_APPLIED.value
 _WHO: Final = 64
 _GRACE: Final = 5.0
 

@@ -54,7 +54,11 @@ def remarks(status: Status, now: float) -> list[str]:
 def is_well(status: Status, now: float) -> bool:
     """Whether everything is delivered, or on its way."""
     return status.is_fresh(now) and not any(
-        sink.broken or sink.dead_letters or sink.error or sink.state in (SinkState.RETRYING, SinkState.STOPPED)
+        sink.broken
+        or sink.dead_letters
+        or sink.missed
+        or sink.error
+        or sink.state in (SinkState.RETRYING, SinkState.STOPPED)
         for sink in status.sinks.values()
     )
 

@@ -172,3 +172,18 @@ def test_a_segment_that_was_being_compressed(tmp_path: Path) -> None:
     retain(tmp_path, RetentionRules(compress_after=0), time.time() + 1, [])
     assert stored(journal) == made
     assert not part.path.exists()
+
+
+def test_what_somebody_has_yet_to_read_stays(tmp_path: Path) -> None:
+    journal = written(tmp_path, 60, segment_bytes=2_000)
+    later, rules = time.time() + 100 * DAY, RetentionRules(days=90)
+    third = segments(journal)[2]
+    done = retain(tmp_path, rules, later, [], needed={journal.name: third.first})
+    assert [one.fate for one in done[:3]] == [Fate.REMOVED, Fate.REMOVED, Fate.KEPT]
+    assert "yet to read" in done[2].why
+    assert segments(journal)[0].first == third.first
+    # Of a journal that nobody has begun to read, all stays.
+    assert all(one.fate is Fate.KEPT for one in retain(tmp_path, rules, later, [], needed={journal.name: 0}))
+    # Where nobody follows, all may go.
+    assert any(one.fate is Fate.REMOVED for one in retain(tmp_path, rules, later, [], needed={}))
+    assert verify(tmp_path, public_key=None).intact
