@@ -103,33 +103,32 @@ def test_an_exchange_of_which_nothing_is_known() -> None:
 # How it ended
 
 
-@pytest.mark.parametrize(
-    ("ending", "status", "result", "level"),
-    [
-        (Ending.ANSWERED, 200, "success", "info"),
-        (Ending.ANSWERED, 302, "success", "info"),
-        (Ending.ANSWERED, 399, "success", "info"),
-        # An upstream's error, delivered whole.
-        (Ending.ANSWERED, 400, "failure", "warning"),
-        (Ending.ANSWERED, 500, "failure", "warning"),
-        (Ending.RESPONDED, 200, "success", "info"),
-        # A policy's own answer is what was wanted, whatever its status.
-        (Ending.RESPONDED, 404, "success", "info"),
-        (Ending.REJECTED, 429, "refused", "info"),
-        (Ending.REFUSED, 413, "refused", "info"),
-        (Ending.UPSTREAM_UNAVAILABLE, 503, "failure", "warning"),
-        (Ending.UPSTREAM_CUT, 200, "failure", "warning"),
-        (Ending.TIMED_OUT, 504, "failure", "warning"),
-        (Ending.CLIENT_GONE, 0, "aborted", "info"),
-    ],
-)
+RESULTS: list[tuple[Ending, int, str, str]] = [
+    (Ending.ANSWERED, 200, "success", "info"),
+    (Ending.ANSWERED, 302, "success", "info"),
+    (Ending.ANSWERED, 399, "success", "info"),
+    # An upstream's error, delivered whole.
+    (Ending.ANSWERED, 400, "failure", "warning"),
+    (Ending.ANSWERED, 500, "failure", "warning"),
+    (Ending.RESPONDED, 200, "success", "info"),
+    # A policy's own answer is what was wanted, whatever its status.
+    (Ending.RESPONDED, 404, "success", "info"),
+    (Ending.REJECTED, 429, "refused", "info"),
+    (Ending.REFUSED, 413, "refused", "info"),
+    (Ending.UPSTREAM_UNAVAILABLE, 503, "failure", "warning"),
+    (Ending.UPSTREAM_CUT, 200, "failure", "warning"),
+    (Ending.TIMED_OUT, 504, "failure", "warning"),
+    (Ending.CLIENT_GONE, 0, "aborted", "info"),
+]
+
+
+@pytest.mark.parametrize(("ending", "status", "result", "level"), RESULTS)
 def test_the_result(ending: Ending, status: int, result: str, level: str) -> None:
     expect(of(completion(ending=ending, status=status)), ending=ending.value, result=result, level=level)
 
 
 def test_the_table_knows_every_ending() -> None:
-    [table] = [mark for mark in test_the_result.pytestmark if mark.name == "parametrize"]
-    assert {row[0] for row in table.args[1]} == set(Ending)
+    assert {row[0] for row in RESULTS} == set(Ending)
 
 
 @pytest.mark.parametrize("verdict", list(Verdict))
