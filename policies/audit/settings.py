@@ -26,7 +26,7 @@ class CaptureSettings(PolicySettings):
     ] = ()
     max_bytes: Annotated[
         int,
-        Field(ge=0, le=1_048_576, strict=True, description="Of a body whose prompts are recorded; of a larger one none"),
+        Field(ge=0, le=1_048_576, strict=True, description="Of a larger body no prompt is recorded"),
     ] = 65_536
 
 
