@@ -154,22 +154,35 @@ def running_envoy(bootstrap: Mapping[str, Any], *, arguments: Sequence[str] = ()
     command line (`-l`, `debug`).
     """
     with tempfile.TemporaryDirectory(prefix="envoy-", dir="/tmp") as folder:
-        config = dict(bootstrap)
-        config.setdefault("admin", {"address": {"socket_address": {"address": HOST, "port_value": free_port()}}})
-        admin = int(config["admin"]["address"]["socket_address"]["port_value"])
-        ports = _listener_ports(config)
-        path = Path(folder, "envoy.json")
-        path.write_text(json.dumps(config))
-        command: list[str | Path] = [
-            envoy_binary(), "-c", path, "--use-dynamic-base-id", "--disable-hot-restart", "--concurrency", "1",
-            "-l", "warning", *arguments,
-        ]  # fmt: skip
+        plan = envoy_plan(bootstrap, Path(folder), arguments)
+        with running(plan.command, ready=plan.ready, log=Path(folder, "envoy.log")) as server:
+            yield Envoy(server.process, server.log, plan.admin, plan.ports)
 
-        def ready() -> bool:
-            return _live(admin) and all(listens(port) for port in ports.values())
 
-        with running(command, ready=ready, log=Path(folder, "envoy.log")) as server:
-            yield Envoy(server.process, server.log, admin, ports)
+@dataclass(frozen=True, slots=True)
+class EnvoyPlan:
+    """How to run an Envoy: its command, where it will listen, and whether it does."""
+
+    command: Sequence[str | Path]
+    admin: int
+    ports: Mapping[str, int]
+
+    def ready(self) -> bool:
+        return _live(self.admin) and all(listens(port) for port in self.ports.values())
+
+
+def envoy_plan(bootstrap: Mapping[str, Any], folder: Path, arguments: Sequence[str] = ()) -> EnvoyPlan:
+    """How to run Envoy with this bootstrap, which is written to the folder."""
+    config = dict(bootstrap)
+    config.setdefault("admin", {"address": {"socket_address": {"address": HOST, "port_value": free_port()}}})
+    path = folder / "envoy.json"
+    path.write_text(json.dumps(config))
+    command: list[str | Path] = [
+        envoy_binary(), "-c", path, "--use-dynamic-base-id", "--disable-hot-restart", "--concurrency", "1",
+        "-l", "warning", *arguments,
+    ]  # fmt: skip
+    admin = int(config["admin"]["address"]["socket_address"]["port_value"])
+    return EnvoyPlan(command, admin, _listener_ports(config))
 
 
 def _listener_ports(bootstrap: Mapping[str, Any]) -> dict[str, int]:

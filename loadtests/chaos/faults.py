@@ -1,0 +1,153 @@
+"""What breaks. Each fault is over when what broke runs again."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
+
+import httpx
+
+from tests.audited import Audited
+
+_MOMENT: Final = 0.3
+_OUTAGE: Final = 1.5
+_FULL: Final = 3.0
+_PATIENCE: Final = 30.0
+_STEPS: Final = (900.0, -45.0, 40.0, 0.0)
+"""Seconds by which the clock is wrong until it is set again. It must not make tokens invalid: none would go up."""
+
+
+class Faults:
+    """Breaks one thing after the other, in an order drawn anew each time that all have been.
+
+    Attributes:
+        done: how often each was.
+    """
+
+    def __init__(self, gateway: Audited, chance: random.Random, pause: float) -> None:
+        """`pause`: seconds between one and the next."""
+        self._gateway = gateway
+        self._chance = chance
+        self._pause = pause
+        self._steps = 0
+        self.done: Counter[str] = Counter()
+        self._known: Mapping[str, Callable[[], Awaitable[None]]] = {
+            "a worker is killed": self._worker,
+            "the worker that settles is killed": self._settler,
+            "Envoy is killed": self._envoy,
+            "the follower is killed": self._follower,
+            "PostgreSQL is killed": self._postgres,
+            "the syslog server is killed": self._syslog,
+            "the clock is set": self._clock,
+        }
+        if gateway.disk.small:
+            self._known = {
+                **self._known,
+                "the disk is full": self._disk,
+                "the disk is full, and a worker is killed": self._disk_and_worker,
+                "the disk is full, and the worker that settles is killed": self._disk_and_settler,
+            }
+
+    @property
+    def rounds(self) -> int:
+        """How often every one has been."""
+        return min(self.done[name] for name in self._known)
+
+    async def run(self, say: Callable[[str], None]) -> None:
+        """Until it is cancelled. `say`: told what happens."""
+        while True:
+            names = list(self._known)
+            self._chance.shuffle(names)
+            for name in names:
+                say(name)
+                await self._known[name]()
+                self.done[name] += 1
+                await asyncio.sleep(self._pause)
+
+    async def mend(self) -> None:
+        """Whatever was broken off in the middle: all runs again, there is room, and the clock is right."""
+        gateway = self._gateway
+        gateway.disk.relieve()
+        gateway.clock.set(0.0)
+        for part in (gateway.envoy, gateway.follower):
+            await part.start()
+        await asyncio.to_thread(gateway.postgres.start)
+        await gateway.collector.start()
+        await self._until_ready()
+
+    async def _kill_worker(self, role: str) -> None:
+        found = [worker for worker in await self._gateway.workers() if worker["role"] == role and worker["pid"]]
+        if not found:
+            return
+        if role == "settle":
+            self._gateway.deafened.append(time.monotonic())
+        os.kill(self._chance.choice(found)["pid"], signal.SIGKILL)
+
+    async def _until_ready(self) -> None:
+        async with asyncio.timeout(_PATIENCE):
+            while not await self._ready():  # noqa: ASYNC110  (workers do not say when)
+                await asyncio.sleep(0.1)
+
+    async def _ready(self) -> bool:
+        try:
+            found: list[dict[str, Any]] = await self._gateway.workers()
+        except httpx.HTTPError:
+            return False
+        return all(worker["ready"] for worker in found)
+
+    async def _worker(self) -> None:
+        await self._kill_worker("decide")
+        await asyncio.sleep(_MOMENT)
+        await self._until_ready()
+
+    async def _settler(self) -> None:
+        await self._kill_worker("settle")
+        await asyncio.sleep(_MOMENT)
+        await self._until_ready()
+
+    async def _envoy(self) -> None:
+        self._gateway.deafened.append(time.monotonic())
+        self._gateway.envoy.kill()
+        await asyncio.sleep(_MOMENT)
+        await self._gateway.envoy.start()
+
+    async def _follower(self) -> None:
+        self._gateway.follower.kill()
+        await asyncio.sleep(_MOMENT)
+        await self._gateway.follower.start()
+
+    async def _postgres(self) -> None:
+        self._gateway.postgres.kill()
+        await asyncio.sleep(_OUTAGE)
+        await asyncio.to_thread(self._gateway.postgres.start)
+
+    async def _syslog(self) -> None:
+        self._gateway.collector.kill()
+        await asyncio.sleep(_OUTAGE)
+        await self._gateway.collector.start()
+
+    async def _clock(self) -> None:
+        self._gateway.clock.set(_STEPS[self._steps % len(_STEPS)])
+        self._steps += 1
+        await asyncio.sleep(_OUTAGE)
+
+    async def _disk(self, then: Callable[[], Awaitable[None]] | None = None) -> None:
+        await asyncio.to_thread(self._gateway.disk.fill)
+        await asyncio.sleep(_FULL / 2)
+        if then is not None:
+            await then()
+        await asyncio.sleep(_FULL / 2)
+        self._gateway.disk.relieve()
+        await self._until_ready()
+
+    async def _disk_and_worker(self) -> None:
+        await self._disk(lambda: self._kill_worker("decide"))
+
+    async def _disk_and_settler(self) -> None:
+        await self._disk(lambda: self._kill_worker("settle"))

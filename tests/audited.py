@@ -1,0 +1,191 @@
+"""A whole gateway that keeps a journal, for tests that break it: each part is a process that is killed and started again.
+
+async with audited(folder) as gateway:
+    gateway.envoy.kill()
+    await gateway.envoy.start()
+
+Two tenants, budgets of tokens, dollars and requests for everybody, each tenant and each user; three workers that decide
+and one that settles; a ledger in PostgreSQL, syslog and a file, each brought what is on record by the companion.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+
+from extproc.embedded.demo_keys import make_token
+from extproc.embedded.demo_tokens import TENANTS, Caller, demo_guid
+from extproc.envoy_profile import bootstrap
+from extproc.settings import parse
+from policies.limits.subjects import EVERYONE
+from tests.collector import Collector
+from tests.limited import tree
+from tests.parts import Disk, Part, SteppedClock, small_disk
+from tests.policies.audit.ledger.postgres import Postgres, running_postgres
+from tests.redis_servers import RedisServer, running_redis
+from tests.servers import HOST, envoy_plan, free_port, listens, running_simulator
+
+MUCH: Final = 1_000_000_000
+POOR: Final = "poor"
+"""A user of contoso whose budgets are soon used up."""
+_KINDS: Final = ("requests", "tokens", "dollars")
+_TIMEOUTS: Final = {"connect": 1.0, "idle": 3.0, "stream_idle": 3.0, "total": 4.0}
+_QUEUE: Final = 256 * 1_024
+_SEGMENT: Final = 4 * 1_024 * 1_024
+_RETRY: Final = {"first": 0.1, "most": 1.0, "failures": 5, "pause": 0.5}
+
+
+@dataclass(slots=True)
+class Audited:
+    """A running gateway.
+
+    Attributes:
+        url: of Envoy.
+        server: the supervisor of the policy server's workers.
+        follower: the companion.
+        deafened: when something died that Envoy's access log may have been in, by `time.monotonic`.
+    """
+
+    folder: Path
+    config: Path
+    url: str
+    simulator: str
+    server: Part
+    envoy: Part
+    follower: Part
+    store: RedisServer
+    postgres: Postgres
+    ledger: str
+    collector: Collector
+    disk: Disk
+    clock: SteppedClock
+    deafened: list[float] = field(default_factory=list)
+    _tokens: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def journals(self) -> Path:
+        """Where the journals are."""
+        return self.disk.folder / "journal"
+
+    @property
+    def records(self) -> Path:
+        """The file among the sinks. Rotated ones lie beside it."""
+        return self.folder / "sink" / "records.jsonl"
+
+    def token(self, user: str, *, tenant: str = "contoso", role: str = "User") -> str:
+        """A caller's token."""
+        at = f"{tenant}/{user}/{role}"
+        if at not in self._tokens:
+            self._tokens[at] = make_token(self.folder, Caller(tenant, user, (role,), department="research"))
+        return self._tokens[at]
+
+    async def workers(self) -> list[dict[str, Any]]:
+        """The state of each worker."""
+        transport = httpx.AsyncHTTPTransport(uds=f"{self.folder}/admin.sock")
+        async with httpx.AsyncClient(transport=transport, base_url="http://policy", timeout=10) as client:
+            found: list[dict[str, Any]] = (await client.get("/status")).json()["workers"]
+        return found
+
+    def reserved(self) -> int:
+        """Reservations that are not settled, of all tenants."""
+        with self.store.client() as client:
+            return sum(int(client.zcard(f"sg:{{{name}}}:leases")) for name in (*TENANTS.values(), EVERYONE))
+
+
+def _limits() -> list[dict[str, Any]]:
+    budgets = {f"{kind}_per_{window}": MUCH for kind in _KINDS for window in ("day", "month")}
+    poor = demo_guid("user", f"{TENANTS['contoso']}/{POOR}")
+    scarce = {"requests_per_day": 400, "tokens_per_day": 6_000, "dollars_per_month": 0.05}
+    return [
+        *({"subject": subject, **budgets} for subject in ("everyone", "tenant", "user")),
+        {"subject": "user", "match": {"user": poor}, **scarce},
+    ]
+
+
+def noon() -> str:
+    """A time zone in which the day, and so also the month, has long begun and is far from its end."""
+    # The signs of these are the other way round (POSIX).
+    hours = datetime.now(UTC).hour - 12
+    return f"Etc/GMT{hours:+d}" if hours else "Etc/GMT"
+
+
+def _audit(folder: Path, disk: Disk, collector: Collector, close_after: float) -> dict[str, Any]:
+    sinks = [
+        {"kind": "ledger", "name": "ledger", "url": {"file": str(folder / "ledger.url")}, "retry": _RETRY},
+        {"kind": "syslog", "name": "siem", "host": HOST, "port": collector.port, "retry": _RETRY},
+        {"kind": "file", "name": "records", "path": str(folder / "sink/records.jsonl"), "rotate_bytes": 16 << 20},
+    ]
+    settings = {
+        "journal": {
+            "folder": str(disk.folder / "journal"),
+            "instance": "gateway",
+            "queue_bytes": _QUEUE,
+            "segment_bytes": _SEGMENT,
+        },
+        "sinks": sinks,
+        "close_after": close_after,
+        "session_idle": 3.0,
+    }
+    return {"policy": "audit", "settings": settings}
+
+
+@contextlib.asynccontextmanager
+async def audited(folder: Path, *, close_after: float = 12.0, mebibytes: int = 256) -> AsyncIterator[Audited]:
+    """Such a gateway. `close_after`: seconds, also of a lease; `mebibytes`: of the disk on which the journals are."""
+    async with contextlib.AsyncExitStack() as stack:
+        enter = stack.enter_context
+        simulator = enter(running_simulator()).url
+        store = enter(running_redis(appendonly="yes"))
+        postgres = enter(running_postgres())
+        ledger = postgres.create("ledger")
+        (folder / "ledger.url").write_text(ledger)
+        (folder / "sink").mkdir()
+        disk, clock, collector = (
+            enter(small_disk(folder / "disk", mebibytes)),
+            SteppedClock(folder / "clock"),
+            Collector(folder),
+        )
+        identity_port, gateway_port, admin_port = free_port(), free_port(), free_port()
+        config = tree(
+            *(folder, simulator, identity_port, gateway_port, store.address, _limits()),
+            server={"workers": 3, "decision_timeout": 2.0},
+            timeouts=_TIMEOUTS,
+            limits_settings={"lease": close_after, "time_zone": noon()},
+            after=[_audit(folder, disk, collector, close_after)],
+        )
+        config["policies"][2]["settings"]["redis"]["timeout"] = 1.5
+        path = folder / "sluicegate.yaml"
+        path.write_text(json.dumps(config))
+        sluicegate = [sys.executable, "-m", "extproc.cli"]
+        log = folder / "serve.log"
+        envoy = envoy_plan(bootstrap(parse(config), admin=f"{HOST}:{admin_port}"), folder)
+        identity = [sys.executable, "-m", "extproc.embedded.identity_provider"]
+        parts = [
+            Part(
+                [*identity, "--state", folder, "--port", str(identity_port)],
+                folder / "identity.log",
+                lambda: listens(identity_port),
+            ),
+            Part([*sluicegate, "serve", path], log, lambda: b'"listening"' in log.read_bytes(), clock.environment),
+            Part(envoy.command, folder / "envoy.log", envoy.ready),
+            Part([*sluicegate, "audit", "follow", path], folder / "follow.log", environment=clock.environment),
+        ]
+        stack.callback(collector.kill)
+        await collector.start()
+        for part in parts:
+            stack.push_async_callback(asyncio.to_thread, part.stop)
+            await part.start()
+        _, server, front, follower = parts
+        yield Audited(
+            *(folder, path, f"http://{HOST}:{gateway_port}", simulator, server, front, follower, store),
+            *(postgres, ledger, collector, disk, clock),
+        )
