@@ -117,7 +117,7 @@ def test_it_must_be_told_where(folder: Path, capsys: pytest.CaptureFixture[str])
 
 # httpcore leaves a unix socket open that it cannot connect.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-@pytest.mark.parametrize("where", ["unix:/nowhere/a.sock", f"127.0.0.1:{free_port()}"])
+@pytest.mark.parametrize("where", ["unix:/nowhere/a.sock", f"127.0.0.1:{free_port()}"], ids=["socket", "port"])
 def test_nobody_answers(where: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["status", config(folder, where)], plugins=()) == 1
     assert f"sluicegate: {where}: no policy server answers there" in capsys.readouterr().err

@@ -238,7 +238,7 @@ def nested(levels: int) -> Any:
         *(0.5, 1.0, float("nan"), float("inf"), LARGEST + 1, -LARGEST - 1, 2**64, b"x", {1: 2}, {"a"}, object()),
         *("\ud800", {"\ud800": 1}, nested(DEEPEST), [[0.5]], {"a": {"b": 0.5}}),
     ],
-    ids=repr,
+    ids=lambda value: type(value).__name__,
 )
 def test_what_could_not_be_read_back_is_not_written(value: Any) -> None:
     with pytest.raises((TypeError, ValueError, RecursionError)):
