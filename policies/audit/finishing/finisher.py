@@ -12,6 +12,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -110,8 +111,11 @@ class Finisher:
     async def look(self) -> None:
         """Read what is new. Only what is missing after all has been read is missing."""
         while True:
-            found, whole = await aside(self._read, name="finisher")
+            positions = dict(self._positions)
+            found, whole = await aside(partial(self._read, positions), name="finisher")
             now = self._monotonic()
+            # Together, and not by the thread: who is stopped while it reads has not read it.
+            self._positions = positions
             for closed in found:
                 self._halves.saw(closed, now)
                 self._sessions.saw(closed, now)
@@ -131,7 +135,7 @@ class Finisher:
     async def stop(self, grace: float) -> None:
         """Remember how far it came."""
         try:
-            if not self._missing:
+            if not self._missing and not self._sessions.has_begun:
                 await self._writer.durable()
                 await self._save()
         except (JournalError, OSError) as error:
@@ -141,14 +145,14 @@ class Finisher:
     def _append(self, fields: dict[str, Any]) -> None:
         self._writer.append({**fields, "timestamp": moment(self._clock()), "service.version": VERSION})
 
-    def _read(self) -> tuple[list[Closed], bool]:
-        """Some new records of each journal, and whether these are all that there are now."""
+    def _read(self, positions: dict[str, Position]) -> tuple[list[Closed], bool]:
+        """Some new records of each journal, and whether these are all that there are now. Moves the positions on."""
         found: list[Closed] = []
         whole = True
         for path in journals(self._folder):
             reader = self._readers.setdefault(path.name, JournalReader(path))
             try:
-                read, after = reader.read(self._positions.get(path.name, Position()), _BATCH)
+                read, after = reader.read(positions.get(path.name, Position()), _BATCH)
             except (BrokenJournalError, OSError) as error:
                 del self._readers[path.name]
                 if path.name not in self._broken:
@@ -156,7 +160,7 @@ class Finisher:
                     _log.error("the journal %s cannot be read on: %s", path.name, error)
                 continue
             self._broken.discard(path.name)
-            self._positions[path.name] = after
+            positions[path.name] = after
             found += read
             whole = whole and len(read) < _BATCH
         return found, whole

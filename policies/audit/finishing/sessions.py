@@ -26,6 +26,8 @@ class Session(msgspec.Struct):
     app_id: str
     requests: int
     last: float
+    seen: str = ""
+    """When it was last seen, as the record has it."""
 
     def fields(self, name: Name) -> dict[str, Any]:
         found: dict[str, Any] = {
@@ -51,7 +53,12 @@ class Sessions:
         """`idle`: seconds without an exchange after which a session has ended."""
         self._idle = idle
         self._going = {(one.tenant_id, one.session_id): msgspec.structs.replace(one, last=now) for one in going}
-        self._due: list[dict[str, Any]] = []
+        self._begun: dict[tuple[str, str], dict[str, Any]] = {}
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether there is one that has begun, and that was not given yet."""
+        return bool(self._begun)
 
     def state(self) -> tuple[Session, ...]:
         return tuple(self._going.values())
@@ -63,25 +70,29 @@ class Sessions:
             return
         at = record.tenant_id, record.session_id
         if record.event == Name.SESSION_BEGUN:
-            # Written by a former process, which did not come to remember it.
+            # Written by a former process, which did not come to remember it; or by this one, a while ago.
+            self._begun.pop(at, None)
             if at not in self._going:
                 self._begin(record, now)
         elif record.event == Name.SESSION_ENDED:
-            self._going.pop(at, None)
+            known = self._going.get(at)
+            # It may have begun anew since.
+            if known is not None and at not in self._begun and known.seen <= record.timestamp:
+                del self._going[at]
         elif record.kind == Kind.DECISION:
             known = self._going.pop(at, None)
             if known is None:
                 known = self._begin(record, now)
-                self._due.append(known.fields(Name.SESSION_BEGUN))
+                self._begun[at] = known.fields(Name.SESSION_BEGUN)
             known.requests += 1
-            known.last = now
+            known.last, known.seen = now, record.timestamp
             # At the end: they stand in the order in which they were last seen.
             self._going[at] = known
 
     def due(self, now: float) -> Iterator[dict[str, Any]]:
         """What has begun and ended: members of the records. Each is given once."""
-        due, self._due = self._due, []
-        yield from due
+        begun, self._begun = self._begun, {}
+        yield from begun.values()
         for at, session in list(self._going.items()):
             if session.last + self._idle > now and len(self._going) <= _MOST:
                 break
