@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +20,7 @@ from extproc.tasks import aside, waits
 from policies.audit.closing import closed
 from policies.audit.deciding import decided
 from policies.audit.happening import happened, settled
+from policies.audit.insisting import Insisting
 from policies.audit.journal.settings import JournalError
 from policies.audit.journal.writer import JournalWriter
 from policies.audit.keys import redaction_key
@@ -52,6 +53,7 @@ class AuditPolicy(Policy):
         self._catalogue: Catalogue = surroundings.catalogue
         self._words: Words = _UNREADY
         self._writer = JournalWriter(settings.journal, surroundings.clock)
+        self._insisting = Insisting(self._writer, closed=settings.journal.full == "closed")
         self._strict = settings.journal.durability == "strict"
         self._common = {"configuration": surroundings.configuration[:16], "service.version": VERSION}
         self._prices: dict[tuple[str, str], Price | None] = {}
@@ -70,18 +72,20 @@ class AuditPolicy(Policy):
         key = await aside(lambda: redaction_key(settings.redaction, folder), name="audit: key")
         self._words = Redactor(settings.redaction, key)
         await self._writer.start()
-        self._recorder.keep(self._happened, self._written)
+        self._recorder.keep(self._happened, self._insisting.written)
         self._recorder.tell(Event("configuration.loaded", {"after": self._common["configuration"]}))
         self._recorder.found(settled(self._writer.inherited))
 
     async def stop(self) -> None:
+        self._insisting.stop()
         await self._writer.stop(_GRACE)
 
     def readiness(self) -> str | None:
         return self._writer.readiness()
 
     def counters(self) -> Mapping[str, int]:
-        return {**self._writer.counters(), "refused": self._refused, "unrecorded": self._unrecorded}
+        own = {"refused": self._refused, "unrecorded": self._unrecorded, "held": self._insisting.held}
+        return {**self._writer.counters(), **own}
 
     def on_verdict(
         self, exchange: Exchange, outcome: Reject | Respond | None, decisions: Sequence[Decision]
@@ -116,17 +120,23 @@ class AuditPolicy(Policy):
             return self._refuse(error)
         return None
 
-    def on_settle(self, completion: Completion) -> None:
-        """Write down how it ended. What cannot be written down is closed by the companion, as it was reserved."""
+    def on_settle(self, completion: Completion) -> Awaitable[None] | None:
+        """Write down how it ended, also if that has to wait. What can never be written down is closed by the companion,
+        as it was reserved."""
+        fields = closed(completion, charged(completion, self._price(completion)), self._words)
         try:
-            self._append(closed(completion, charged(completion, self._price(completion)), self._words))
+            return self._insisting.append(self._stamped(fields))
         except JournalError:
             self._unrecorded += 1
+            return None
 
     def _append(self, fields: dict[str, Any]) -> None:
+        self._writer.append(self._stamped(fields))
+
+    def _stamped(self, fields: dict[str, Any]) -> dict[str, Any]:
         fields["timestamp"] = moment(self._clock())
         fields |= self._common
-        self._writer.append(fields)
+        return fields
 
     def _refuse(self, error: JournalError) -> Reject:
         self._refused += 1
@@ -160,10 +170,3 @@ class AuditPolicy(Policy):
             # Whoever told it has other things to do.
             self._unrecorded += 1
             _log.error("the event %s is not recorded: %s", event.name, type(error).__name__)
-
-    async def _written(self) -> None:
-        try:
-            await self._writer.written()
-        except JournalError:
-            # Counters are settled all the same: they count what was used, whether it is on record or not.
-            return
