@@ -28,7 +28,9 @@ class Event(msgspec.Struct, frozen=True):
 class Settled(msgspec.Struct, frozen=True):
     """What an exchange used, as it stands in a record: requests, weighted tokens and micro-dollars.
 
-    `reservation`: under which id it is reserved, and under whose limits.
+    Attributes:
+        reservation, tenants: under which id it is reserved, and under whose limits.
+        request: its id, where no more is known than that it ended before its verdict arrived: nothing went up.
     """
 
     reservation: str
@@ -36,6 +38,7 @@ class Settled(msgspec.Struct, frozen=True):
     requests: int
     tokens: int
     dollars: int
+    request: str = ""
 
 
 async def _at_once() -> None:

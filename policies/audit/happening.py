@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
+from extproc.completion import Ending, Verdict
 from extproc.recorder import Event, Settled
 from policies.audit.moments import micro_dollars
 from policies.audit.record import Closed, Kind, Level, Name
@@ -17,6 +18,8 @@ _TEXTS: Final = frozenset(
     }
 )
 """What an event may say. All of it is text."""
+_UNTOLD: Final = frozenset({Ending.CLIENT_GONE, Ending.TIMED_OUT, Ending.REFUSED})
+"""How an exchange may end whose verdict never arrived, so that nothing went up."""
 _LEVELS: Final = {Name.LEASE_EXPIRED.value: Level.WARNING}
 
 
@@ -38,11 +41,15 @@ def happened(event: Event, words: Words) -> dict[str, Any]:
 
 
 def settled(records: Iterable[Closed]) -> Iterable[Settled]:
-    """What closing records say was used under a reservation."""
+    """What closing records say was used under a reservation; and of which exchanges they say that their verdict did not
+    arrive, whatever is reserved for them."""
     for closed in records:
         record = closed.record
-        if record.kind != Kind.CLOSING or not record.reservation_id or record.recovered:
+        if record.kind != Kind.CLOSING or record.recovered:
             continue
-        weighted = record.tokens.weighted if record.tokens is not None else 0
-        spent = micro_dollars(record.cost) if record.cost else 0
-        yield Settled(record.reservation_id, record.accounts, record.requests, weighted, spent)
+        if record.reservation_id:
+            weighted = record.tokens.weighted if record.tokens is not None else 0
+            spent = micro_dollars(record.cost) if record.cost else 0
+            yield Settled(record.reservation_id, record.accounts, record.requests, weighted, spent)
+        elif record.decision == Verdict.NONE and record.ending in _UNTOLD and record.request_id:
+            yield Settled("", (), 0, 0, 0, record.request_id)

@@ -28,6 +28,8 @@ _AGAIN: Final = 5.0
 _ROUND: Final = 3_600.0
 """Seconds between looks at what is old."""
 _END: Final = 5.0
+_NAME: Final = 55
+"""Characters of the instance in the names of the finisher's journals."""
 
 
 @contextlib.asynccontextmanager
@@ -50,7 +52,7 @@ async def _finish(settings: AuditSettings, folder: Path) -> None:
             folder,
             JournalWriter(_own(settings.journal), time.time),
             longest=settings.close_after,
-            grace=_GRACE,
+            grace=min(_GRACE, settings.close_after),
             idle=settings.session_idle,
             clock=time.time,
         )
@@ -68,8 +70,10 @@ async def _finish(settings: AuditSettings, folder: Path) -> None:
 
 
 def _own(journal: JournalSettings) -> JournalSettings:
-    """Nobody waits for what it writes; and what it cannot write it must know."""
-    return journal.model_copy(update={"durability": "batch", "full": "closed"})
+    """Nobody waits for what it writes; and what it cannot write it must know. Its journals have a name of their own: one
+    that a worker has left must be taken by a worker, which settles the last of it again."""
+    instance = f"{journal.instance[:_NAME]}-finisher"
+    return journal.model_copy(update={"durability": "batch", "full": "closed", "instance": instance})
 
 
 def _retained(settings: AuditSettings, folder: Path) -> list[Done]:

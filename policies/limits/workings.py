@@ -75,9 +75,10 @@ class Workings:
         guarded = Guarded(RedisStore(client), Breaker(), fallback, time.monotonic)
         recorder = surroundings.recorder
         settler = Settler(patient, Spool(Path(settings.spool)) if settings.spool else None, recorder.written)
-        recorder.on_found(lambda found: _settle_again(settler, found))
-        scale = Scale.of(settings.weights)
         lease = settings.lease or surroundings.longest
+        watch = Watch(registry, plans.override, lease=lease)
+        recorder.on_found(lambda found: _settle_again(settler, watch, found))
+        scale = Scale.of(settings.weights)
         return cls(
             client=client,
             plans=plans,
@@ -98,7 +99,7 @@ class Workings:
             fallback=fallback,
             settler=settler,
             scale=scale,
-            watch=Watch(registry, plans.override, lease=lease),
+            watch=watch,
             reaper=Reaper(patient, registry, recorder),
             counting=ThreadPoolExecutor(1, "count-tokens"),
             vocabularies=_vocabularies(surroundings.catalogue),
@@ -148,9 +149,11 @@ def zones(zone: ZoneInfo) -> Callable[[float], Zone]:
     return at
 
 
-def _settle_again(settler: Settler, found: Iterable[Settled]) -> None:
+def _settle_again(settler: Settler, watch: Watch, found: Iterable[Settled]) -> None:
     """What a worker that was killed had to settle. What it has settled itself is not settled twice."""
     for one in found:
+        if not one.reservation:
+            watch.witness(one.request)
         for tenant in one.tenants:
             settler.put(Settlement(tenant, one.reservation, Used(one.requests, one.tokens, one.dollars)))
 

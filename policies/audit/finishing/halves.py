@@ -159,7 +159,8 @@ def lost(decision: Record) -> dict[str, Any]:
         "started": decision.timestamp,
         "basis": "nothing",
     }
-    if decision.decision == "allow":
+    if decision.decision == "allow" or decision.reservation_id:
+        # Also where a verdict came after the reservation: nobody has settled it, and so its counters keep it.
         fields |= {"basis": "estimate", "requests": 1}
         reserved = decision.reserved
         if reserved is not None:

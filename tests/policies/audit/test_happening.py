@@ -102,6 +102,26 @@ def test_what_was_used_under_a_reservation(changes: dict[str, Any], found: Settl
     assert list(settled([closing(**{**USED, **changes})])) == ([] if found is None else [found])
 
 
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"ending": "client_gone"}, True),
+        ({"ending": "timed_out"}, True),
+        ({"ending": "refused"}, True),
+        # It went up.
+        ({"ending": "upstream_cut"}, False),
+        ({"ending": "refused", "decision": "allow"}, False),
+        ({"ending": "refused", "request_id": ""}, False),
+        ({"ending": "refused", "recovered": "closing"}, False),
+        ({"ending": "refused", "kind": "decision"}, False),
+    ],
+)
+def test_whose_verdict_did_not_arrive(changes: dict[str, Any], told: bool) -> None:
+    """Whatever is reserved for it is given back, also if who was about to say so was killed."""
+    expected = [Settled("", (), 0, 0, 0, "q-1")] if told else []
+    assert list(settled([closing(**{"decision": "none", **changes})])) == expected
+
+
 def test_each_closing_is_settled_in_the_order_of_the_record() -> None:
     records = [decision(1), closing(1, **USED), closed(), closing(2, **{**USED, "reservation_id": "e-2.1"})]
     assert [one.reservation for one in settled(records)] == ["e-1.1", "e-2.1"]

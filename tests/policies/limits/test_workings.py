@@ -77,6 +77,30 @@ async def test_what_a_killed_worker_had_settled_is_settled_again_and_counts_once
         await workings.stop()
 
 
+async def test_what_a_killed_worker_knew_to_have_ended_before_its_verdict_is_given_back(valkey: RedisServer) -> None:
+    given: dict[str, Any] = {"redis": {"url": valkey.address, "timeout": 5.0}, "lease": 1}
+    recorder = Recorder()
+    workings = Workings.of(LimitsSettings.model_validate(given), Surroundings(Catalogue(), time.time, recorder=recorder))
+    await workings.start()
+    try:
+        await connected(workings.client, "k", 10)
+        of = limit("tokens_per_day", 10_000, "contoso")
+        workings.watch.see("contoso", "Contoso")
+        for name, request_id in (("r1", "q-1"), ("r2", "q-2")):
+            asked = ask(demand(of, 1_000), id=name, tenant="contoso", lease=2.0, request_id=request_id)
+            assert (await RedisStore(workings.client, deadline=5).reserve(asked)).admitted
+        recorder.found([Settled("", (), 0, 0, 0, "q-1")])
+        async with asyncio.timeout(20):
+            while sum(workings.reaper.counters().values()) < 2:
+                await asyncio.sleep(0.05)
+        assert workings.reaper.counters() == {"leases_expired": 1, "leases_returned": 1}
+        counter = Counter.read(await workings.client.command(of.key, "HGET", of.key, of.kind.counter, deadline=5))
+        assert counter is not None
+        assert (counter.current, counter.reserved) == (1_000, 0)
+    finally:
+        await workings.stop()
+
+
 async def test_settlements_wait_for_the_record(valkey: RedisServer) -> None:
     given: dict[str, Any] = {"redis": {"url": valkey.address, "timeout": 5.0}}
     recorder = Recorder()
