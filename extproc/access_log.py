@@ -1,4 +1,4 @@
-"""From an entry of Envoy's gRPC access log to a `Completion`. Pure.
+"""From an entry of Envoy's gRPC access log to a `Completion`. Pure, but for the names of what has none.
 
 Envoy writes one entry for each request, however it ends. Two meters may have left their counts in it: our own
 `usage.lua` (namespace `sluicegate.usage`) and Envoy AI Gateway (`io.envoy.ai_gateway`). Where both did, AI Gateway's are
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
+from secrets import token_hex
 from typing import Any, Final
 
 from extproc.call import Call
@@ -77,7 +78,8 @@ def read_entry(entry: Message, travel: Travel) -> Completion | None:
     call = facts.get(Call)
     beside = call is not None and call.dialect is Dialect.ANTHROPIC
     return Completion(
-        id=luggage.exchange_id if luggage else common.stream_id or request.request_id,
+        # What is no HTTP has no name before Envoy refuses it.
+        id=luggage.exchange_id if luggage else common.stream_id or request.request_id or token_hex(16),
         request_id=request.request_id or common.stream_id,
         method=_method(request.request_method),
         path=(luggage and luggage.path) or request.path.partition("?")[0][:512],

@@ -7,6 +7,7 @@ malformed JSON, unknown path, refused by a policy, upstream down.
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -327,8 +328,14 @@ def test_the_upstream_is_the_one_that_was_let_to(verdict: str, upstream: str | N
 
 
 def test_an_empty_entry() -> None:
-    assert read_entry(HTTPAccessLogEntry(), Travel()) == Completion(
-        "",
+    """What is no HTTP has no name before Envoy refuses it: it gets one of its own, as records and settlement need it."""
+    found, other = (read_entry(HTTPAccessLogEntry(), Travel()) for _ in range(2))
+    assert found is not None
+    assert other is not None
+    assert re.fullmatch("[0-9a-f]{32}", found.id)
+    assert found.id != other.id
+    assert found == Completion(
+        found.id,
         "",
         "",
         "",
