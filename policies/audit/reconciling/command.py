@@ -27,6 +27,8 @@ from policies.audit.showing.reading import everything
 
 _SLACK: Final = timedelta(hours=1)
 """A decision is written a moment after its exchange began; how long it lasts, its closing says."""
+_AHEAD: Final = timedelta(days=1)
+"""By how much the clock may have been wrong of who wrote a record that is dated later than now."""
 _SHOWN: Final = 50
 _COLUMNS: Final = ("with", "what", "measure", "journal", "other", "difference", "why")
 
@@ -82,7 +84,7 @@ def reconcile(
 
 async def _compare(configured: Configured, path: Path, host: Host, since: datetime, now: datetime) -> Compared:
     tallies = await _tallies(host, path)
-    accounts = Accounts(since, now)
+    accounts = Accounts(since, now + _AHEAD)
     beginning: datetime | None = None
     found, sources = everything(configured.folder, times.stamp(since - _SLACK))
     for closed in found:
@@ -96,7 +98,7 @@ async def _compare(configured: Configured, path: Path, host: Host, since: dateti
     whole = [tally for tally in tallies if tally.end > now]
     reasons = _reasons(whole, known, accounts)
     differences = [
-        *with_ledger(accounts, _ledger(configured, since, now), _behind(configured)),
+        *with_ledger(accounts, _ledger(configured, since, now + _AHEAD), _behind(configured)),
         *with_counters(accounts, expected(accounts, whole), reasons),
     ]
     recovered = sum(account.recovered for account in accounts.closed.values())
