@@ -19,7 +19,8 @@ class Tally(msgspec.Struct, frozen=True):
         used: with what is reserved and not settled.
         reserved: the part of `used` that is not settled.
         name: how people call it.
-        was_reset: somebody has set it back: what was used before that is not in it.
+        was_reset: somebody has set it back, now or long ago: what was used before that is not in it.
+        sometimes: it counts some of its subject's exchanges only: those on which its limit bears.
     """
 
     subject: Mapping[str, str]
@@ -30,3 +31,4 @@ class Tally(msgspec.Struct, frozen=True):
     reserved: int
     name: str
     was_reset: bool = False
+    sometimes: bool = False

@@ -7,6 +7,8 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from msgspec.structs import replace
+
 from extproc.tally import Tally
 from policies.limits.limit import KINDS, Kind, Window
 from policies.limits.redis_client import RedisClient
@@ -40,24 +42,29 @@ async def tallies(settings: LimitsSettings) -> AsyncIterator[Tally]:
     try:
         await connected(client, "sg:{sg}:version", 2 * settings.redis.connect_timeout)
         tenants = await RedisRegistry(client).tenants()
-        for levels, kind in _asked(settings):
-            async for one in _of(Survey(client), levels, kind, tenants, ZoneInfo(settings.time_zone)):
-                yield one
+        zone = ZoneInfo(settings.time_zone)
+        for levels, kind, sometimes in asked(settings):
+            async for one in _of(Survey(client), levels, kind, tenants, zone):
+                yield replace(one, sometimes=sometimes)
     except StoreUnavailableError as error:
         raise ConnectionError(f"Redis does not answer: {error}") from error
     finally:
         await client.stop()
 
 
-def _asked(settings: LimitsSettings) -> list[tuple[tuple[Level, ...], Kind]]:
-    """Each once: several entries may be about one kind of subject."""
-    found = {
-        (tuple(entry.subject), name): KINDS[name]
-        for entry in settings.limits
-        for name in entry.amounts()
-        if KINDS[name].window in (Window.DAY, Window.MONTH)
-    }
-    return [(levels, kind) for (levels, _), kind in found.items()]
+def asked(settings: LimitsSettings) -> list[tuple[tuple[Level, ...], Kind, bool]]:
+    """Kinds of subjects and of limits, each once, and whether only some exchanges of such a subject are counted: no entry
+    bears on all of them. Pure."""
+    found: dict[tuple[tuple[Level, ...], str], bool] = {}
+    for entry in settings.limits:
+        # What an entry asks of the subject itself is so for all of its exchanges.
+        fixed = {*entry.subject} | ({Level.TENANT} if Level.EVERYONE not in entry.subject else set())
+        sometimes = not entry.match.model_dump(exclude_none=True).keys() <= fixed
+        for name in entry.amounts():
+            if KINDS[name].window in (Window.DAY, Window.MONTH):
+                at = (tuple(entry.subject), name)
+                found[at] = found.get(at, True) and sometimes
+    return [(levels, KINDS[name], sometimes) for (levels, name), sometimes in found.items()]
 
 
 async def _of(

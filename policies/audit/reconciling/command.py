@@ -16,7 +16,7 @@ from extproc.tally import Tally
 from policies.audit.following.status import read_status
 from policies.audit.ledger.sql_reading import Reading
 from policies.audit.reconciling.accounts import Accounts, Amounts, expected
-from policies.audit.reconciling.compare import Difference, With, with_counters, with_ledger
+from policies.audit.reconciling.compare import Behind, Difference, With, with_counters, with_ledger
 from policies.audit.showing import times
 from policies.audit.showing.assembled import ledger_of
 from policies.audit.showing.complaints import told
@@ -29,6 +29,8 @@ _SLACK: Final = timedelta(hours=1)
 """A decision is written a moment after its exchange began; how long it lasts, its closing says."""
 _AHEAD: Final = timedelta(days=1)
 """By how much the clock may have been wrong of who wrote a record that is dated later than now."""
+_MOMENT: Final = timedelta(seconds=5)
+"""What is on its way to the ledger, of which nobody has told yet that it is behind."""
 _SHOWN: Final = 50
 _COLUMNS: Final = ("with", "what", "measure", "journal", "other", "difference", "why")
 
@@ -84,7 +86,7 @@ def reconcile(
 
 async def _compare(configured: Configured, path: Path, host: Host, since: datetime, now: datetime) -> Compared:
     tallies = await _tallies(host, path)
-    accounts = Accounts(since, now + _AHEAD)
+    accounts = Accounts(since, now)
     beginning: datetime | None = None
     found, sources = everything(configured.folder, times.stamp(since - _SLACK))
     for closed in found:
@@ -96,10 +98,9 @@ async def _compare(configured: Configured, path: Path, host: Host, since: dateti
     accounts.whole()
     known = max(since, beginning) if beginning is not None else now
     whole = [tally for tally in tallies if tally.end > now]
-    reasons = _reasons(whole, known, accounts)
     differences = [
-        *with_ledger(accounts, _ledger(configured, since, now + _AHEAD), _behind(configured)),
-        *with_counters(accounts, expected(accounts, whole), reasons),
+        *_with_ledger(configured, accounts, known, now),
+        *with_counters(accounts, expected(accounts, whole), known),
     ]
     recovered = sum(account.recovered for account in accounts.closed.values())
     return Compared(since, len(accounts.closed), len(accounts.open), recovered, len(whole), tuple(differences))
@@ -109,31 +110,27 @@ async def _tallies(host: Host, path: Path) -> Sequence[Tally]:
     return [tally async for tally in host.tallies(path)]
 
 
-def _reasons(tallies: Sequence[Tally], known: datetime, accounts: Accounts) -> dict[str, str]:
-    reasons: dict[str, str] = {}
-    for tally in tallies:
-        if tally.start < known:
-            reasons[tally.name] = f"the journal was looked at from {times.stamp(known)[:19]} on, its window began before"
-        elif "user_id" in tally.subject and accounts.pseudonyms:
-            reasons[tally.name] = "users stand on record under pseudonyms"
-    return reasons
-
-
-def _ledger(configured: Configured, since: datetime, until: datetime) -> Iterator[tuple[str, Amounts | None]]:
+def _with_ledger(configured: Configured, accounts: Accounts, known: datetime, now: datetime) -> Iterator[Difference]:
     settings = ledger_of(configured)
     if settings is None:
         raise ConfiguredError([f"{configured.place}.sinks: there is no sink of `kind: ledger`"])
     with Reading(settings) as reading:
-        for row in reading.amounts(since - _SLACK, until + _SLACK):
-            if row.at >= since:
-                yield row.exchange_id, Amounts(row.requests, row.weighted, row.micro) if row.closed else None
+        rows = reading.amounts(known - _SLACK, now + _SLACK)
+    ledger = (
+        (row.exchange_id, Amounts(row.requests, row.weighted, row.micro) if row.closed else None)
+        for row in rows
+        if row.at >= known or row.exchange_id in accounts.closed
+    )
+    yield from with_ledger(accounts, ledger, _behind(configured.folder, settings.name))
 
 
-def _behind(configured: Configured) -> int:
-    status = read_status(configured.folder)
-    if status is None or not status.is_fresh(time.time()):
-        return 0
-    return max((sink.behind_records for sink in status.sinks.values()), default=0)
+def _behind(folder: Path, sink: str) -> Behind | None:
+    status = read_status(folder)
+    found = status.sinks.get(sink) if status is not None and status.is_fresh(time.time()) else None
+    if status is None or found is None:
+        return None
+    oldest = datetime.fromtimestamp(status.time - found.behind_seconds, UTC)
+    return Behind(found.behind_records, oldest - _MOMENT)
 
 
 def _show(compared: Compared) -> None:

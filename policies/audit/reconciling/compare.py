@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
+from datetime import datetime
 from enum import StrEnum
 
 import msgspec
@@ -34,50 +35,74 @@ class Difference(msgspec.Struct, frozen=True):
     explained: str = ""
 
 
-def with_ledger(accounts: Accounts, ledger: Iterable[tuple[str, Amounts | None]], behind: int) -> Iterator[Difference]:
+class Behind(msgspec.Struct, frozen=True):
+    """How far the ledger is behind: records, and since when. What was written before that, it has."""
+
+    records: int
+    since: datetime
+
+    def explains(self, account: Account) -> str:
+        """Why the ledger need not know of the end of this exchange; "" if it must."""
+        if account.ended < self.since:
+            return ""
+        return f"the ledger is {self.records:,} records behind" if self.records else "it has ended just now"
+
+
+def with_ledger(
+    accounts: Accounts, ledger: Iterable[tuple[str, Amounts | None]], behind: Behind | None
+) -> Iterator[Difference]:
     """Every exchange for which the ledger says something else.
 
     Args:
-        ledger: every exchange of the period in the ledger, and what it used; None while it is open there.
-        behind: how many records the ledger has yet to be brought.
+        ledger: every exchange of the period in the ledger, and what it used; None while it is open there. What the
+            journal has outside of the period may be among them.
+        behind: None where nobody brings it records.
     """
-    late = f"the ledger is {behind:,} records behind" if behind else ""
     unseen = dict(accounts.closed)
     for name, used in ledger:
         account = unseen.pop(name, None)
-        if account is None:
-            if used is not None and name not in accounts.open:
-                yield Difference(With.LEDGER, name, None, used.tokens, "tokens", "")
-            continue
-        if used is None:
-            yield Difference(With.LEDGER, name, account.used.tokens, None, "tokens", late)
-            continue
-        yield from _apart(name, account, used, late)
+        if account is not None:
+            yield from _apart(name, account, used, behind)
+        elif used is not None and not accounts.knows(name):
+            yield Difference(With.LEDGER, name, None, used.tokens, "tokens")
     for name, account in unseen.items():
-        yield Difference(With.LEDGER, name, account.used.tokens, None, "tokens", late)
+        yield from _apart(name, account, None, behind)
 
 
-def _apart(name: str, account: Account, used: Amounts, late: str) -> Iterator[Difference]:
+def _apart(name: str, account: Account, used: Amounts | None, behind: Behind | None) -> Iterator[Difference]:
+    why = behind.explains(account) if behind is not None else ""
+    if used is None:
+        yield Difference(With.LEDGER, name, account.used.tokens, None, "tokens", why)
+        return
     for measure in ("requests", "tokens", "dollars"):
         here, there = account.used.of(measure), used.of(measure)
         if here != there:
-            yield Difference(With.LEDGER, name, here, there, measure, late)
+            yield Difference(With.LEDGER, name, here, there, measure, why)
 
 
-def with_counters(accounts: Accounts, found: Iterable[Expected], since: Mapping[str, str]) -> Iterator[Difference]:
-    """Every counter that holds something else than what is settled.
-
-    Args:
-        since: why the journal does not know all of a counter's window, by counter; others it knows whole.
-    """
+def with_counters(accounts: Accounts, found: Iterable[Expected], known: datetime) -> Iterator[Difference]:
+    """Every counter that holds something else than what is settled. `known`: since when all is on record."""
     for one in found:
         tally = one.tally
         settled = tally.used - tally.reserved
-        if settled == one.amount:
-            continue
-        why = since.get(tally.name, "")
-        if not why and tally.was_reset:
-            why = "it was reset: what was used before that is not in it"
-        if not why and accounts.lost:
-            why = f"{accounts.lost:,} records were dropped (`journal.gap`)"
-        yield Difference(With.COUNTERS, tally.name, one.amount, settled, tally.measure, why)
+        if settled != one.amount:
+            why = _reason(accounts, one, settled, known)
+            yield Difference(With.COUNTERS, tally.name, one.amount, settled, tally.measure, why)
+
+
+def _reason(accounts: Accounts, one: Expected, settled: int, known: datetime) -> str:
+    """Why a counter need not hold what is on record; "" if it must."""
+    tally = one.tally
+    if tally.start < known and settled >= one.least:
+        return f"the journal was looked at from {known.isoformat()[:19]} on, its window began before"
+    if tally.sometimes and settled <= one.most:
+        return "its limit bears on some exchanges only (`match`)"
+    if one.least <= settled <= one.most:
+        return "exchanges were under way when its window began"
+    if settled <= one.most and tally.was_reset and accounts.was_reset(tally):
+        return "it was reset: what was used before that is not in it"
+    if not one.seen and (replaced := sorted(accounts.replaced & tally.subject.keys())):
+        return "users stand on record under pseudonyms" if replaced == ["user_id"] else "its name is redacted on record"
+    if accounts.lost:
+        return f"{accounts.lost:,} records were dropped (`journal.gap`)"
+    return ""
