@@ -16,14 +16,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from extproc.serving import loop_factory
 from extproc.tasks import spawn
 from loadtests.chaos.books import Findings, audit, reconcile, settle_down
-from loadtests.chaos.faults import Faults
+from loadtests.chaos.faults import Faults, Pace
 from loadtests.chaos.requests import Requests
 from loadtests.chaos.traffic import Arrivals, Traffic
 from tests.audited import Audited, audited
@@ -39,7 +39,6 @@ class Plan:
     Attributes:
         requests: so many at least, and each fault once at least.
         rate: so many in a second at most; None: as many as there can be.
-        pause: seconds between two faults.
         close_after: seconds after which an exchange is closed of whose end nothing was heard.
     """
 
@@ -47,7 +46,7 @@ class Plan:
     seed: int
     rate: float | None = None
     clients: int = 48
-    pause: float = 1.0
+    pace: Pace = field(default_factory=Pace)
     close_after: float = 20.0
     mebibytes: int = 2_048
 
@@ -69,7 +68,7 @@ async def run(plan: Plan, folder: Path, say: Callable[[str], None]) -> Findings:
 async def _break(plan: Plan, gateway: Audited, told: Callable[[str], None]) -> Findings:
     chance = random.Random(plan.seed)
     traffic = Traffic(int(gateway.url.rpartition(":")[2]), Requests(gateway, random.Random(plan.seed)), plan.rate)
-    faults = Faults(gateway, chance, plan.pause)
+    faults = Faults(gateway, chance, plan.pace)
     arrivals = Arrivals(gateway.simulator)
     arrivals.start()
 
@@ -111,7 +110,7 @@ def main() -> int:
     parser.add_argument("--pause", type=float, default=1.0, help="seconds between two faults")
     parser.add_argument("--keep", type=Path, help="an empty folder for everything, which is left there")
     given = parser.parse_args()
-    plan = Plan(given.requests, given.seed, given.rate, given.clients, given.pause)
+    plan = Plan(given.requests, given.seed, given.rate, given.clients, Pace(given.pause))
     print(f"seed {plan.seed}", flush=True)
     with (
         tempfile.TemporaryDirectory(prefix="sg-", dir="/tmp") as folder,

@@ -88,30 +88,35 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Disk:
-    """A folder, on a file system of its own that can be full where one may be mounted."""
+    """A folder, on a file system of its own that can be full where one may be mounted. `mebibytes`: 0 where not."""
 
     folder: Path
-    small: bool
+    mebibytes: int
 
     @property
-    def _ballast(self) -> Path:
-        return self.folder / "ballast"
+    def small(self) -> bool:
+        """Whether it can be full."""
+        return self.mebibytes > 0
 
     def fill(self) -> None:
-        """Leave no room."""
+        """Leave no room: it becomes as small as what is on it."""
         assert self.small
-        found = os.statvfs(self.folder)
-        with self._ballast.open("ab", buffering=0) as ballast:
-            with contextlib.suppress(OSError):
-                os.posix_fallocate(ballast.fileno(), 0, max(1, found.f_bavail * found.f_frsize - (1 << 20)))
-            ballast.seek(0, os.SEEK_END)
-            with contextlib.suppress(OSError):
-                while True:
-                    ballast.write(bytes(4_096))
+        # Others write meanwhile, and none is made smaller than what is on it.
+        for spare in (0, 0, 64, 1_024):
+            found = os.statvfs(self.folder)
+            used = (found.f_blocks - found.f_bfree) * found.f_frsize // 1_024 + spare
+            if self._resized(f"{used}k"):
+                return
+        raise AssertionError("the disk cannot be filled")
 
     def relieve(self) -> None:
         """Give the room back."""
-        self._ballast.unlink(missing_ok=True)
+        if self.small:
+            assert self._resized(f"{self.mebibytes}m")
+
+    def _resized(self, size: str) -> bool:
+        command = ["mount", "-o", f"remount,size={size}", str(self.folder)]
+        return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
 @contextlib.contextmanager
@@ -124,7 +129,7 @@ def small_disk(folder: Path, mebibytes: int) -> Iterator[Disk]:
     except FileNotFoundError:
         mounted = False
     try:
-        yield Disk(folder, mounted)
+        yield Disk(folder, mebibytes if mounted else 0)
     finally:
         if mounted:
             subprocess.run(["umount", "-l", str(folder)], check=True)

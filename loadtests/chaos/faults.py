@@ -9,6 +9,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 import httpx
@@ -16,11 +17,26 @@ import httpx
 from tests.audited import Audited
 
 _MOMENT: Final = 0.3
-_OUTAGE: Final = 1.5
-_FULL: Final = 3.0
-_PATIENCE: Final = 30.0
+_PATIENCE: Final = 120.0
 _STEPS: Final = (900.0, -45.0, 40.0, 0.0)
 """Seconds by which the clock is wrong until it is set again. It must not make tokens invalid: none would go up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How fast things break. All but `patient` are seconds.
+
+    Attributes:
+        pause: between one fault and the next.
+        outage: for how long a server is away.
+        full: for how long the disk is full.
+        patient: a worker that was killed is waited for before the next fault.
+    """
+
+    pause: float = 1.0
+    outage: float = 1.5
+    full: float = 3.0
+    patient: bool = True
 
 
 class Faults:
@@ -30,11 +46,10 @@ class Faults:
         done: how often each was.
     """
 
-    def __init__(self, gateway: Audited, chance: random.Random, pause: float) -> None:
-        """`pause`: seconds between one and the next."""
+    def __init__(self, gateway: Audited, chance: random.Random, pace: Pace) -> None:
         self._gateway = gateway
         self._chance = chance
-        self._pause = pause
+        self._pace = pace
         self._steps = 0
         self.done: Counter[str] = Counter()
         self._known: Mapping[str, Callable[[], Awaitable[None]]] = {
@@ -68,7 +83,7 @@ class Faults:
                 say(name)
                 await self._known[name]()
                 self.done[name] += 1
-                await asyncio.sleep(self._pause)
+                await asyncio.sleep(self._pace.pause)
 
     async def mend(self) -> None:
         """Whatever was broken off in the middle: all runs again, there is room, and the clock is right."""
@@ -89,6 +104,10 @@ class Faults:
             self._gateway.deafened.append(time.monotonic())
         os.kill(self._chance.choice(found)["pid"], signal.SIGKILL)
 
+    async def _recovered(self) -> None:
+        if self._pace.patient:
+            await self._until_ready()
+
     async def _until_ready(self) -> None:
         async with asyncio.timeout(_PATIENCE):
             while not await self._ready():  # noqa: ASYNC110  (workers do not say when)
@@ -104,12 +123,12 @@ class Faults:
     async def _worker(self) -> None:
         await self._kill_worker("decide")
         await asyncio.sleep(_MOMENT)
-        await self._until_ready()
+        await self._recovered()
 
     async def _settler(self) -> None:
         await self._kill_worker("settle")
         await asyncio.sleep(_MOMENT)
-        await self._until_ready()
+        await self._recovered()
 
     async def _envoy(self) -> None:
         self._gateway.deafened.append(time.monotonic())
@@ -124,27 +143,27 @@ class Faults:
 
     async def _postgres(self) -> None:
         self._gateway.postgres.kill()
-        await asyncio.sleep(_OUTAGE)
+        await asyncio.sleep(self._pace.outage)
         await asyncio.to_thread(self._gateway.postgres.start)
 
     async def _syslog(self) -> None:
         self._gateway.collector.kill()
-        await asyncio.sleep(_OUTAGE)
+        await asyncio.sleep(self._pace.outage)
         await self._gateway.collector.start()
 
     async def _clock(self) -> None:
         self._gateway.clock.set(_STEPS[self._steps % len(_STEPS)])
         self._steps += 1
-        await asyncio.sleep(_OUTAGE)
+        await asyncio.sleep(self._pace.outage)
 
     async def _disk(self, then: Callable[[], Awaitable[None]] | None = None) -> None:
         await asyncio.to_thread(self._gateway.disk.fill)
-        await asyncio.sleep(_FULL / 2)
+        await asyncio.sleep(self._pace.full / 2)
         if then is not None:
             await then()
-        await asyncio.sleep(_FULL / 2)
+        await asyncio.sleep(self._pace.full / 2)
         self._gateway.disk.relieve()
-        await self._until_ready()
+        await self._recovered()
 
     async def _disk_and_worker(self) -> None:
         await self._disk(lambda: self._kill_worker("decide"))

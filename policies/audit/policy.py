@@ -84,7 +84,8 @@ class AuditPolicy(Policy):
         return self._writer.readiness()
 
     def counters(self) -> Mapping[str, int]:
-        own = {"refused": self._refused, "unrecorded": self._unrecorded, "held": self._insisting.held}
+        insisting = self._insisting
+        own = {"refused": self._refused, "unrecorded": self._unrecorded + insisting.lost, "held": insisting.held}
         return {**self._writer.counters(), **own}
 
     def on_verdict(
@@ -165,7 +166,7 @@ class AuditPolicy(Policy):
 
     def _happened(self, event: Event) -> None:
         try:
-            self._append(happened(event, self._words))
+            self._insisting.append(self._stamped(happened(event, self._words)))
         except Exception as error:
             # Whoever told it has other things to do.
             self._unrecorded += 1

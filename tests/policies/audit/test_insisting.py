@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from extproc.tasks import spawn
+from policies.audit import insisting as insisting_module
 from policies.audit.insisting import Insisting
 from policies.audit.journal import JournalError, JournalWriter
 from tests.policies.audit.journal.written import fields, records, settings
@@ -137,10 +138,44 @@ async def test_what_turns_out_to_be_unwritable_holds_nothing_up(tmp_path: Path, 
     waiting = insisting.append(fields(params={"share": 0.5}))
     assert waiting is not None
     disk.full = False
+    assert insisting.append(fields(request_id="after")) is not None
     async with asyncio.timeout(10):
-        with pytest.raises(JournalError):
-            await waiting
+        await waiting
         await insisting.written()
+    assert insisting.lost == 1
+    assert named(tmp_path)[-1] == "after"
+    await writer.stop(5)
+
+
+async def test_what_nobody_awaits_is_written_too_and_in_order(tmp_path: Path, disk: Disk) -> None:
+    writer = await opened(tmp_path)
+    insisting = Insisting(writer, closed=True)
+    disk.full = True
+    taken = await fill(writer)
+    for number in range(5):
+        insisting.append(fields(request_id=f"late{number}", why=FILL))
+    disk.full = False
+    async with asyncio.timeout(10):
+        await insisting.written()
+    assert named(tmp_path)[taken:] == [f"late{number}" for number in range(5)]
+    assert insisting.held == 0
+    # And what comes then does not wait.
+    assert insisting.append(fields(request_id="then")) is None
+    await writer.stop(5)
+
+
+async def test_not_everything_is_held(tmp_path: Path, disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(insisting_module, "_MOST", 3)
+    writer = await opened(tmp_path)
+    insisting = Insisting(writer, closed=True)
+    disk.full = True
+    await fill(writer)
+    for number in range(3):
+        assert insisting.append(fields(request_id=f"late{number}")) is not None
+    with pytest.raises(JournalError):
+        insisting.append(fields(request_id="too much"))
+    disk.full = False
+    await insisting.written()
     await writer.stop(5)
 
 
