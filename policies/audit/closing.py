@@ -9,6 +9,7 @@ from extproc.actuals import Charged
 from extproc.catalogue import Target
 from extproc.completion import Completion, Ending, Verdict
 from extproc.reservation import Reservation
+from policies.audit import bounded
 from policies.audit.deciding import held, request_name, said, what, who
 from policies.audit.moments import dollars, moment
 from policies.audit.record import Kind, Level, Name
@@ -36,8 +37,8 @@ def closed(completion: Completion, charge: Charged, words: Words) -> dict[str, A
         "level": (Level.WARNING if result == "failure" else Level.INFO).value,
         "exchange_id": completion.id,
         "request_id": request_name(completion.request_id, words),
-        "http.request.method": words.text(completion.method),
-        "url.path": words.text(completion.path),
+        "http.request.method": bounded.name(completion.method, words),
+        "url.path": bounded.name(completion.path, words),
         "http.response.status_code": completion.status,
         "decision": completion.verdict.value,
         "ending": completion.ending.value,
@@ -62,17 +63,17 @@ def closed(completion: Completion, charge: Charged, words: Words) -> dict[str, A
     elif target is not None:
         fields["upstream"] = target.upstream
     if completion.backend is not None:
-        fields["backend"] = words.text(completion.backend)
+        fields["backend"] = bounded.name(completion.backend, words)
     if completion.response_model is not None:
-        fields["response_model"] = words.text(completion.response_model)
+        fields["response_model"] = bounded.name(completion.response_model, words)
     if completion.marks:
         fields["marks"] = completion.marks
     if completion.flags:
         fields["flags"] = completion.flags
     if completion.details:
-        fields["details"] = words.text(completion.details)
+        fields["details"] = bounded.name(completion.details, words)
     if completion.decisions:
-        fields["decisions"] = said(completion.decisions)
+        fields["decisions"] = said(completion.decisions, words)
     return fields | _used(completion, charge)
 
 

@@ -14,6 +14,7 @@ from extproc.exchange import Exchange
 from extproc.identity import Identity
 from extproc.outcome import Reject, Respond
 from extproc.reservation import Reservation
+from policies.audit import bounded
 from policies.audit.record import Kind, Level, Name
 from policies.audit.words import Words
 
@@ -51,8 +52,8 @@ def decided(
         "kind": Kind.DECISION.value,
         "exchange_id": exchange.id,
         "request_id": request_name(request.request_id, words),
-        "http.request.method": words.text(request.method),
-        "url.path": words.text(request.loggable_path),
+        "http.request.method": bounded.name(request.method, words),
+        "url.path": bounded.name(request.loggable_path, words),
     }
     trace = request.headers.get("traceparent")
     if trace is not None and (known := trace_id(trace)):
@@ -81,11 +82,11 @@ def decided(
         if asked:
             fields["params"] = asked
     if decisions:
-        fields["decisions"] = said(decisions)
-    return fields | _verdict(outcome, decisions)
+        fields["decisions"] = said(decisions, words)
+    return fields | _verdict(outcome, decisions, words)
 
 
-def _verdict(outcome: Reject | Respond | None, decisions: Sequence[Decision]) -> dict[str, Any]:
+def _verdict(outcome: Reject | Respond | None, decisions: Sequence[Decision], words: Words) -> dict[str, Any]:
     if outcome is None:
         return _ALLOWED
     if isinstance(outcome, Respond):
@@ -95,14 +96,14 @@ def _verdict(outcome: Reject | Respond | None, decisions: Sequence[Decision]) ->
         "level": (Level.ERROR if outcome.status >= 500 else Level.WARNING).value,
         "decision": "reject",
         "result": "refused",
-        "reason": outcome.code,
+        "reason": str(outcome.code),
         "http.response.status_code": outcome.status,
     }
     last = next((one for one in reversed(decisions) if one.enforced), None)
     if last is not None:
         fields["policy"] = last.policy
         if last.why:
-            fields["why"] = last.why
+            fields["why"] = bounded.name(str(last.why), words)
     return fields
 
 
@@ -132,14 +133,14 @@ def who(identity: Identity, words: Words) -> Mapping[str, Any]:
 
 def request_name(text: str, words: Words) -> str:
     """The id of a request. Envoy's own are new each time, and hold nothing."""
-    return text if _UUID.fullmatch(text) else words.text(text)
+    return text if _UUID.fullmatch(text) else bounded.name(text, words)
 
 
 def what(call: Call, words: Words) -> dict[str, Any]:
     """What is called."""
     fields: dict[str, Any] = {"operation": call.operation.value, "dialect": call.dialect.value}
     if call.model is not None:
-        fields["model"] = words.text(call.model)
+        fields["model"] = bounded.name(call.model, words)
     if call.stream:
         fields["stream"] = True
     if call.route is not None:
@@ -160,23 +161,25 @@ def held(reservation: Reservation) -> dict[str, Any]:
     }
 
 
-def said(decisions: Sequence[Decision]) -> list[dict[str, Any]]:
-    """What policies said."""
+def said(decisions: Sequence[Decision], words: Words) -> list[dict[str, Any]]:
+    """What policies said: it may quote the client, as a path that is none."""
     return [
         {
             "code": str(one.code),
             "enforced": one.enforced,
             "outcome": one.outcome,
             "policy": one.policy,
-            "why": str(one.why),
+            "why": bounded.name(str(one.why), words) if one.why else "",
         }
         for one in decisions
     ]
 
 
 def params(members: Mapping[str, Any], words: Words, *, prompts: bool) -> dict[str, Any]:
-    """What was asked for beside the model: without prompts, unless they may be recorded."""
-    found = {name: members[name] for name in _PARAMS if members.get(name) is not None}
+    """What was asked for beside the model: without prompts, unless they may be recorded. Of what is not a prompt, no more
+    than can be looked through at once."""
+    allowance = bounded.Allowance()
+    found = {name: allowance.bounded(members[name]) for name in _PARAMS if members.get(name) is not None}
     if prompts:
         found |= {name: members[name] for name in _PROMPTS if members.get(name) is not None}
     if not found:

@@ -30,6 +30,7 @@ BARE = {
     "url.path": "/v1/chat/completions",
 }
 ALLOWED = {"event": "request.allowed", "level": "info", "decision": "allow", "result": "success"}
+REDACTOR = Redactor(RedactionSettings(), bytes(32))
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 
 
@@ -205,7 +206,7 @@ def test_what_has_no_price_is_told_from_what_is_free(dollars: int | None, reserv
 
 def test_what_policies_said_in_their_order() -> None:
     both = [Decision("a", "reject", "x", "why"), SHADOWED]
-    assert [(one["policy"], one["code"], one["why"], one["enforced"]) for one in said(both)] == [
+    assert [(one["policy"], one["code"], one["why"], one["enforced"]) for one in said(both, Plain())] == [
         ("a", "x", "why", True),
         ("limits", "tokens_per_day", "used up", False),
     ]
@@ -320,3 +321,26 @@ def test_whatever_a_client_sends_can_be_recorded(path: str, model: str, session:
     asked = exchange(ALICE, replace(CHAT, model=model), Payload(members), path=path)
     record = as_record(of(asked, words=WORDS, session=session, prompts=True))
     assert (record.exchange_id, record.decision) == ("e-1", "allow")
+
+
+# What a client may do with it
+
+
+@pytest.mark.parametrize("amount", [5_000, 2_000_000])
+def test_however_much_a_client_sends_the_record_is_small(amount: int) -> None:
+    much = {"model": "m", "max_tokens": 5, "tool_choice": ["1-" * 500] * (amount // 1_000), "service_tier": "1" * amount}
+    call = replace(CHAT, model="1-" * amount)
+    asked = exchange(call, Payload(much), path="/" + "1-" * amount)
+    asked.request = replace(asked.request, method="A" * amount, request_id="1-" * amount)
+    made = of(asked, words=REDACTOR)
+    assert len(str(made)) < 2_000
+    assert made["model"] == f"[too long: {2 * amount} characters]"
+    assert made["params"] == {"max_tokens": 5, "tool_choice": "[too long]", "service_tier": "[too long]"}
+
+
+def test_what_policies_say_may_quote_the_client_and_is_looked_through() -> None:
+    path = "/v1/sk-proj-abcdefghijklmnopqrstuvwxyz0123456789ABCDEFGH"
+    refused = Reject(404, "unknown_endpoint", "There is none.", why=f"POST {path}")
+    made = of(exchange(path=path), refused, Decision("gateway", "reject", refused.code, refused.why), words=REDACTOR)
+    assert "sk-proj" not in str(made)
+    assert made["why"] == made["decisions"][0]["why"] == f"POST {made['url.path']}"
