@@ -51,13 +51,18 @@ def seal(record: Record) -> tuple[bytes, str]:
 def seal_members(members: Mapping[str, Any]) -> tuple[bytes, str]:
     """The same of the members of a record, by the names that they have in JSON: to make no record of them saves 2 us.
 
-    Raises: as `seal`, and TypeError for a member that a record does not have.
+    Raises: as `seal`, and TypeError for a member that a record does not have, or not of that type: a line that no reader
+    takes for a record would stop all who follow the journal, and nobody could go on with it.
     """
     if not _NAMES.issuperset(members):
         raise TypeError("a record has no such member")
     if params := members.get("params"):
         _check(params, DEEPEST)
     content = orjson.dumps(members, option=orjson.OPT_SORT_KEYS)
+    try:
+        _decoder.decode(content)
+    except msgspec.ValidationError as error:
+        raise TypeError(str(error)) from None
     digest = hashlib.sha256(content).hexdigest()
     return b"".join((content[:-1], _MARK, digest.encode(), b'"}')), digest
 

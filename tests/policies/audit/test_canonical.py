@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import NODEFAULT
 
-from policies.audit.canonical import DEEPEST, FIRST, LARGEST, LineError, read, seal
+from policies.audit.canonical import DEEPEST, FIRST, LARGEST, LineError, read, seal, seal_members
 from policies.audit.record import Record, Reserved, Said, Tokens
 from tests.policies.audit.world import record
 
@@ -249,3 +249,19 @@ def test_what_could_not_be_read_back_is_not_written(value: Any) -> None:
 def test_what_is_just_within_the_bounds(value: Any) -> None:
     made = record(params={"n": value})
     assert read(seal(made)[0]).record == made
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        *({"reason": 5}, {"reason": None}, {"roles": "admin"}, {"roles": [5]}, {"latency_us": 1.5}, {"stream": 1}),
+        *({"requests": True}, {"reserved": {"tokens": 0.5}}, {"decisions": [{"policy": 5}]}, {"timestamp": "yesterday"}),
+        *({"previous": "0"}, {"event": None}, {"sequence": "1"}, {"accounts": [["t-1"]]}, {"params": []}),
+    ],
+)
+def test_no_line_is_written_that_no_reader_takes_for_a_record(members: dict[str, Any]) -> None:
+    """Whoever follows the journal would stop there for ever, and no process could go on behind it."""
+    whole = msgspec.to_builtins(record())
+    assert read(seal_members(whole)[0]).record == record()
+    with pytest.raises(TypeError):
+        seal_members(whole | members)
