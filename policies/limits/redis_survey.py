@@ -27,6 +27,7 @@ MOST_RESERVATIONS: Final = 10_000
 
 _Record = tuple[str, str, int, list[list[str | tuple[str, str, int, int, int, int]]]]
 """As `scripts/reserve.lua` says it."""
+_NAMELESS: Final = (Level.EVERYONE, Level.TENANT)
 _decoder: Final = msgspec.msgpack.Decoder(_Record)
 
 
@@ -158,7 +159,7 @@ def _place(tenant: str) -> str:
 
 
 def _pattern(levels: Sequence[Level], within: str | None) -> str:
-    name = ",".join(level if level is Level.TENANT else f"{level}=*" for level in levels)
+    name = ",".join(level if level in _NAMELESS else f"{level}=*" for level in levels)
     # No encoded name holds a character that means something in a pattern, but for the asterisk of everyone.
     return f"sg:{'{*}' if within is None else tag(within)}:s:{name}"
 
