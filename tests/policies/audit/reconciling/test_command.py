@@ -1,0 +1,294 @@
+"""`sluicegate ledger reconcile` as it is typed: real journals, a ledger in SQLite, counters told or in Valkey."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+import time
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from extproc.catalogue import Catalogue, Provider, Upstream
+from extproc.cli.hosting import Host
+from extproc.completion import Usage
+from extproc.policy import Surroundings
+from extproc.recorder import Recorder
+from extproc.tally import Tally
+from policies.audit.following.status import SinkStatus, Status, write_status
+from policies.audit.ledger.settings import LedgerSettings
+from policies.audit.policy import AuditPolicy
+from policies.audit.settings import AuditSettings
+from policies.limits import LimitsPolicy
+from policies.limits.settings import LimitsSettings
+from policies.limits.windows import Counter
+from tests.limited import tree
+from tests.policies.audit.reconciling.books import NOW, Told, Typed, bring, exchange, recorded, write
+from tests.policies.limits.test_policy import PRICED, asked, ended, outcome
+from tests.redis_servers import RedisServer
+
+RECORDS = [*exchange(1, 90, 100), *exchange(2, 60, 20), *exchange(3, 1, 3)]
+PRICES = Catalogue(upstreams=(Upstream("main", Provider.OPENAI, models=(PRICED,)),))
+ALICE = {"tenant_id": "t-1", "user_id": "alice"}
+
+
+@dataclass
+class Gateway:
+    """What a gateway has left: its configuration, its journals, its ledger."""
+
+    folder: Path
+    typed: Typed
+
+    @property
+    def config(self) -> Path:
+        return self.folder / "gateway.yaml"
+
+    @property
+    def journals(self) -> Path:
+        return self.folder / "journal"
+
+    @property
+    def ledger(self) -> LedgerSettings:
+        return LedgerSettings(kind="ledger", url=f"sqlite:///{self.folder}/ledger.db")
+
+    def configure(self, *sinks: dict[str, Any]) -> None:
+        audit = {"policy": "audit", "settings": {"journal": {"folder": str(self.journals)}, "sinks": list(sinks)}}
+        self.config.write_text(yaml.safe_dump({"policies": [audit]}))
+
+    def __call__(self, *found: Tally, status: int = 0, words: tuple[str, ...] = ("--from", "4h")) -> str:
+        return self.typed(Told(found), str(self.config), *words, status=status)
+
+    def json(self, *found: Tally, status: int = 0, words: tuple[str, ...] = ("--from", "4h")) -> Any:
+        return json.loads(self(*found, status=status, words=(*words, "--json")))
+
+    def differences(self, *found: Tally, status: int = 1) -> list[tuple[Any, ...]]:
+        told = self.json(*found, status=status)["differences"]
+        return [tuple(one[name] for name in ("what", "measure", "journal", "other", "explained")) for one in told]
+
+    def change(self, statement: str) -> None:
+        with closing(sqlite3.connect(self.folder / "ledger.db")) as ledger, ledger:
+            assert ledger.execute(statement).rowcount == 1
+
+
+@pytest.fixture
+def gateway(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Gateway:
+    made = Gateway(tmp_path, Typed(capsys))
+    made.configure({"kind": "ledger", "url": made.ledger.url})
+    write(made.journals, RECORDS)
+    bring(made.ledger, recorded(made.journals))
+    return made
+
+
+def tally(measure: str, used: int, minutes: float = 170, **changes: Any) -> Tally:
+    """Alice's counter of a window that began so many minutes ago, and has not ended."""
+    start, end = NOW - timedelta(minutes=minutes), NOW + timedelta(hours=5)
+    return Tally(ALICE, measure, start, end, used, changes.pop("reserved", 0), f"t-1/user=alice {measure}", **changes)
+
+
+AGREED = tally("tokens", 123), tally("dollars", 1_230), tally("requests", 4, reserved=1)
+
+
+def test_they_agree(gateway: Gateway) -> None:
+    first, second = gateway(*AGREED).splitlines()
+    assert first.endswith("3 exchanges on record (0 closed without word of their end), 0 open, 3 counters")
+    assert second == "journal, ledger and counters agree"
+
+
+def test_the_host_is_asked_of_this_configuration(gateway: Gateway) -> None:
+    host = Told()
+    gateway.typed(host, str(gateway.config))
+    assert host.asked == [gateway.config]
+
+
+def test_for_programs(gateway: Gateway) -> None:
+    found = gateway.json(*AGREED)
+    assert {name: found[name] for name in ("exchanges", "open", "recovered", "counters", "differences")} == {
+        "exchanges": 3,
+        "open": 0,
+        "recovered": 0,
+        "counters": 3,
+        "differences": [],
+    }
+
+
+def test_a_row_that_was_changed(gateway: Gateway) -> None:
+    gateway.change("UPDATE usage SET cost_micro = 1 WHERE exchange_id = 'x-2'")
+    assert gateway.differences(*AGREED) == [("x-2", "dollars", 200, 1, "")]
+    lines = gateway(*AGREED, status=1).splitlines()
+    assert lines[1].split() == ["with", "what", "measure", "journal", "other", "difference", "why"]
+    assert lines[2].split() == ["ledger", "x-2", "dollars", "200", "1", "-199", "-"]
+    assert lines[3] == "1 differences, and 0 that are explained"
+
+
+def test_a_row_that_is_missing(gateway: Gateway) -> None:
+    gateway.change("DELETE FROM usage WHERE exchange_id = 'x-1'")
+    assert gateway.differences(*AGREED) == [("x-1", "tokens", 100, None, "")]
+
+
+def test_a_row_that_nobody_recorded(gateway: Gateway) -> None:
+    gateway.change("UPDATE usage SET exchange_id = 'x-9' WHERE exchange_id = 'x-3'")
+    assert gateway.differences(*AGREED) == [("x-9", "tokens", None, 3, ""), ("x-3", "tokens", 3, None, "")]
+
+
+def test_a_counter_that_is_off(gateway: Gateway) -> None:
+    assert gateway.differences(tally("tokens", 124), *AGREED[1:]) == [("t-1/user=alice tokens", "tokens", 123, 124, "")]
+    line = gateway(tally("tokens", 124), status=1).splitlines()[2]
+    assert line.split("  ")[0] == "counter"
+    assert "t-1/user=alice tokens" in line
+    assert "+1" in line
+
+
+def test_windows_that_are_over_are_not_compared(gateway: Gateway) -> None:
+    over = Tally(ALICE, "tokens", NOW - timedelta(hours=2), NOW - timedelta(minutes=1), 5, 0, "over")
+    assert gateway.json(over)["counters"] == 0
+
+
+def test_a_journal_that_began_within_the_window(gateway: Gateway) -> None:
+    early = tally("tokens", 500, minutes=200)
+    ((what, *_, why),) = gateway.differences(early, status=0)
+    assert what == early.name
+    assert why.startswith("the journal was looked at from ")
+    lines = gateway(early).splitlines()
+    assert lines[-1] == "0 differences, and 1 that are explained"
+
+
+def test_what_the_ledger_has_from_before_the_journal(gateway: Gateway) -> None:
+    """The journal is kept for a shorter time than the ledger."""
+    gateway.change("UPDATE usage SET at = '2020-01-01 00:00:00.000000', exchange_id = 'old' WHERE exchange_id = 'x-3'")
+    assert gateway.json(status=1, words=("--from", "2019-01-01"))["differences"][0]["what"] == "x-3"
+    assert len(gateway.differences()) == 1
+
+
+def test_only_from_a_time_on(gateway: Gateway) -> None:
+    gateway.change("UPDATE usage SET weighted = 7 WHERE exchange_id = 'x-1'")
+    found = gateway.json(words=("--from", "75m"))
+    assert (found["exchanges"], found["differences"]) == (2, [])
+
+
+@pytest.mark.parametrize(
+    ("sink", "age", "faults"),
+    [("ledger", 0, []), ("hook", 0, ["x-3"]), ("ledger", 60, ["x-3"])],
+)
+def test_a_ledger_that_is_behind(gateway: Gateway, sink: str, age: float, faults: list[str]) -> None:
+    """Only its own lag explains anything, and only while somebody brings it records."""
+    gateway.change("DELETE FROM usage WHERE exchange_id = 'x-3'")
+    late = {sink: SinkStatus(behind_records=4, behind_seconds=600)}
+    write_status(gateway.journals, Status(pid=1, sinks=late, time=time.time() - age))
+    found = gateway.differences(status=1 if faults else 0)
+    assert [what for what, *_, why in found if not why] == faults
+    # What was written before that it must have.
+    gateway.change("DELETE FROM usage WHERE exchange_id = 'x-2'")
+    assert [what for what, *_, why in gateway.differences() if not why] == ["x-2", *faults]
+
+
+def test_many_differences_are_cut_off_for_people(gateway: Gateway) -> None:
+    write(gateway.folder / "journal", [one for number in range(10, 70) for one in exchange(number, 30, 1)])
+    lines = gateway(status=1).splitlines()
+    assert len([line for line in lines if line.startswith("ledger")]) == 50
+    assert lines[-2] == "and 10 more: --json has all of them"
+    assert len(gateway.differences()) == 60
+
+
+def test_a_journal_that_is_broken_is_told(gateway: Gateway) -> None:
+    (segment,) = (gateway.journals / "gate.0").glob("*.jsonl")
+    lines = segment.read_bytes().splitlines(keepends=True)
+    segment.write_bytes(b"".join([*lines[:3], b"{nonsense}\n", *lines[4:]]))
+    gateway.typed.capsys.readouterr()
+    found = gateway.differences()
+    assert [what for what, *_ in found] == ["x-2", "x-3"]
+
+
+@pytest.mark.parametrize(
+    ("sinks", "words", "line"),
+    [
+        ((), (), "gateway.yaml: policies[0].settings.sinks: there is no sink of `kind: ledger`"),
+        (({"kind": "ledger", "url": "sqlite:///x.db"},), ("--from", "riddle"), "--from riddle: expected a time"),
+        (({"kind": "ledger"},), (), "gateway.yaml: policies[0].settings.sinks[0].ledger.url: Field required"),
+    ],
+)
+def test_what_is_configured_or_typed_wrongly(
+    gateway: Gateway, sinks: tuple[dict[str, Any], ...], words: tuple[str, ...], line: str
+) -> None:
+    gateway.configure(*sinks)
+    (told,) = gateway(status=2, words=words).splitlines()
+    assert line in told
+
+
+def test_a_ledger_that_is_not_there(gateway: Gateway) -> None:
+    (gateway.folder / "ledger.db").unlink()
+    assert gateway(status=1) == ""
+    assert not (gateway.folder / "ledger.db").exists()
+
+
+# With counters in Valkey, by the policies themselves.
+
+
+async def serve(settings: LimitsSettings, audit: AuditSettings, count: int) -> None:
+    """Exchanges of alice's, from their reservation to their settlement; the last one goes on."""
+    begun = (datetime.now(UTC).replace(day=1, hour=0, minute=0) - timedelta(hours=1)).timestamp()
+    shift = begun - time.time()
+    recorder = Recorder()
+    limits = LimitsPolicy.build(settings, Surroundings(PRICES, time.time, recorder=recorder))
+    keeper = AuditPolicy.build(audit, Surroundings(PRICES, lambda: time.time() + shift, recorder=recorder))
+    await keeper.start()
+    shift = 0.0
+    await limits.start()
+    try:
+        async with asyncio.timeout(20):
+            while limits.readiness() is not None:
+                await asyncio.sleep(0.01)
+        for number in range(count + 1):
+            exchange = asked(max_output=50)
+            await outcome(limits, exchange)
+            verdict = keeper.on_verdict(exchange, None, ())
+            assert verdict is None
+            if number < count:
+                completion = ended(exchange, Usage(input=30 + number, output=7, total=37 + number))
+                limits.on_settle(completion)
+                keeper.on_settle(completion)
+    finally:
+        await limits.stop()
+        await keeper.stop()
+
+
+def test_with_the_counters_of_a_gateway(tmp_path: Path, valkey: RedisServer, capsys: pytest.CaptureFixture[str]) -> None:
+    kinds = {"requests_per_month": 100, "tokens_per_month": 90_000, "dollars_per_month": 5}
+    limits: list[dict[str, Any]] = [
+        {"subject": level, **kinds} for level in ("user", "tenant", ["user", "model"], "everyone")
+    ]
+    sink = {"kind": "ledger", "url": f"sqlite:///{tmp_path}/ledger.db"}
+    audit = {"journal": {"folder": str(tmp_path / "journal"), "instance": "gate"}, "sinks": [sink]}
+    weights = {"output": 3.5, "input": 0.5}
+    after = [{"policy": "audit", "settings": audit}]
+    config = tmp_path / "gateway.yaml"
+    more: dict[str, Any] = {"after": after, "limits_settings": {"weights": weights}}
+    config.write_text(yaml.safe_dump(tree(tmp_path, "http://127.0.0.1:9", 9, 9, valkey.address, limits, **more)))
+    redis = {"url": valkey.address, "timeout": 5.0}
+    counted = LimitsSettings.model_validate({"redis": redis, "limits": limits, "weights": weights})
+    asyncio.run(serve(counted, AuditSettings.model_validate(audit), 5))
+    bring(LedgerSettings.model_validate(sink), recorded(tmp_path / "journal"))
+
+    typed = Typed(capsys)
+    words = str(config), "--from", "40d"
+    first, second = typed(Host(), *words).splitlines()
+    assert first.endswith("5 exchanges on record (0 closed without word of their end), 1 open, 12 counters")
+    assert second == "journal, ledger and counters agree"
+    with closing(valkey.client()) as client:
+        (key,) = client.scan_iter("sg:*:s:user=alice")
+        counter = Counter.read(client.hget(key, "tpmo"))
+        assert counter is not None
+        counter.current += 1
+        client.hset(key, "tpmo", counter.write())
+    (found,) = json.loads(typed(Host(), *words, "--json", status=1))["differences"]
+    assert (found["what"], found["measure"], found["other"] - found["journal"], found["explained"]) == (
+        *("t1/user=alice tokens_per_month", "tokens", 1, ""),
+    )
+    # Whoever keeps the counters is not there.
+    valkey.stop()
+    assert typed(Host(), *words, status=1) == ""
