@@ -19,7 +19,13 @@ demo: $(VENV)/.embedded ## Start it, send a tour of requests, say what came of e
 	@$(BIN)/sluicegate demo
 
 test: $(VENV)/.dev ## Run every test (TEST="tests/extproc -k name" for some).
+ifdef TEST
 	$(BIN)/pytest -q $(TEST)
+else
+# Those with Envoy stall and kill processes, and measure each other if they run at once.
+	$(BIN)/pytest -q --numprocesses 2 --dist loadfile --ignore tests/contract --ignore tests/e2e
+	$(BIN)/pytest -q tests/contract tests/e2e
+endif
 
 check: $(VENV)/.dev ## Lint, formatting, types.
 	$(BIN)/ruff check .
