@@ -201,13 +201,30 @@ def _remove(segment: Segment, seal: Head, now: float, signer: Signer | None) -> 
     """The trace first: what is there although it says that it is not, does no harm."""
     folder = segment.path.parent
     removed = read_removed(folder / REMOVED)
-    signature = signer.sign(folder.name, seal.sequence, seal.hash) if signer is not None else seal.signature
-    key = signer.key_id if signer is not None else seal.key
-    one = Removal(segment.first, seal.sequence, seal.hash, moment(now), WHY, signature, key)
-    heads.write(folder / REMOVED, joined(removed, one))
+    one = Removal(segment.first, seal.sequence, seal.hash, moment(now), WHY)
+    heads.write(folder / REMOVED, joined(removed, one) if signer is None else signed(folder.name, removed, one, signer))
     heads.sync_folder(folder)
     for path in (segment.path, segment.path.with_name(f"{segment.name}{PACKED}"), segment.seal, segment.index):
         path.unlink(missing_ok=True)
+
+
+def signed(journal: str, removed: Removed, one: Removal, signer: Signer) -> Removed:
+    """One more removal, signed as one with those that this signer has signed. Any other stays what it is. Pure."""
+    own = tuple(
+        each
+        for each in removed.removed
+        if signer.has_signed_removal(each.signature, journal, each.first, each.sequence, each.hash)
+    )
+    made = [
+        each
+        if each in own
+        else msgspec.structs.replace(
+            each, signature=signer.sign_removal(journal, each.first, each.sequence, each.hash), key=signer.key_id
+        )
+        for each in joined(Removed(own), one).removed
+    ]
+    others = [each for each in removed.removed if each not in own]
+    return Removed(tuple(sorted((*made, *others), key=lambda each: (each.first, each.sequence))))
 
 
 def joined(removed: Removed, one: Removal) -> Removed:

@@ -1,4 +1,8 @@
-"""Who vouches for the end of a segment: Ed25519 signatures over a journal's name, a sequence and a hash. Pure."""
+"""Who vouches for the end of a segment, and for what was removed: Ed25519 signatures. Pure.
+
+A head or seal is signed as the journal's name, a sequence and a hash; a removal as `removed` before these, and the first
+sequence: the signature of a seal, which lies beside its segment, does not say that the segment may be missing.
+"""
 
 from __future__ import annotations
 
@@ -49,6 +53,14 @@ class Signer:
         """The signature, in base 64."""
         return base64.b64encode(self._key.sign(_content(journal, sequence, digest))).decode()
 
+    def sign_removal(self, journal: str, first: int, sequence: int, digest: str) -> str:
+        """The same for a removal, from its first record to its last."""
+        return base64.b64encode(self._key.sign(_removed(journal, first, sequence, digest))).decode()
+
+    def has_signed_removal(self, signature: str, journal: str, first: int, sequence: int, digest: str) -> bool:
+        """Whether it was made by this one."""
+        return signed_removal(self._key.public_key(), signature, journal, first, sequence, digest)
+
 
 def public_key(pem: str) -> Ed25519PublicKey:
     """The public key in `pem` (SubjectPublicKeyInfo).
@@ -72,8 +84,19 @@ def key_id(key: Ed25519PublicKey) -> str:
 
 def signed(key: Ed25519PublicKey, signature: str, journal: str, sequence: int, digest: str) -> bool:
     """Whether the owner of `key` signed this."""
+    return _holds(key, signature, _content(journal, sequence, digest))
+
+
+def signed_removal(  # noqa: PLR0917 (each is one thing that is signed)
+    key: Ed25519PublicKey, signature: str, journal: str, first: int, sequence: int, digest: str
+) -> bool:
+    """Whether the owner of `key` signed this removal."""
+    return _holds(key, signature, _removed(journal, first, sequence, digest))
+
+
+def _holds(key: Ed25519PublicKey, signature: str, content: bytes) -> bool:
     try:
-        key.verify(base64.b64decode(signature, validate=True), _content(journal, sequence, digest))
+        key.verify(base64.b64decode(signature, validate=True), content)
     except (InvalidSignature, binascii.Error, ValueError):
         return False
     return True
@@ -81,3 +104,7 @@ def signed(key: Ed25519PublicKey, signature: str, journal: str, sequence: int, d
 
 def _content(journal: str, sequence: int, digest: str) -> bytes:
     return f"{journal}\n{sequence}\n{digest}".encode()
+
+
+def _removed(journal: str, first: int, sequence: int, digest: str) -> bytes:
+    return f"removed\n{journal}\n{first}\n{sequence}\n{digest}".encode()

@@ -18,7 +18,7 @@ from policies.audit.journal.chain import Chain, Finding, Findings, What
 from policies.audit.journal.heads import Head, NoteError, Removal, Removed, parsed
 from policies.audit.journal.own_events import witness
 from policies.audit.journal.segments import HEAD, REMOVED, UNREADABLE, Segment
-from policies.audit.journal.signing import signed
+from policies.audit.journal.signing import signed, signed_removal
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -182,7 +182,10 @@ class _Check:
     def _signature(self, one: Head | Removal, name: str) -> bool:
         if self._key is None:
             return True
-        right = bool(one.signature) and signed(self._key, one.signature, self._journal, one.sequence, one.hash)
+        if isinstance(one, Removal):
+            right = signed_removal(self._key, one.signature, self._journal, one.first, one.sequence, one.hash)
+        else:
+            right = signed(self._key, one.signature, self._journal, one.sequence, one.hash)
         if not right:
             why = f"{name} names record {one.sequence}, and is not signed with the key"
             self._findings.add(name, one.sequence, What.UNSIGNED, why)

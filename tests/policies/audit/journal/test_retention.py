@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from extproc.secret import read_secret
+from policies.audit.journal.chain import What
 from policies.audit.journal.heads import Removal, Removed, moment
 from policies.audit.journal.index import Index
 from policies.audit.journal.retention import WHY, Fate, RetentionRules, decide, joined, retain
@@ -119,9 +120,33 @@ def test_what_is_held_stays_in_the_middle(tmp_path: Path) -> None:
     trace["removed"][1]["sequence"] += 1
     (journal / "removed.json").write_text(json.dumps(trace))
     assert not verify(folder, public_key=public_key(public)).intact
-    # Once it is no longer held, the removals are one.
+    # Nor does it become true by another that is: it is signed with none.
     retain(folder, RetentionRules(days=1), time.time() + 3 * DAY, [], signer)
-    assert len(json.loads((journal / "removed.json").read_bytes())["removed"]) == 1
+    assert [(one.what, one.sequence) for one in verify(folder, public_key=public_key(public)).findings] == [
+        (What.UNSIGNED, trace["removed"][1]["sequence"])
+    ]
+
+
+def test_removals_become_one_once_what_lay_between_them_may_go(tmp_path: Path) -> None:
+    secret, public = key_pair(tmp_path)
+    folder = tmp_path / "journals"
+    journal = written(folder, 80, segment_bytes=2_000, signing_key=secret)
+    part = segments(journal)[3]
+    part.index.write_text(json.dumps(json.loads(part.index.read_bytes()) | {"tenants": ["globex"]}))
+    signer = Signer.from_pem(read_secret(secret))
+    for holds, removals in ((["globex"], 2), ([], 1)):
+        retain(folder, RetentionRules(days=1), time.time() + 3 * DAY, holds, signer)
+        assert len(json.loads((journal / "removed.json").read_bytes())["removed"]) == removals
+        assert verify(folder, public_key=public_key(public)).intact
+
+
+def test_who_has_no_key_removes_what_then_is_not_signed(tmp_path: Path) -> None:
+    secret, public = key_pair(tmp_path)
+    folder = tmp_path / "journals"
+    written(folder, 20, signing_key=secret)
+    retain(folder, RetentionRules(days=1), time.time() + 3 * DAY, [])
+    assert verify(folder, public_key=None).intact
+    assert [one.what for one in verify(folder, public_key=public_key(public)).findings] == [What.UNSIGNED]
 
 
 def test_an_index_is_made_where_there_is_none(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_pri
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from extproc.secret import read_secret
-from policies.audit.journal.signing import Signer, SigningKeyError, key_id, public_key, signed
+from policies.audit.journal.signing import Signer, SigningKeyError, key_id, public_key, signed, signed_removal
 from tests.policies.audit.journal.written import key_pair
 
 
@@ -24,6 +24,20 @@ def test_a_signature_holds_for_one_record(tmp_path: Path) -> None:
     assert not signed(key, signature, "gate.0", 7, "b" * 64)
     (tmp_path / "other").mkdir()
     assert not signed(public_key(key_pair(tmp_path / "other")[1]), signature, "gate.0", 7, "a" * 64)
+
+
+def test_a_signature_of_an_end_is_none_of_a_removal(tmp_path: Path) -> None:
+    secret, pem = key_pair(tmp_path)
+    signer, key = Signer.from_pem(read_secret(secret)), public_key(pem)
+    removal = signer.sign_removal("gate.0", 3, 7, "a" * 64)
+    assert signed_removal(key, removal, "gate.0", 3, 7, "a" * 64)
+    assert signer.has_signed_removal(removal, "gate.0", 3, 7, "a" * 64)
+    for journal, first, last, digest in (
+        *(("gate.1", 3, 7, "a" * 64), ("gate.0", 1, 7, "a" * 64), ("gate.0", 3, 8, "a" * 64), ("gate.0", 3, 7, "b" * 64)),
+    ):
+        assert not signed_removal(key, removal, journal, first, last, digest)
+    assert not signed(key, removal, "gate.0", 7, "a" * 64)
+    assert not signed_removal(key, signer.sign("gate.0", 7, "a" * 64), "gate.0", 3, 7, "a" * 64)
 
 
 @pytest.mark.parametrize("signature", ["", "x", "é", "AAAA", "A" * 88])

@@ -216,6 +216,22 @@ def test_a_chain_made_anew_is_found_by_what_was_sealed(tmp_path: Path) -> None:
     assert f"after record {parts[1].first - 1}" in finding.why
 
 
+def test_a_segment_that_was_taken_away_is_found_whatever_is_said_to_have_removed_it(tmp_path: Path) -> None:
+    """The signature of its seal says that it was there, not that it may be missing."""
+    secret, public = key_pair(tmp_path)
+    journal, _ = rotated(tmp_path / "a", signing_key=secret)
+    part = segments(journal)[1]
+    said = json.loads(part.seal.read_bytes())
+    forged = {"first": part.first, "when": said.pop("timestamp"), "why": "retention", **said}
+    (journal / "removed.json").write_text(json.dumps({"removed": [forged]}))
+    for path in (part.path, part.seal, part.index):
+        path.unlink()
+    # Whoever has no key sees nothing: it is what retention leaves.
+    assert verify(tmp_path / "a", public_key=None).intact
+    [finding] = verify(tmp_path / "a", public_key=public_key(public)).findings
+    assert (finding.what, finding.segment, finding.sequence) == (What.UNSIGNED, "removed.json", said["sequence"])
+
+
 def test_a_journal_without_signatures_and_one_signed_by_another(tmp_path: Path) -> None:
     written(tmp_path / "a", 3)
     (tmp_path / "other").mkdir()
