@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Final, Protocol, TypeAlias, TypeVar
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -21,6 +21,10 @@ from policies.audit.journal.segments import HEAD, REMOVED, UNREADABLE, Segment
 from policies.audit.journal.signing import signed, signed_removal
 
 T = TypeVar("T", bound=msgspec.Struct)
+Witnesses: TypeAlias = dict[str, dict[int, tuple[str, str]]]
+"""What journals say of others: by journal and sequence, the hash of that record, and which journal names it."""
+_WITNESSES: Final = 1_000
+"""Of one journal. Of more, only the latest counts."""
 
 
 class JournalReport(msgspec.Struct, frozen=True):
@@ -102,9 +106,12 @@ def verify(path: Path, *, public_key: Ed25519PublicKey | None) -> Report:
         OSError: the folder cannot be listed.
     """
     folders = [path] if on_disk.is_journal(path) else on_disk.journals(path)
-    said: dict[str, tuple[int, str]] = {}
+    said: Witnesses = {}
     reports = {folder.name: check(folder.name, Folder(folder), public_key, said) for folder in folders}
-    for journal, (sequence, by) in sorted(said.items()):
+    by_name = {folder.name: folder for folder in folders}
+    for journal, named in sorted(said.items()):
+        sequence = max(named)
+        by = named[sequence][1]
         report = reports.get(journal)
         if report is None and folders != [path]:
             why = f"journal {by} names record {sequence} of it, and it is not there"
@@ -112,14 +119,33 @@ def verify(path: Path, *, public_key: Ed25519PublicKey | None) -> Report:
         elif report is not None and report.last < sequence:
             why = f"journal {by} names record {sequence}, and the last there is is {report.last}"
             reports[journal] = _with(report, Finding(journal, "", report.last + 1, What.CUT, why))
+        elif report is not None and not report.faults and (finding := _unlike(by_name[journal], named)) is not None:
+            reports[journal] = _with(report, finding)
     return Report(tuple(reports.values()))
 
 
-def check(
-    journal: str, source: Source, public_key: Ed25519PublicKey | None, said: dict[str, tuple[int, str]]
-) -> JournalReport:
-    """Check one journal. `said`: what its records say of others is added, as (sequence, by which journal)."""
+def check(journal: str, source: Source, public_key: Ed25519PublicKey | None, said: Witnesses) -> JournalReport:
+    """Check one journal. `said`: what its records say of others is added."""
     return _Check(journal, source, public_key).run(said)
+
+
+def _unlike(folder: Path, named: dict[int, tuple[str, str]]) -> Finding | None:
+    """The first record of a whole chain that is not the one which another journal names."""
+    parts = on_disk.segments(folder)
+    for part, after in zip(parts, [*parts[1:], None], strict=True):
+        end = max(named) + 1 if after is None else after.first
+        if not any(part.first <= sequence < end for sequence in named):
+            continue
+        try:
+            for sequence, line in enumerate(on_disk.lines(part), part.first):
+                digest, by = named.get(sequence, ("", ""))
+                if digest and line[-67:-3] != digest.encode():
+                    why = f"journal {by} names another record {sequence}: the chain was made anew"
+                    return Finding(folder.name, part.path.name, sequence, What.RECOMPUTED, why)
+        except UNREADABLE:
+            # It could be read just now.
+            continue
+    return None
 
 
 def _with(report: JournalReport, finding: Finding) -> JournalReport:
@@ -138,7 +164,7 @@ class _Check:
         # The last record whose head or seal was found to be right.
         self._vouched = 0
 
-    def run(self, said: dict[str, tuple[int, str]]) -> JournalReport:
+    def run(self, said: Witnesses) -> JournalReport:
         removed = self._removed()
         # Before the records: while they are read, more are written.
         head = self._note(HEAD, Head)
@@ -205,7 +231,7 @@ class _Check:
             self._findings.add(f"{first:020d}.jsonl", first, What.SEGMENT_MISSING, why)
         chain.skip(part.first, "")
 
-    def _read(self, part: Segment, head: Head | None, said: dict[str, tuple[int, str]]) -> None:
+    def _read(self, part: Segment, head: Head | None, said: Witnesses) -> None:
         try:
             for line in self._source.lines(part):
                 if not line.endswith(b"\n"):
@@ -216,12 +242,22 @@ class _Check:
                     continue
                 if head is not None and closed.record.sequence == head.sequence:
                     self._compare(head, closed.hash, HEAD)
-                for journal, (sequence, _) in witness(closed).items():
-                    if sequence > said.get(journal, (0, ""))[0]:
-                        said[journal] = sequence, self._journal
+                for journal, (sequence, digest) in witness(closed).items():
+                    self._witnessed(said.setdefault(journal, {}), sequence, digest)
         except UNREADABLE as error:
             why = f"the segment cannot be read: {type(error).__name__}"
             self._findings.add(part.path.name, self._chain.expected, What.UNREADABLE, why)
+
+    def _witnessed(self, named: dict[int, tuple[str, str]], sequence: int, digest: str) -> None:
+        """The first that names a record counts: a journal that is made anew can only be named later."""
+        if sequence in named:
+            return
+        if len(named) >= _WITNESSES:
+            latest = max(named)
+            if sequence < latest:
+                return
+            del named[latest]
+        named[sequence] = digest, self._journal
 
     def _compare(self, one: Head, digest: str, name: str) -> None:
         """A head or seal names this record."""

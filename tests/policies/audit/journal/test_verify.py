@@ -265,6 +265,26 @@ def test_a_journal_is_witnessed_by_the_next(tmp_path: Path) -> None:
     assert verify(second, public_key=None).intact
 
 
+def test_a_chain_made_anew_is_not_the_one_that_the_next_journal_witnessed(tmp_path: Path) -> None:
+    journal, _ = rotated(tmp_path)
+    written(tmp_path, 0, instance="other")
+    assert verify(tmp_path, public_key=None).intact
+    made = remake(stored(journal), 30)
+    parts = segments(journal)
+    for place, part in enumerate(parts):
+        until = parts[place + 1].first - 1 if place + 1 < len(parts) else len(made)
+        put(part.path, made[part.first - 1 : until])
+        for note, last in ((part.seal, until), (journal / "head.json", len(made))):
+            if note.exists():
+                content = json.loads(note.read_bytes()) | {"hash": read(made[last - 1]).hash, "sequence": last}
+                note.write_text(json.dumps(content))
+    # It says the same of itself throughout.
+    assert verify(journal, public_key=None).intact
+    [finding] = verify(tmp_path, public_key=None).findings
+    assert (finding.journal, finding.what, finding.sequence) == ("gate.0", What.RECOMPUTED, len(made))
+    assert "other.0" in finding.why
+
+
 def test_a_line_that_is_being_written_is_no_fault(tmp_path: Path) -> None:
     journal = written(tmp_path, 5)
     with segments(journal)[0].path.open("ab") as file:
