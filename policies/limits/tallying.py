@@ -79,13 +79,17 @@ async def _of(
 
 
 def tally(subject: Subject, kind: Kind, counter: Counter, zone: ZoneInfo) -> Tally | None:
-    """A counter as the record has it; None where it stands for a hash, which no record has."""
+    """A counter as the record has it. None where it stands for a hash, which no record has, or for no day or month: it
+    was set back, and not used since."""
     whose = {} if subject.tenant == EVERYONE else {"tenant_id": subject.tenant}
     for level, value in subject.parts:
         if value.startswith("#"):
             return None
         whose[_FIELDS[level]] = value
-    start, end = bounds(kind.window, counter.window, zone)
+    try:
+        start, end = bounds(kind.window, counter.window, zone)
+    except (OverflowError, ValueError):
+        return None
     return Tally(
         *(whose, kind.measure.value, start, end, counter.current, counter.reserved, f"{subject} {kind.name}"),
         was_reset=counter.generation > 0,
@@ -94,13 +98,15 @@ def tally(subject: Subject, kind: Kind, counter: Counter, zone: ZoneInfo) -> Tal
 
 def subject_of(key: str) -> Subject | None:
     """The subject whose counters stand under this key: `sg:{tenant}:s:user=alice`."""
-    head, _, name = key.partition("}:s:")
-    tenant = head.partition("{")[2]
+    prefix, _, name = key.partition("}:s:")
+    tenant = prefix.partition("{")[2]
     if tenant == EVERYONE:
         return Subject(EVERYONE)
     if tenant.startswith("#"):
         return None
-    text = tenant if name == Level.TENANT else f"{tenant}/{name}"
+    # A tenant may be called so.
+    head = str(Subject(tenant)) if tenant == Level.EVERYONE else tenant
+    text = head if name == Level.TENANT else f"{head}/{name}"
     try:
         return parse(text)
     except SubjectError:
@@ -108,7 +114,11 @@ def subject_of(key: str) -> Subject | None:
 
 
 def bounds(window: Window, number: int, zone: ZoneInfo) -> tuple[datetime, datetime]:
-    """When the day or month of this number begins and ends, in UTC."""
+    """When the day or month of this number begins and ends, in UTC.
+
+    Raises:
+        OverflowError, ValueError: it is in no calendar.
+    """
     if window is Window.DAY:
         first = _EPOCH + timedelta(days=number)
         last = first + timedelta(days=1)
