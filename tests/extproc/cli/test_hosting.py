@@ -1,0 +1,131 @@
+"""What commands of policies are given of the host: the counters of every policy, of which none is started."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Mapping
+from datetime import UTC, datetime
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+import yaml
+
+from extproc import assembly
+from extproc.cli.app import GROUP, run
+from extproc.cli.hosting import Host
+from extproc.mistakes import ConfigurationError
+from extproc.policy import Policy, PolicySettings, Surroundings
+from extproc.tally import Tally
+
+app = typer.Typer()
+
+
+@app.callback()
+def hosted() -> None:
+    """Commands of a policy."""
+
+
+@app.command()
+def ask(context: typer.Context) -> None:
+    """Print what was handed in."""
+    print(type(context.obj).__name__)
+
+
+class CountingSettings(PolicySettings):
+    """What is counted."""
+
+    counts: Mapping[str, int] = {}
+    broken: bool = False
+
+
+class Counting(Policy):
+    """Keeps counters, and must not be started."""
+
+    name = "counting"
+    Settings = CountingSettings
+
+    def __init__(self, settings: CountingSettings) -> None:
+        self._settings = settings
+
+    @classmethod
+    def build(cls, settings: Any, surroundings: Surroundings) -> Counting:
+        return cls(settings)
+
+    async def start(self) -> None:
+        raise AssertionError("nothing is served here")
+
+    async def tallies(self) -> AsyncIterator[Tally]:
+        start, end = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC)
+        for name, used in self._settings.counts.items():
+            yield Tally({"user_id": name}, "tokens", start, end, used, 0, name)
+        if self._settings.broken:
+            raise ConnectionError("they cannot be read")
+
+
+class Also(Counting):
+    """Another one."""
+
+    name = "also"
+
+
+class Quiet(Policy):
+    """Has no counters."""
+
+    name = "quiet"
+
+    @classmethod
+    def build(cls, settings: Any, surroundings: Surroundings) -> Quiet:
+        return cls()
+
+
+@pytest.fixture
+def configured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where a configuration may be put that names these policies."""
+
+    def points(*, group: str) -> Iterable[EntryPoint]:
+        classes = {"counting": "Counting", "also": "Also", "quiet": "Quiet"}
+        return [EntryPoint(name, f"{__name__}:{value}", group) for name, value in classes.items()]
+
+    monkeypatch.setattr(assembly, "entry_points", points)
+    return tmp_path / "gateway.yaml"
+
+
+def write(path: Path, *policies: dict[str, Any], **more: Any) -> None:
+    upstream = {"name": "sim", "provider": "openai", "url": "embedded://simulator/v1", "models": ["m"]}
+    path.write_text(yaml.safe_dump({"upstreams": [upstream], "policies": list(policies), **more}))
+
+
+async def test_the_counters_of_every_policy(configured: Path) -> None:
+    first = {"policy": "counting", "settings": {"counts": {"a": 1, "b": 2}}}
+    write(configured, first, {"policy": "quiet"}, {"policy": "also", "settings": {"counts": {"c": 3}}})
+    assert [(one.name, one.used) async for one in Host().tallies(configured)] == [("a", 1), ("b", 2), ("c", 3)]
+
+
+async def test_policies_without_counters(configured: Path) -> None:
+    write(configured, {"policy": "quiet"})
+    assert [one async for one in Host().tallies(configured)] == []
+
+
+async def test_what_was_read_before_a_failure_is_given(configured: Path) -> None:
+    write(configured, {"policy": "counting", "settings": {"counts": {"a": 1}, "broken": True}})
+    tallies = Host().tallies(configured)
+    assert (await anext(tallies)).name == "a"
+    with pytest.raises(ConnectionError, match="they cannot be read"):
+        await anext(tallies)
+
+
+async def test_a_wrong_configuration(configured: Path) -> None:
+    write(configured, {"policy": "counting", "settings": {"riddle": 1}}, {"policy": "nobody"})
+    with pytest.raises(ConfigurationError) as caught:
+        _ = [one async for one in Host().tallies(configured)]
+    told = "\n".join(caught.value.mistakes)
+    assert "riddle" in told
+    assert "nobody" in told
+    assert f"{configured}:" in told
+
+
+def test_every_command_is_given_the_host(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["hosted", "ask"], plugins=[EntryPoint("hosted", f"{__name__}:app", GROUP)]) == 0
+    assert capsys.readouterr().out == "Host\n"
