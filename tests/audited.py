@@ -52,7 +52,7 @@ class Audited:
         url: of Envoy.
         server: the supervisor of the policy server's workers.
         follower: the companion.
-        deafened: when something died that Envoy's access log may have been in, by `time.monotonic`.
+        deafened: between what moments, by `time.monotonic`, Envoy's access log may have been lost.
     """
 
     folder: Path
@@ -68,7 +68,7 @@ class Audited:
     collector: Collector
     disk: Disk
     clock: SteppedClock
-    deafened: list[float] = field(default_factory=list)
+    deafened: list[tuple[float, float]] = field(default_factory=list)
     _tokens: dict[str, str] = field(default_factory=dict)
 
     @property

@@ -24,8 +24,8 @@ Id = tuple[str, int]
 """A record: its journal, and the how manieth it is."""
 _BATCH: Final = 10_000
 _SYSLOG: Final = re.compile(rb'\[sluicegate@32473 journal="([^"]+)" sequence="(\d+)"')
-_DEAF: Final = 3.0
-"""Seconds after which what an access log brings is heard again."""
+_DEAF: Final = 2.0
+"""Seconds before and after a death of Envoy or the worker that settles in which what Envoy said may have been lost."""
 _SHOWN: Final = 5
 
 
@@ -47,12 +47,13 @@ class Exchange:
 
 @dataclass(slots=True)
 class Journals:
-    """All that stands in the journals, as far as it was read."""
+    """All that stands in the journals, as far as it was read. `expired`: exchanges whose lease ended, and request ids."""
 
     folder: Path
     ids: set[Id] = field(default_factory=set)
     events: set[Id] = field(default_factory=set)
     names: Counter[str] = field(default_factory=Counter)
+    expired: dict[str, str] = field(default_factory=dict)
     _found: dict[str, Exchange] = field(default_factory=lambda: defaultdict(Exchange))
     _positions: dict[str, Position] = field(default_factory=dict)
 
@@ -76,6 +77,8 @@ class Journals:
         self.names[record.event] += 1
         if record.kind == Kind.EVENT:
             self.events.add(at)
+            if record.event == Name.LEASE_EXPIRED:
+                self.expired[record.reservation_id.partition(".")[0]] = record.request_id
         elif record.kind == Kind.DECISION:
             self._found[record.exchange_id].decisions.append(closed)
         else:
@@ -155,6 +158,7 @@ def audit(
     told.check("what reached the upstream is on record, as one request", _not_counted(exchanges, arrived))
     told.check("the ledger has one row for each", _rows(gateway, exchanges))
     told.check("every sink has every record", _missing(gateway, found))
+    told.check("what was charged at the end of its lease is on record as used", _charged(exchanges, found.expired))
     told.check("nothing is reserved any more", [f"{count} reservations"] if (count := gateway.reserved()) else [])
     return told
 
@@ -195,16 +199,17 @@ def _short(closed: Closed) -> str:
     )
 
 
-def _unrecorded(exchanges: dict[str, Exchange], answers: Iterable[Answer], deafened: Iterable[float]) -> Iterator[str]:
+def _unrecorded(
+    exchanges: dict[str, Exchange], answers: Iterable[Answer], deafened: Collection[tuple[float, float]]
+) -> Iterator[str]:
     """What Envoy refused by itself is told of by nothing but its access log: that may be lost with who writes or reads
     it."""
     known = {closed.record.request_id for one in exchanges.values() for closed in one.records}
-    moments = sorted(deafened)
     for one in answers:
         if one.request_id in known:
             continue
         by_envoy = one.unavailable or not one.request_id or one.status in (400, 404)
-        if by_envoy and any(when - _DEAF < one.when < when + _DEAF for when in moments):
+        if by_envoy and any(first - _DEAF < one.when < last + _DEAF for first, last in deafened):
             continue
         yield f"{one.kind}: {one.status} {one.request_id}"
 
@@ -217,6 +222,20 @@ def _not_counted(exchanges: dict[str, Exchange], arrived: Collection[str]) -> It
     for name in arrived:
         if counted[name] != 1:
             yield f"{name}: {counted[name]} requests"
+
+
+def _charged(exchanges: dict[str, Exchange], expired: dict[str, str]) -> Iterator[str]:
+    for name, request_id in expired.items():
+        one = exchanges.get(name, Exchange())
+        if not any(closed.record.requests for closed in one.closings):
+            beside = [
+                f"{other}: {[_short(closed) for closed in found.records]}"
+                for other, found in exchanges.items()
+                if other != name and any(closed.record.request_id == request_id for closed in found.records)
+            ]
+            yield (
+                f"{name} {request_id}: " + ", ".join(_short(closed) for closed in one.records) + " | " + "; ".join(beside)
+            )
 
 
 def _rows(gateway: Audited, exchanges: dict[str, Exchange]) -> Iterator[str]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import random
 import signal
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -24,19 +25,19 @@ _STEPS: Final = (900.0, -45.0, 40.0, 0.0)
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How fast things break. All but `patient` are seconds.
+    """How fast things break, in seconds.
 
     Attributes:
         pause: between one fault and the next.
         outage: for how long a server is away.
         full: for how long the disk is full.
-        patient: a worker that was killed is waited for before the next fault.
+        shuffled: in another order each time. Else what keeps Envoy's word from arriving comes first.
     """
 
     pause: float = 1.0
     outage: float = 1.5
     full: float = 3.0
-    patient: bool = True
+    shuffled: bool = True
 
 
 class Faults:
@@ -52,22 +53,23 @@ class Faults:
         self._pace = pace
         self._steps = 0
         self.done: Counter[str] = Counter()
-        self._known: Mapping[str, Callable[[], Awaitable[None]]] = {
-            "a worker is killed": self._worker,
+        known: dict[str, Callable[[], Awaitable[None]]] = {
+            "the clock is set": self._clock,
             "the worker that settles is killed": self._settler,
             "Envoy is killed": self._envoy,
+            "a worker is killed": self._worker,
             "the follower is killed": self._follower,
             "PostgreSQL is killed": self._postgres,
             "the syslog server is killed": self._syslog,
-            "the clock is set": self._clock,
         }
         if gateway.disk.small:
-            self._known = {
-                **self._known,
-                "the disk is full": self._disk,
-                "the disk is full, and a worker is killed": self._disk_and_worker,
+            full: dict[str, Callable[[], Awaitable[None]]] = {
                 "the disk is full, and the worker that settles is killed": self._disk_and_settler,
+                "the disk is full, and a worker is killed": self._disk_and_worker,
+                "the disk is full": self._disk,
             }
+            known = full | known
+        self._known: Mapping[str, Callable[[], Awaitable[None]]] = known
 
     @property
     def rounds(self) -> int:
@@ -78,7 +80,8 @@ class Faults:
         """Until it is cancelled. `say`: told what happens."""
         while True:
             names = list(self._known)
-            self._chance.shuffle(names)
+            if self._pace.shuffled:
+                self._chance.shuffle(names)
             for name in names:
                 say(name)
                 await self._known[name]()
@@ -98,15 +101,15 @@ class Faults:
 
     async def _kill_worker(self, role: str) -> None:
         found = [worker for worker in await self._gateway.workers() if worker["role"] == role and worker["pid"]]
-        if not found:
-            return
-        if role == "settle":
-            self._gateway.deafened.append(time.monotonic())
-        os.kill(self._chance.choice(found)["pid"], signal.SIGKILL)
+        if found:
+            os.kill(self._chance.choice(found)["pid"], signal.SIGKILL)
 
-    async def _recovered(self) -> None:
-        if self._pace.patient:
-            await self._until_ready()
+    @contextlib.asynccontextmanager
+    async def _deafening(self) -> AsyncIterator[None]:
+        """What Envoy says meanwhile may not be heard."""
+        begun = time.monotonic()
+        yield
+        self._gateway.deafened.append((begun, time.monotonic()))
 
     async def _until_ready(self) -> None:
         async with asyncio.timeout(_PATIENCE):
@@ -123,18 +126,19 @@ class Faults:
     async def _worker(self) -> None:
         await self._kill_worker("decide")
         await asyncio.sleep(_MOMENT)
-        await self._recovered()
+        await self._until_ready()
 
     async def _settler(self) -> None:
-        await self._kill_worker("settle")
-        await asyncio.sleep(_MOMENT)
-        await self._recovered()
+        async with self._deafening():
+            await self._kill_worker("settle")
+            await asyncio.sleep(_MOMENT)
+            await self._until_ready()
 
     async def _envoy(self) -> None:
-        self._gateway.deafened.append(time.monotonic())
-        self._gateway.envoy.kill()
-        await asyncio.sleep(_MOMENT)
-        await self._gateway.envoy.start()
+        async with self._deafening():
+            self._gateway.envoy.kill()
+            await asyncio.sleep(_MOMENT)
+            await self._gateway.envoy.start()
 
     async def _follower(self) -> None:
         self._gateway.follower.kill()
@@ -163,10 +167,11 @@ class Faults:
             await then()
         await asyncio.sleep(self._pace.full / 2)
         self._gateway.disk.relieve()
-        await self._recovered()
+        await self._until_ready()
 
     async def _disk_and_worker(self) -> None:
         await self._disk(lambda: self._kill_worker("decide"))
 
     async def _disk_and_settler(self) -> None:
-        await self._disk(lambda: self._kill_worker("settle"))
+        async with self._deafening():
+            await self._disk(lambda: self._kill_worker("settle"))
