@@ -5,7 +5,8 @@ closing is written for it, as the reservation stands: that is what its counters 
 the process that decided was killed before it had written, or Envoy never asked.
 
 Where a verdict did not arrive, Envoy knows the exchange by a name of its own, and its closing says `none`: it belongs to
-the decision with the same request id, if there is one that waits.
+the decision with the same request id, if there is one that waits. A client may choose that id, and send it twice: where
+the decision's own closing comes after all, the other one stands for itself again.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from policies.audit.moments import dollars
 from policies.audit.record import Closed, Kind, Level, Name, Record
 
 _REMEMBERED: Final = 100_000
+_ADOPTED: Final = 10_000
 _WHO: Final = (
     *("accounts", "app_id", "caller", "cost_centre", "department", "dialect", "model", "operation", "request_id"),
     *("reservation_id", "reserved", "roles", "route", "session_id", "stream", "tenant", "tenant_id", "trace_id"),
@@ -37,10 +39,12 @@ class Half(msgspec.Struct, frozen=True):
 
 
 class State(msgspec.Struct, frozen=True):
-    """What is remembered from one process to the next: halves that wait, and exchanges that were completed."""
+    """What is remembered from one process to the next: halves that wait, exchanges that were completed, and closings that
+    were taken for the end of an exchange which has another id."""
 
     waiting: tuple[Record, ...] = ()
     completed: tuple[str, ...] = ()
+    adopted: tuple[tuple[str, Record], ...] = ()
 
 
 class Halves:
@@ -60,12 +64,14 @@ class Halves:
         # By request id: of decisions, and of closings that know no decision.
         self._asked: dict[str, str] = {}
         self._unasked: dict[str, str] = {}
+        self._adopted = {name: Half(record, now) for name, record in (state.adopted if state is not None else ())}
         for record in state.waiting if state is not None else ():
             self._wait(record, now)
 
     def state(self) -> State:
         waiting = [half.record for half in (*self._decided.values(), *self._closed.values())]
-        return State(tuple(waiting), tuple(self._completed))
+        adopted = tuple((name, half.record) for name, half in self._adopted.items())
+        return State(tuple(waiting), tuple(self._completed), adopted)
 
     @property
     def count(self) -> int:
@@ -80,6 +86,11 @@ class Halves:
         other = self._other(record)
         if other is not None:
             self._let_go(other)
+            if other.exchange_id != record.exchange_id:
+                self._adopt(*((record, other) if record.kind == Kind.DECISION else (other, record)), now)
+        elif record.kind == Kind.CLOSING and not record.recovered and record.exchange_id in self._adopted:
+            self._wait(self._adopted.pop(record.exchange_id).record, now)
+            return
         if record.recovered:
             self._complete(record.exchange_id)
         elif other is None and record.exchange_id not in self._completed:
@@ -92,6 +103,8 @@ class Halves:
             self._let_go(half.record)
             self._complete(half.record.exchange_id)
             yield lost(half.record)
+        for name in [name for name, half in self._adopted.items() if half.since <= now - self._longest]:
+            del self._adopted[name]
         for half in _late(self._closed, now - self._grace):
             self._let_go(half.record)
             self._complete(half.record.exchange_id)
@@ -127,6 +140,14 @@ class Halves:
         halves.pop(record.exchange_id, None)
         if names.get(record.request_id) == record.exchange_id:
             del names[record.request_id]
+
+    def _adopt(self, decision: Record, closing: Record, now: float) -> None:
+        """A closing is taken for the end of this decision, until its own comes."""
+        if decision.recovered or closing.recovered:
+            return
+        self._adopted[decision.exchange_id] = Half(closing, now)
+        if len(self._adopted) > _ADOPTED:
+            self._adopted.pop(next(iter(self._adopted)))
 
     def _complete(self, exchange: str) -> None:
         """A half was written by who completes: should the real one come late, it needs no other."""

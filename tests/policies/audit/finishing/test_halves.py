@@ -290,3 +290,33 @@ def test_the_decision_that_a_closing_tells_of(
     assert made.decisions == changes.get("decisions", ())
     # Tokens and times are the closing's to tell.
     assert (made.tokens, made.cost, made.ending, made.latency_us) == (None, "", "", 0)
+
+
+# A client that chooses ids
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+@pytest.mark.parametrize("first", [0, 1])
+def test_an_end_under_a_request_id_that_was_sent_twice_takes_no_decision_from_another(first: int, restarts: bool) -> None:
+    world = World()
+    stray = undelivered(1)
+    world.saw(*((decision(1), stray) if first == 0 else (stray, decision(1))))
+    if restarts:
+        world.restart()
+    assert world.halves.count == 0
+    # It was not undelivered after all.
+    world.saw(closing(1))
+    assert world.due(GRACE) == [("decision", "envoy-1")]
+    assert world.due(10 * LONGEST) == []
+
+
+def test_what_was_taken_for_another_end_is_remembered_for_as_long_as_that_can_come(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "_ADOPTED", 2)
+    world = World()
+    for number in (1, 2, 3):
+        world.saw(decision(number), undelivered(number))
+    assert [name for name, _ in world.halves.state().adopted] == ["e-2", "e-3"]
+    assert world.due(LONGEST) == []
+    assert world.halves.state().adopted == ()
