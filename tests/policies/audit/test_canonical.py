@@ -101,6 +101,18 @@ def test_another_writer_comes_to_the_same_bytes(of: Record) -> None:
     assert b"\n" not in line
 
 
+@given(RECORDS)
+def test_members_are_sealed_as_the_record_that_they_make(of: Record) -> None:
+    assert seal_members(members(of)) == seal(of)
+
+
+@pytest.mark.parametrize("name", ["hash", "status", "unheard_of"])
+def test_a_member_that_no_record_has_is_not_sealed(name: str) -> None:
+    """It would be read by nobody; and the hash is the line's last."""
+    with pytest.raises(TypeError):
+        seal_members({**members(record()), name: 1})
+
+
 def test_names_beyond_the_basic_plane_stand_in_the_order_of_their_code_points() -> None:
     line, _ = seal(record(params={"\U0001f600": 1, "\uffee": 2}))
     assert line.index("\uffee".encode()) < line.index("\U0001f600".encode())
@@ -243,6 +255,8 @@ def nested(levels: int) -> Any:
 def test_what_could_not_be_read_back_is_not_written(value: Any) -> None:
     with pytest.raises((TypeError, ValueError, RecursionError)):
         seal(record(params={"n": value}))
+    with pytest.raises((TypeError, ValueError, RecursionError)):
+        seal_members({**members(record()), "params": {"n": value}})
 
 
 @pytest.mark.parametrize("value", [LARGEST, -LARGEST, 0, True, None, "", [], {}, nested(DEEPEST - 1)])
