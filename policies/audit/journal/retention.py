@@ -187,7 +187,8 @@ def compress(segment: Segment) -> None:
     """
     packed = segment.path.with_name(f"{segment.name}{PACKED}")
     half = packed.with_name(f"{packed.name}.new")
-    with segment.path.open("rb") as lines, half.open("wb") as file:
+    made = os.open(half, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with segment.path.open("rb") as lines, open(made, "wb") as file:
         with gzip.GzipFile("", "wb", 6, file, 0) as pack:
             shutil.copyfileobj(lines, pack, 1 << 18)
         file.flush()

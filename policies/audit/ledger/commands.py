@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -18,7 +17,7 @@ from policies.audit.ledger.queries import By, Entry, Usage
 from policies.audit.ledger.settings import LedgerSettings
 from policies.audit.ledger.sql_reading import Reading, bring_up_to_date
 from policies.audit.reconciling.command import reconcile
-from policies.audit.showing.printing import complain, say, show_json, show_table
+from policies.audit.showing.printing import complain, say, show_json, show_table, show_text
 
 _T = TypeVar("_T")
 Config = Annotated[
@@ -70,7 +69,7 @@ def usage(
     if as_json:
         show_json([words.usage_document(row, question.by) for row in rows])
     elif as_csv:
-        sys.stdout.write(words.usage_csv(rows, question.by))
+        show_text(words.usage_csv(rows, question.by))
     else:
         _show_usage(rows, question.by)
 

@@ -19,8 +19,9 @@ _CSV: Final = (
     *("requests", "refused", "open", "unpriced", "input", "output", "cached_input", "cache_write", "reasoning"),
     *("total", "weighted", "cost"),
 )
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
-"""What a spreadsheet takes for the beginning of a formula: names of users and models are what clients sent."""
+_FORMULA: Final = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20", "\t", "\r", "\n")
+"""What a spreadsheet takes for the beginning of a formula, some also in full width or behind spaces: names of users and
+models are what clients sent."""
 
 
 def dollars(amount: Decimal | None) -> str:
@@ -56,7 +57,7 @@ def usage_csv(rows: Sequence[Usage], by: Sequence[By]) -> str:
 
 
 def _plain(text: str) -> str:
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    return f"'{text}" if text.lstrip(" ").startswith(_FORMULA) else text
 
 
 def entry_lines(entry: Entry) -> Iterator[tuple[str, str]]:

@@ -93,6 +93,15 @@ def show_json(value: Any) -> None:
     print(json.dumps(msgspec.to_builtins(value), indent=2), flush=True)  # noqa: T201
 
 
+def show_text(text: str) -> None:
+    """A document on stdout, as it is; on a terminal nothing but its lines, without what could steer one."""
+    if not sys.stdout.isatty():
+        sys.stdout.write(text)
+        return
+    for line in text.splitlines():
+        say(line)
+
+
 def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, styles: Sequence[str | None] = ()) -> None:
     """A table: coloured on a terminal, columns apart by spaces elsewhere. `styles` colour whole rows."""
     cells = [[harmless(cell) for cell in row] for row in rows]

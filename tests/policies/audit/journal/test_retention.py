@@ -13,7 +13,7 @@ from extproc.secret import read_secret
 from policies.audit.journal.chain import What
 from policies.audit.journal.heads import Removal, Removed, moment
 from policies.audit.journal.index import Index
-from policies.audit.journal.retention import WHY, Fate, RetentionRules, decide, joined, retain
+from policies.audit.journal.retention import WHY, Fate, RetentionRules, compress, decide, joined, retain
 from policies.audit.journal.segments import segments
 from policies.audit.journal.signing import Signer, public_key
 from policies.audit.journal.slots import hold
@@ -212,3 +212,20 @@ def test_what_somebody_has_yet_to_read_stays(tmp_path: Path) -> None:
     # Where nobody follows, all may go.
     assert any(one.fate is Fate.REMOVED for one in retain(tmp_path, rules, later, [], needed={}))
     assert verify(tmp_path, public_key=None).intact
+
+
+def test_nobody_else_may_read_what_is_left(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        journal = written(tmp_path, 60, segment_bytes=2_000)
+        for part in segments(journal)[1:3]:
+            compress(part)
+        segments(journal)[0].index.unlink()
+        retain(tmp_path, RetentionRules(days=1), time.time() + 3 * DAY, [])
+        written(tmp_path, 60, segment_bytes=2_000)
+        compress(segments(journal)[0])
+    finally:
+        os.umask(before)
+    assert segments(journal)[0].packed
+    assert (journal / "removed.json").exists()
+    assert [path.name for path in journal.iterdir() if path.stat().st_mode & 0o077] == []

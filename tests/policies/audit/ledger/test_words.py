@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from decimal import Decimal
 
 import pytest
+from msgspec.structs import replace
 
 from policies.audit.ledger.queries import By, Usage, entry
 from policies.audit.ledger.rows import usage_row as row_of
@@ -47,6 +49,13 @@ def test_for_spreadsheets_nothing_is_a_formula() -> None:
     header, line = csv.reader(usage_csv([ONE], (By.TENANT, By.USER)).splitlines())
     assert dict(zip(header, line, strict=True))["user"] == "'=1+1"
     assert dict(zip(header, line, strict=True))["cost"] == "1234.500001"
+
+
+@pytest.mark.parametrize("begin", ["=", "+", "-", "@", "\t", "\r", "\n", "  =", "\uff1d", "\uff0b", "\uff0d", "\uff20"])
+def test_whatever_a_formula_begins_with(begin: str) -> None:
+    row = replace(ONE, key=("contoso", f"{begin}1+1"))
+    _, line = csv.reader(io.StringIO(usage_csv([row], (By.TENANT, By.USER)), newline=""))
+    assert line[1] == f"'{begin}1+1"
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policies.audit.showing.printing import HarmlessLines, harmless, harmless_json, say, say_raw, say_styled, show_table
+from policies.audit.showing.printing import (
+    HarmlessLines,
+    harmless,
+    harmless_json,
+    say,
+    say_raw,
+    say_styled,
+    show_table,
+    show_text,
+)
 
 HOSTILE = "a\x1b[2J\x9b31m\u202ereversed\u2066\x7f\r\n\u2028b"
 
@@ -43,6 +52,19 @@ def test_lines_and_tables(capsys: pytest.CaptureFixture[str]) -> None:
     show_table(("column",), [(HOSTILE,)], styles=("red",))
     lines = capsys.readouterr().out.split("\n")
     assert len(lines) == 5
+    assert all(line.isprintable() for line in lines)
+
+
+def test_a_document_is_as_it_is_and_harmless_on_a_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = f"a,b\r\n{HOSTILE}\r\n"
+    show_text(text)
+    assert capsys.readouterr().out == text
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    show_text(text)
+    lines = capsys.readouterr().out.split("\n")
+    assert lines[0] == "a,b"
     assert all(line.isprintable() for line in lines)
 
 
