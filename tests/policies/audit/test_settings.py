@@ -41,14 +41,23 @@ def test_a_journal_is_all_that_must_be_said() -> None:
     ],
 )
 def test_prompts_are_recorded_of_tenants_that_opted_in(tenants: list[str], captured: bool) -> None:
-    assert settings(capture={"tenants": tenants}).captures(ALICE) is captured
+    assert settings(capture={"tenants": tenants}).captures(ALICE, b"{}") is captured
 
 
 def test_a_tenant_without_a_name_is_meant_by_no_name() -> None:
     nameless = replace(ALICE, tenant_name="")
-    assert not settings(capture={"tenants": ["contoso"]}).captures(nameless)
-    assert not settings(capture={"tenants": [""]}).captures(nameless)
-    assert settings(capture={"tenants": ["t-?"]}).captures(nameless)
+    assert not settings(capture={"tenants": ["contoso"]}).captures(nameless, b"{}")
+    assert not settings(capture={"tenants": [""]}).captures(nameless, b"{}")
+    assert settings(capture={"tenants": ["t-?"]}).captures(nameless, b"{}")
+
+
+@pytest.mark.parametrize(
+    ("body", "captured"), [(b"", True), (b"x" * 10, True), (b"x" * 11, False), (None, False)], ids=repr
+)
+def test_prompts_of_a_large_body_are_not_recorded(body: bytes | None, captured: bool) -> None:
+    """Nor where no body was read."""
+    made = settings(capture={"tenants": ["contoso"], "max_bytes": 10})
+    assert made.captures(ALICE, body) is captured
 
 
 @pytest.mark.parametrize("header", ["", "X-Session-Id", "x session", "x" * 65, "x-sessiön"])
