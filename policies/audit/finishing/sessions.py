@@ -46,6 +46,11 @@ class Session(msgspec.Struct):
         return {key: value for key, value in found.items() if value}
 
 
+def _is_of_nobody(record: Record) -> bool:
+    """Whether somebody names a session who may not ask: with names enough, they would end the sessions of all others."""
+    return record.kind == Kind.DECISION and record.decision == "reject" and not record.tenant_id
+
+
 class Sessions:
     """All that go on."""
 
@@ -66,7 +71,7 @@ class Sessions:
     def saw(self, closed: Closed, now: float) -> None:
         """A record was read."""
         record = closed.record
-        if not record.session_id:
+        if not record.session_id or _is_of_nobody(record):
             return
         at = record.tenant_id, record.session_id
         if record.event == Name.SESSION_BEGUN:

@@ -211,3 +211,15 @@ def test_sessions_that_a_former_version_remembered_are_read() -> None:
     old = b'{"tenant_id":"t-1","tenant":"contoso","session_id":"s-1","user_id":"","app_id":"","requests":3,"last":5.0}'
     sessions = Sessions(IDLE, (msgspec.json.decode(old, type=Session),), 100.0)
     assert [one["requests"] for one in sessions.due(100.0 + IDLE)] == [3]
+
+
+def test_who_is_nobody_begins_no_session_and_ends_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_MOST", 2)
+    world = World()
+    world.saw(world.asked())
+    nobody = {"tenant_id": "", "tenant": "", "user_id": "", "decision": "reject", "event": "authentication.refused"}
+    world.saw(*(world.asked(f"made-up-{number}", **nobody) for number in range(10)))
+    assert world.due() == ["begun s-1"]
+    # Who is somebody, and was refused; who need not say who they are.
+    world.saw(world.asked("s-2", decision="reject"), world.asked("s-3", tenant_id=""))
+    assert sorted(world.due()) == ["begun s-2", "begun s-3", "ended s-1"]
