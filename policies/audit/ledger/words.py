@@ -24,6 +24,9 @@ _FORMULA: Final = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20", "
 models are what clients sent."""
 
 
+_DECIDED: Final = {"allow": "allowed", "respond": "the gateway answered", "none": "ended before there was a verdict"}
+
+
 def dollars(amount: Decimal | None) -> str:
     """An amount in dollars: at least cents, and as many places as it has."""
     if amount is None:
@@ -95,6 +98,9 @@ def headline(entry: Entry) -> str:
     if entry.decision == "reject":
         refused = " ".join(part for part in (entry.policy, entry.reason) if part)
         return f"{asked}: refused by {refused}" + (f": {entry.why}" if entry.why else "")
+    decided = _DECIDED.get(entry.decision or "", entry.decision)
     if not entry.closed:
-        return f"{asked}: {entry.decision}; its end is not known"
-    return f"{asked}: {entry.decision}; {entry.ending}, {dollars(entry.cost)}"
+        return f"{asked}: {decided}; its end is not known"
+    # Nothing is unknown of what used no tokens.
+    cost = f", {dollars(entry.cost)}" if entry.cost is not None or entry.total else ""
+    return f"{asked}: {decided}; {entry.ending}{cost}"

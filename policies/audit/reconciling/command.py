@@ -24,6 +24,7 @@ from policies.audit.showing.configured import Configured, ConfiguredError, read
 from policies.audit.showing.options import STATE, Config, Json, State
 from policies.audit.showing.printing import complain, say, show_json, show_table
 from policies.audit.showing.reading import everything
+from policies.audit.showing.words import micro_dollars
 
 _SLACK: Final = timedelta(hours=1)
 """A decision is written a moment after its exchange began; how long it lasts, its closing says."""
@@ -32,6 +33,8 @@ _AHEAD: Final = timedelta(days=1)
 _MOMENT: Final = timedelta(seconds=5)
 """What is on its way to the ledger, of which nobody has told yet that it is behind."""
 _SHOWN: Final = 50
+_MONEY: Final = "dollars"
+"""What is measured in micro-dollars."""
 _COLUMNS: Final = ("with", "what", "measure", "journal", "other", "difference", "why")
 
 
@@ -68,7 +71,8 @@ def reconcile(
     """Compare journal, ledger and the counters of the limits: exchange by exchange, and counter by counter.
 
     Counters are compared whose day or month the journal knows whole. Exit status 1 where something differs that nothing
-    explains. On a gateway that serves, what ends meanwhile may differ: ask again.
+    explains. On a gateway that serves, what ends meanwhile may differ: ask again. What retention has removed from the
+    journal is in the ledger still, and differs: say --from when all is on record. Dollars are micro-dollars with --json.
     """
     with told():
         configured = read(config, None, state)
@@ -151,7 +155,17 @@ def _show(compared: Compared) -> None:
 
 def _row(one: Difference) -> list[Any]:
     here, there = one.journal, one.other
-    apart = f"{there - here:+,}" if here is not None and there is not None else "-"
+    money = one.measure == _MONEY
+    apart = _signed(there - here, money=money) if here is not None and there is not None else "-"
     other = {With.LEDGER: "ledger", With.COUNTERS: "counter"}[one.compared]
-    texts = ["-" if value is None else f"{value:,}" for value in (here, there)]
+    texts = ["-" if value is None else _amount(value, money=money) for value in (here, there)]
     return [other, one.what, one.measure, *texts, apart, one.explained or "-"]
+
+
+def _amount(value: int, *, money: bool) -> str:
+    return micro_dollars(value) if money else f"{value:,}"
+
+
+def _signed(value: int, *, money: bool) -> str:
+    sign = "-" if value < 0 else "+"
+    return f"{sign}{_amount(abs(value), money=money)}"

@@ -17,7 +17,7 @@ from policies.audit.record import Closed
 from policies.audit.showing import exporting, story, words
 from policies.audit.showing.complaints import told
 from policies.audit.showing.configured import read
-from policies.audit.showing.filters import Filter, FilterError, Related
+from policies.audit.showing.filters import Filter, FilterError, Related, with_ids
 from policies.audit.showing.options import (
     STATE,
     Config,
@@ -57,7 +57,9 @@ def show(
     event: Events = None,
     begin: From = "",
     end: To = "",
-    limit: Annotated[int | None, typer.Option("--limit", "-n", min=1, max=100_000, help="The last so many.")] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", "-n", min=1, max=100_000, help="The last so many; left out, all.")
+    ] = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what comes, until interrupted.")] = False,
     state: State = STATE,
     as_json: Lines = False,
@@ -79,6 +81,7 @@ def show(
         if follow and chosen.before:
             raise FilterError("--follow goes on from now: it has no --to")
         where = read(config, folder, state).folder
+        chosen = with_ids(chosen, everything(where)[0]) if chosen.tenant else chosen
         records, sources = everything(where, chosen.earliest, chosen.before)
         found = chosen.select(records)
         # Whoever follows ends it by an interrupt: that is no failure.
@@ -202,7 +205,9 @@ def export(
             end=end,
         )
         write = exporting.writer(form)
-        records, sources = everything(read(config, folder, state).folder, chosen.earliest, chosen.before)
+        where = read(config, folder, state).folder
+        chosen = with_ids(chosen, everything(where)[0]) if chosen.tenant else chosen
+        records, sources = everything(where, chosen.earliest, chosen.before)
         counted = _Counted(chosen.select(records))
         if out is None or str(out) == "-":
             exporting.to_terminal(form, write, counted)

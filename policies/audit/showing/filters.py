@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from policies.audit.record import Closed, Record
 
@@ -27,6 +27,7 @@ class Filter(Struct, frozen=True):
 
     Attributes:
         tenant: the tenant's name or id.
+        user: who called, or who changed something: a limit, a hold.
         model: as the client named it, or as the provider did.
         request_id, exchange, session: the whole id, no pattern.
         earliest, before: times as records write them; at `before` the next period begins.
@@ -53,7 +54,7 @@ class Filter(Struct, frozen=True):
             and (not self.decision or record.decision in self.decision)
             and _any(self.event, record.event)
             and _any(self.tenant, record.tenant, record.tenant_id)
-            and _any(self.user, record.user_id)
+            and _any(self.user, record.user_id, record.by)
             and _any(self.model, record.model, record.response_model)
         )
 
@@ -81,6 +82,25 @@ def check(wanted: Filter) -> Filter:
     if wanted.earliest and wanted.before and wanted.before <= wanted.earliest:
         raise FilterError(f"--to is not after --from: {wanted.earliest} to {wanted.before}")
     return wanted
+
+
+def with_ids(wanted: Filter, records: Iterable[Closed]) -> Filter:
+    """The filter, with the ids of the tenants that it names: records of limits know a tenant by its id alone.
+
+    Reads no further than until it knows them. A pattern with wildcards stands for names as they are.
+    """
+    unknown = {name for name in wanted.tenant if {"*", "?"}.isdisjoint(name)}
+    ids: list[str] = []
+    for closed in records if unknown else ():
+        record = closed.record
+        if record.tenant_id in unknown:
+            unknown.discard(record.tenant_id)
+        elif record.tenant_id and record.tenant in unknown:
+            unknown.discard(record.tenant)
+            ids.append(record.tenant_id)
+        if not unknown:
+            break
+    return structs.replace(wanted, tenant=(*wanted.tenant, *ids))
 
 
 def _any(patterns: tuple[str, ...], *values: str) -> bool:

@@ -112,7 +112,7 @@ def retain(
             return
         rows = [(one.journal, one.segment, f"{one.sequence:,}", one.fate.value, one.why) for one in done]
         if rows:
-            show_table(("journal", "segment", "up to", "fate", "why"), rows)
+            show_table(("journal", "segment", "from", "fate", "why"), rows)
         say(_summed(done, do=do))
 
 

@@ -41,7 +41,7 @@ def remarks(status: Status, now: float) -> list[str]:
     found = []
     if not status.is_fresh(now):
         ago = times.duration(max(0.0, now - status.time))
-        found.append(f"nobody follows the journals now: this was written {ago} ago by process {status.pid}")
+        found.append(f"nobody follows the journals now: what stands above was written {ago} ago by process {status.pid}")
     for name, sink in sorted(status.sinks.items()):
         if sink.error:
             found.append(f"{name}: {sink.error}")

@@ -20,7 +20,7 @@ _DECIDED: Final = {
 _ENDINGS: Final = {
     "answered": "The answer was delivered whole",
     "responded": "The gateway answered by itself",
-    "rejected": "A policy refused it",
+    "rejected": "A refusal ended it",
     "refused": "Envoy refused it before there was a verdict",
     "upstream_unavailable": "The upstream could not be reached",
     "upstream_cut": "The upstream broke off in the middle of its answer",
@@ -34,6 +34,9 @@ _BASIS: Final = {
     "estimate": "as they were estimated, since nothing was counted",
     "nothing": "since nothing reached the provider",
 }
+_OWN: Final = {"gateway": " by the gateway itself", "envoy": " by Envoy"}
+"""Who refuses beside the policies."""
+_ALONE: Final = "app"
 _RECOVERED: Final = {
     Kind.DECISION: "The decision itself is not on record; this is what the end of the exchange tells of it.",
     Kind.CLOSING: "No end was ever reported; this was written later, from the decision.",
@@ -88,16 +91,24 @@ def _closing(records: Sequence[Record]) -> Record | None:
 def _who(decision: Record | None, closing: Record | None) -> Iterator[str]:
     record = decision or closing
     assert record is not None  # noqa: S101
-    when = words.clock(record.timestamp)
-    yield f"{'Decided' if decision is not None else 'Ended'} {when} UTC."
+    yield _when(decision, closing)
     user = f"user {record.user_id}" if record.user_id else ""
     app = f"application {record.app_id}" if record.app_id else ""
-    caller = f"{user} through {app}" if user and app else user or app
+    if record.caller == _ALONE and app:
+        caller = f"{app} on its own" + (f" (as {record.user_id})" if record.user_id else "")
+    else:
+        caller = f"{user} through {app}" if user and app else user or app
     tenant = record.tenant or record.tenant_id
     if record.tenant and record.tenant_id and record.tenant != record.tenant_id:
         tenant = f"{record.tenant} ({record.tenant_id})"
     of = f" of {tenant}" if tenant else ""
-    yield f"Sent by {caller}{of}." if caller or of else "Nobody is known to have sent it: it was not authenticated."
+    early = record.policy in _OWN or record.decision == "none"
+    unknown = (
+        "Who sent it is not on record: it ended before that was looked at."
+        if early
+        else "Nobody is known to have sent it: it was not authenticated."
+    )
+    yield f"Sent by {caller}{of}." if caller or of else unknown
     more = [
         f"department {record.department}" if record.department else "",
         f"cost centre {record.cost_centre}" if record.cost_centre else "",
@@ -106,6 +117,17 @@ def _who(decision: Record | None, closing: Record | None) -> Iterator[str]:
     ]
     if any(more):
         yield f"With {', '.join(part for part in more if part)}."
+
+
+def _when(decision: Record | None, closing: Record | None) -> str:
+    """What was written later tells when it was written, not when it was decided."""
+    if decision is not None and not decision.recovered:
+        return f"Decided {words.clock(decision.timestamp)} UTC."
+    if closing is not None and closing.started and decision is not None:
+        return f"Begun {words.clock(closing.started)} UTC."
+    record = closing or decision
+    assert record is not None  # noqa: S101
+    return f"{'Ended' if closing is not None else 'Written down'} {words.clock(record.timestamp)} UTC."
 
 
 def _asked(record: Record) -> Iterator[str]:
@@ -132,7 +154,8 @@ def _decided(decision: Record | None, closing: Record | None) -> Iterator[str]:
         yield _RECOVERED[Kind.DECISION]
     said = _DECIDED.get(record.decision, f"Decision: {record.decision}" if record.decision else "")
     if said:
-        by = f" by the policy {record.policy}" if record.policy and record.decision in ("reject", "respond") else ""
+        by = _OWN.get(record.policy, f" by the policy {record.policy}") if record.policy else ""
+        by = by if record.decision in ("reject", "respond") else ""
         reason = f" ({record.reason})" if record.reason else ""
         yield f"{said}{by}{reason}" + (f": {record.why}" if record.why else ".")
     for one in record.decisions:
@@ -146,7 +169,8 @@ def _decided(decision: Record | None, closing: Record | None) -> Iterator[str]:
         money = f" and {words.micro_dollars(reserved.dollars)}" if reserved.dollars else ""
         yield f"Reserved before it went up: {words.several(reserved.tokens, 'token')}{parts}{money}."
     if record.upstream:
-        yield f"It went to {record.upstream}" + (f" ({record.backend})." if record.backend else ".")
+        went = "It went to" if record.decision == "allow" else "It would have gone to"
+        yield f"{went} {record.upstream}" + (f" ({record.backend})." if record.backend else ".")
 
 
 def _policy(said: Said) -> str:

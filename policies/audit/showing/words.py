@@ -7,9 +7,11 @@ from typing import Final
 
 from policies.audit.record import Kind, Level, Name, Record
 
-_WIDTHS: Final = (23, 12, 20, 24, 20, 28, 16, 12)
+_WIDTHS: Final = (23, 12, 36, 23, 22, 30, 10, 11)
+"""Users and applications are ids of 36 characters where Entra ID names them."""
 _STYLES: Final = {Level.WARNING: "yellow", Level.ERROR: "red"}
 _MICRO: Final = 1_000_000
+_HAPPENED: Final = {Name.LEASE_EXPIRED: "charged as reserved"}
 
 
 def line(record: Record) -> str:
@@ -62,10 +64,35 @@ def verdict(record: Record) -> str:
         return " ".join(part for part in (record.decision, record.reason) if part) or "-"
     if record.event == Name.JOURNAL_GAP:
         return f"{record.lost:,} records lost"
+    if record.event == Name.LIMIT_CHANGED:
+        return _changed(record)
+    if record.event in (Name.SESSION_BEGUN, Name.SESSION_ENDED) and record.session_id:
+        return f"session {record.session_id}"
+    if record.event in _HAPPENED:
+        return _HAPPENED[Name(record.event)]
     if record.before or record.after:
         about = " ".join(part for part in (record.action, record.subject) if part)
         return f"{about}{': ' if about else ''}{record.before or 'nothing'} -> {record.after or 'nothing'}"
     return record.reason or record.action or record.result or "-"
+
+
+def _changed(record: Record) -> str:
+    """What was done to which limit, and of whom but the tenant: `set dollars_per_day: not set -> $5.00`.
+
+    `not set`: at run time. What is configured counts then.
+    """
+    whose, _, kind = record.subject.rpartition(" ")
+    whose = whose.removeprefix(record.tenant_id).removeprefix("/") if record.tenant_id else whose
+    about = " ".join(part for part in (record.action, kind, whose and f"of {whose}") if part)
+    if not record.before and not record.after:
+        return about or "-"
+    return f"{about}{': ' if about else ''}{_limit(kind, record.before)} -> {_limit(kind, record.after)}"
+
+
+def _limit(kind: str, amount: str) -> str:
+    if not (amount.isascii() and amount.isdigit()):
+        return amount or "not set"
+    return micro_dollars(int(amount)) if kind.startswith("dollars") else f"{int(amount):,}"
 
 
 def tokens(record: Record) -> str:

@@ -61,9 +61,10 @@ def test_whatever_a_formula_begins_with(begin: str) -> None:
 @pytest.mark.parametrize(
     ("record", "words"),
     [
-        (closing(), "alice of contoso asked for gpt-5: allow; answered, $0.000123"),
-        (closing(cost=""), "alice of contoso asked for gpt-5: allow; answered, unknown"),
-        (decision(), "alice of contoso asked for gpt-5: allow; its end is not known"),
+        (closing(), "alice of contoso asked for gpt-5: allowed; answered, $0.000123"),
+        (closing(cost=""), "alice of contoso asked for gpt-5: allowed; answered, unknown"),
+        (closing(cost="", tokens=None), "alice of contoso asked for gpt-5: allowed; answered"),
+        (decision(), "alice of contoso asked for gpt-5: allowed; its end is not known"),
         (
             decision(decision="reject", policy="access", reason="model_not_allowed", why="no role"),
             "alice of contoso asked for gpt-5: refused by access model_not_allowed: no role",

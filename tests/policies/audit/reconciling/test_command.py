@@ -122,7 +122,7 @@ def test_a_row_that_was_changed(gateway: Gateway) -> None:
     assert gateway.differences(*AGREED) == [("x-2", "dollars", 200, 1, "")]
     lines = gateway(*AGREED, status=1).splitlines()
     assert lines[1].split() == ["with", "what", "measure", "journal", "other", "difference", "why"]
-    assert lines[2].split() == ["ledger", "x-2", "dollars", "200", "1", "-199", "-"]
+    assert lines[2].split() == ["ledger", "x-2", "dollars", "$0.0002", "$0.000001", "-$0.000199", "-"]
     assert lines[3] == "1 differences, and 0 that are explained"
 
 

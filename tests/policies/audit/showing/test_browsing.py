@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.policies.audit.showing.journaled import closing, decision, write
+from tests.policies.audit.showing.journaled import closing, decision, record, write
 from tests.policies.audit.showing.typed import Typed, configuration
 
 SCRIPT = (
@@ -59,6 +59,21 @@ def test_filters(typed: Typed, journals: Path, options: tuple[str, ...], found: 
     assert len(typed("show", "--folder", journals, *options, "--json")) == found
     assert len(events(typed("show", "--folder", journals, *options))) == found
     assert typed.complaints == ([] if found else ["nothing of that kind is on record"])
+
+
+def test_what_was_changed_of_a_tenant_is_found_by_its_name_and_by_who_did_it(typed: Typed, tmp_path: Path) -> None:
+    change = record(
+        15, event="limit.changed", by="kim", action="set", after="5", tenant_id="t-1", subject="t-1 tokens_per_day"
+    )
+    write(tmp_path / "journal", "gw.0", [decision(1), change])
+    # The record that tells name and id is older than what is asked for.
+    later = ("show", "--folder", tmp_path / "journal", "--from", "2026-11-02T09:30:10")
+    assert events(typed(*later, "--tenant", "contoso")) == ["limit.changed"]
+    assert events(typed(*later, "--user", "kim")) == ["limit.changed"]
+    assert events(typed(*later, "--tenant", "fabrikam")) == []
+    out = tmp_path / "out.jsonl"
+    typed("export", "--folder", tmp_path / "journal", "--format", "jsonl", "-o", out, "--tenant", "contoso")
+    assert len(out.read_text().splitlines()) == 2
 
 
 def test_the_last_so_many(typed: Typed, journals: Path) -> None:

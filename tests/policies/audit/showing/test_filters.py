@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from policies.audit.record import Record
-from policies.audit.showing.filters import Filter, FilterError, Related, check
+from policies.audit.showing.filters import Filter, FilterError, Related, check, with_ids
 from tests.policies.audit.showing.journaled import closed, closing, decision, record, refusal
 
 
@@ -30,6 +30,7 @@ from tests.policies.audit.showing.journaled import closed, closing, decision, re
         ({"user": ("a?c",)}, {"user_id": "a\nc"}, True),
         ({"user": ("a.c",)}, {"user_id": "abc"}, False),
         ({"user": ("alice",)}, {"app_id": "alice"}, False),
+        ({"user": ("kim",)}, {"by": "kim"}, True),
         ({"model": ("gpt-5*",)}, {"model": "best", "response_model": "gpt-5-2026"}, True),
         ({"model": ("best",)}, {"model": "best", "response_model": "gpt-5-2026"}, True),
         ({"event": ("limit.*",)}, {"event": "limit.reached"}, True),
@@ -53,6 +54,24 @@ def test_what_matches(wanted: dict[str, Any], fields: dict[str, Any], expected: 
     one = Filter(**wanted)
     assert one.matches(record(**fields)) is expected
     assert bool(list(one.select([closed(record(**fields))]))) is expected
+
+
+@pytest.mark.parametrize(
+    ("tenant", "expected", "unread"),
+    [
+        ((), (), 3),
+        (("contoso",), ("contoso", "t-1"), 1),
+        (("fabrikam", "contoso"), ("fabrikam", "contoso", "t-1", "t-2"), 0),
+        (("t-1",), ("t-1",), 1),
+        (("con*",), ("con*",), 3),
+        (("nobody",), ("nobody",), 0),
+    ],
+)
+def test_a_tenants_name_stands_for_its_id(tenant: tuple[str, ...], expected: tuple[str, ...], unread: int) -> None:
+    of = (("contoso", ""), ("contoso", "t-1"), ("fabrikam", "t-2"))
+    records = iter([closed(record(tenant=name, tenant_id=tenant_id)) for name, tenant_id in of])
+    assert with_ids(Filter(tenant=tenant), records).tenant == expected
+    assert len(list(records)) == unread
 
 
 @given(st.text(max_size=20), st.text(min_size=1, max_size=20))

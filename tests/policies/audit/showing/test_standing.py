@@ -54,7 +54,8 @@ def test_remarks() -> None:
         "siem: `sluicegate audit replay siem` delivers its dead letters again",
     ]
     assert (
-        standing.remarks(status, 1_120)[0] == "nobody follows the journals now: this was written 2 min ago by process 7"
+        standing.remarks(status, 1_120)[0]
+        == "nobody follows the journals now: what stands above was written 2 min ago by process 7"
     )
 
 

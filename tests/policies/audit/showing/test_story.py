@@ -83,6 +83,39 @@ def test_nobody() -> None:
     assert "Nobody is known to have sent it: it was not authenticated." in told(unknown)
 
 
+@pytest.mark.parametrize(
+    ("fields", "by"),
+    [
+        ({"policy": "gateway", "reason": "unknown_endpoint"}, "It was refused by the gateway itself (unknown_endpoint)"),
+        ({"policy": "entra", "reason": "no_token"}, "It was refused by the policy entra (no_token)"),
+    ],
+)
+def test_who_refused(fields: dict[str, Any], by: str) -> None:
+    assert any(line.startswith(by) for line in told(refusal(1, why="", **fields)))
+
+
+def test_what_was_refused_went_nowhere() -> None:
+    lines = told(refusal(1, upstream="openai"), closing(1, ending="rejected", status=429, upstream="openai"))
+    assert "It would have gone to openai." in lines
+    assert not any(line.startswith("It went") for line in lines)
+
+
+def test_what_ended_before_anybody_was_looked_at() -> None:
+    nobody = {"tenant": "", "tenant_id": "", "user_id": "", "app_id": "", "department": "", "roles": ()}
+    late = decision(1, 900, decision="none", policy="envoy", reason="too_large", recovered="decision", **nobody)
+    lines = told(late, closing(1, started="2026-11-02T09:30:00.000000Z"))
+    assert lines[1:3] == [
+        "Begun 2026-11-02 09:30:00.000 UTC.",
+        "Who sent it is not on record: it ended before that was looked at.",
+    ]
+
+
+def test_an_application_on_its_own() -> None:
+    assert "Sent by application editor on its own (as s-1) of contoso (t-1)." in told(
+        decision(1, caller="app", user_id="s-1")
+    )
+
+
 def test_the_end_that_was_heard_of_counts() -> None:
     lines = told(decision(1), closing(1, 60, ending="lost", recovered="closing"), closing(1, 61))
     assert any(line.startswith("The answer was delivered whole") for line in lines)

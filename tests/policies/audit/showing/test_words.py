@@ -29,6 +29,43 @@ from tests.policies.audit.showing.journaled import closing, decision, record, re
             "2026-11-02 09:30:00.000|t-2|-|limit.changed|-|100 -> 200|-|-|-",
         ),
         (
+            record(
+                event="limit.changed",
+                action="set",
+                by="kim",
+                after="25000000",
+                tenant_id="t-2",
+                subject="t-2 dollars_per_day",
+            ),
+            "2026-11-02 09:30:00.000|t-2|kim|limit.changed|-|set dollars_per_day: not set -> $25.00|-|-|-",
+        ),
+        (
+            record(
+                event="limit.changed",
+                action="unset",
+                before="5000",
+                tenant_id="t-2",
+                subject="t-2/user=a b tokens_per_day",
+            ),
+            "2026-11-02 09:30:00.000|t-2|-|limit.changed|-|unset tokens_per_day of user=a b: 5,000 -> not set|-|-|-",
+        ),
+        (
+            record(event="limit.changed", action="reset", by="kim", subject="everyone requests_per_day"),
+            "2026-11-02 09:30:00.000|-|kim|limit.changed|-|reset requests_per_day of everyone|-|-|-",
+        ),
+        (
+            record(event="limit.changed", action="set", before="many", after="0", subject="everyone dollars_per_day"),
+            "2026-11-02 09:30:00.000|-|-|limit.changed|-|set dollars_per_day of everyone: many -> $0.00|-|-|-",
+        ),
+        (
+            record(event="limit.lease_expired", result="success"),
+            "2026-11-02 09:30:00.000|-|-|limit.lease_expired|-|charged as reserved|-|-|-",
+        ),
+        (
+            record(event="session.begun", result="success", session_id="s-1"),
+            "2026-11-02 09:30:00.000|-|-|session.begun|-|session s-1|-|-|-",
+        ),
+        (
             record(event="journal.gap", lost=1_200, level="error"),
             "2026-11-02 09:30:00.000|-|-|journal.gap|-|1,200 records lost|-|-|-",
         ),
@@ -46,6 +83,11 @@ def test_the_heading_stands_over_its_columns() -> None:
     line = words.line(closing(1))
     for title, cell in (("tenant", "contoso"), ("event", "request.closed"), ("cost", "$0.00123"), ("latency", "842 ms")):
         assert words.HEADING.index(title) == line.index(cell)
+
+
+def test_columns_stand_where_callers_have_ids_of_entra() -> None:
+    line = words.line(closing(1, user_id="3b60ab64-b7ad-5aba-af34-d226b3e9c6a1"))
+    assert words.HEADING.index("event") == line.index("request.closed")
 
 
 @pytest.mark.parametrize(
