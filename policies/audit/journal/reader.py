@@ -14,8 +14,8 @@ import msgspec
 
 from policies.audit import canonical
 from policies.audit.canonical import LineError
-from policies.audit.journal.heads import NoteError, read_removed
-from policies.audit.journal.segments import REMOVED, UNREADABLE, Segment, segments
+from policies.audit.journal.heads import NoteError, Removed, read_removed
+from policies.audit.journal.segments import REMOVED, UNREADABLE, Segment, must_be_file, segments
 from policies.audit.record import Closed, Record
 
 _MARK: Final = b',"hash":"'
@@ -167,16 +167,17 @@ class JournalReader:
         if expected == sequence:
             return Position(sequence, part.name, offset)
         if part == parts[-1]:
-            # It was removed, or is yet to be written.
+            if not self._removals(sequence).over(sequence - 1):
+                # Who waited for it would wait until others stand under the numbers of those that were read.
+                raise BrokenJournalError(
+                    sequence, f"the journal ends with record {expected - 1}, and more was read of it"
+                )
             return None
         return self._over(sequence, _after(part.name, parts))
 
     def _over(self, sequence: int, part: Segment) -> Position:
         """The beginning of a segment, if nothing but what was removed is missing before it."""
-        try:
-            removed = read_removed(self._folder / REMOVED)
-        except NoteError as error:
-            raise BrokenJournalError(sequence, str(error)) from None
+        removed = self._removals(sequence)
         missing = sequence
         while missing < part.first and (removal := removed.over(missing)) is not None:
             missing = removal.sequence + 1
@@ -184,11 +185,18 @@ class JournalReader:
             raise BrokenJournalError(missing, f"it is missing: the next segment begins with record {part.first}")
         return Position(part.first, part.name)
 
+    def _removals(self, sequence: int) -> Removed:
+        try:
+            return read_removed(self._folder / REMOVED)
+        except NoteError as error:
+            raise BrokenJournalError(sequence, str(error)) from None
+
     def _file(self, position: Position) -> BinaryIO:
         if self._open is None or self._open[0].name != position.segment:
             self.close()
             # It may be compressed between a look and the other.
             part = _found(part for part in self._parts() if part.name == position.segment)
+            must_be_file(part)
             kept = gzip.GzipFile(part.path, "rb") if part.packed else part.path.open("rb", buffering=_BUFFER)
             self._open = part, cast("BinaryIO", kept)
         part, file = self._open

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import re
+import stat
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -100,12 +102,23 @@ def _order(path: Path) -> tuple[str, int]:
     return (found[1], int(found[2])) if found else (path.name, 0)
 
 
+def must_be_file(segment: Segment) -> None:
+    """Look at it before it is opened: to open a pipe that has the name of a segment would wait for ever.
+
+    Raises:
+        OSError: it is no file, or is not there.
+    """
+    if not stat.S_ISREG(segment.path.stat().st_mode):
+        raise OSError(errno.EINVAL, "it is no file", str(segment.path))
+
+
 def lines(segment: Segment) -> Iterator[bytes]:
     """The lines of a segment with their newlines; the last may have none.
 
     Raises:
         OSError, EOFError, zlib.error: it cannot be read.
     """
+    must_be_file(segment)
     if segment.packed:
         with gzip.open(segment.path, "rb") as unpacked:
             yield from unpacked
@@ -123,6 +136,7 @@ def backwards(segment: Segment) -> Iterator[bytes]:
     if segment.packed:
         yield from reversed([line[:-1] for line in lines(segment) if line.endswith(b"\n")])
         return
+    must_be_file(segment)
     with segment.path.open("rb") as file:
         position = file.seek(0, 2)
         rest, torn = b"", True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,9 +11,11 @@ import pytest
 
 from policies.audit.canonical import read
 from policies.audit.journal import BrokenJournalError, JournalReader, Position
+from policies.audit.journal.chain import What
 from policies.audit.journal.heads import Removal, Removed, write
 from policies.audit.journal.retention import RetentionRules, compress, retain
 from policies.audit.journal.segments import plain, segments
+from policies.audit.journal.verify import verify
 from tests.policies.audit.journal.written import chain, put, records, stored, written
 
 LINES = chain(30)
@@ -140,6 +143,26 @@ def test_a_segment_that_is_shorter_than_it_was(tmp_path: Path) -> None:
     put(plain(journal, 1), LINES[:5])
     with pytest.raises(BrokenJournalError, match="ends before"):
         reader.read(position, 100)
+
+
+@pytest.mark.parametrize("position", [Position(22), Position(500), Position(500, f"{450:020d}", 777)])
+def test_a_journal_that_ends_before_what_was_read_of_it(tmp_path: Path, position: Position) -> None:
+    """An older copy was put in its place, or it began anew: to wait would pass over all that is written until then."""
+    journal = laid(tmp_path, (1, 10), (11, 20))
+    with pytest.raises(BrokenJournalError, match="ends with record 20, and more was read of it"):
+        JournalReader(journal).read(position, 10)
+
+
+@pytest.mark.parametrize("trusting", [False, True])
+def test_what_is_no_file_is_not_waited_for(tmp_path: Path, trusting: bool) -> None:
+    journal = laid(tmp_path, (1, 10))
+    os.mkfifo(plain(journal, 11))
+    _, position = JournalReader(journal, trusting=trusting).read(Position(), 10)
+    with pytest.raises(OSError, match="no file"):
+        JournalReader(journal, trusting=trusting).read(position, 10)
+    assert [one.what for one in verify(tmp_path, public_key=None).findings if one.segment == plain(journal, 11).name] == [
+        What.UNREADABLE
+    ]
 
 
 def test_a_segment_that_cannot_be_unpacked(tmp_path: Path) -> None:
