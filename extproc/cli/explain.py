@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from extproc.exchange import Request
     from extproc.explain import Explanation
     from extproc.settings import Settings
+
+_DECIDING: Final = ("on_request_headers", "on_request_body")
 
 
 class Verdict(StrEnum):
@@ -112,13 +114,17 @@ def _posed(found: Examined, **who: Any) -> Chain:
 
 
 async def _explain(settings: Settings, chain: Chain, request: Request, body: bytes | None) -> Explanation:
+    from extproc.chain import Chain
     from extproc.explain import explain
 
-    await chain.start()
+    # Who only records has nothing to say of what does not happen, and is not started: it would record that.
+    deciding = [link for link in chain.links if any(type(link.policy).overrides(hook) for hook in _DECIDING)]
+    asked = Chain(deciding, timeout=settings.server.decision_timeout)
+    await asked.start()
     try:
-        return await explain(settings, chain, request, body)
+        return await explain(settings, asked, request, body)
     finally:
-        await chain.stop()
+        await asked.stop()
 
 
 def _show(explanation: Explanation) -> None:

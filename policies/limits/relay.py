@@ -6,6 +6,7 @@ from typing import Final
 
 from extproc.recorder import Event, Recorder
 from policies.limits.registry import Change, Registry
+from policies.limits.subjects import EVERYONE, SubjectError, parse
 
 CHANGED: Final = "limit.changed"
 _AT_ONCE: Final = 100
@@ -37,9 +38,13 @@ class Relay:
 
 def event(change: Change) -> Event:
     """A change as the record has it."""
-    tenant, _, _ = change.subject.partition("/")
+    try:
+        tenant = parse(change.subject).tenant
+    except SubjectError:
+        # Another version's.
+        tenant = ""
     values = {
-        "tenant_id": tenant,
+        "tenant_id": "" if tenant == EVERYONE else tenant,
         "by": change.by,
         "action": change.action,
         "subject": f"{change.subject} {change.kind}",

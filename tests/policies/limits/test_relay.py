@@ -72,7 +72,8 @@ def registry(count: int) -> MemoryRegistry:
         ),
         (
             Change(1.0, "", "reset", "everyone", "tokens_per_day,dollars_per_day", id="1-0"),
-            ("everyone", "", "reset", "everyone tokens_per_day,dollars_per_day", "", ""),
+            # Of no tenant.
+            ("", "", "reset", "everyone tokens_per_day,dollars_per_day", "", ""),
         ),
     ],
 )
