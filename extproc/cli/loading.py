@@ -39,8 +39,8 @@ NOWHERE: Final = {
     "identity": "http://127.0.0.1:9001",
     "simulator": "http://127.0.0.1:9002",
     "valkey": "unix:///tmp/sluicegate/valkey.sock",
-    "journal": "/tmp/sluicegate/journal",
-    "ledger": "sqlite:////tmp/sluicegate/ledger.sqlite",
+    "journal": "/nowhere/journal",
+    "ledger": "sqlite:////nowhere/ledger.sqlite",
 }
 
 
