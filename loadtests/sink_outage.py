@@ -121,8 +121,16 @@ async def _outage(stack: Stack, state: Path, port: int, seconds: float, rate: fl
     except TimeoutError:
         print("the webhook was not brought everything in time", file=sys.stderr)
     server.close()
-    lines = sum(1 for path in state.glob("records.jsonl*") for _ in path.open("rb"))
-    return _judge(told, load.requests, load.errors, len(receiver.seen), lines)
+    return _judge(told, load.requests, load.errors, len(receiver.seen), _lines(state))
+
+
+def _lines(state: Path) -> int:
+    """How many records the file has, with those that were rotated."""
+    count = 0
+    for path in state.glob("records.jsonl*"):
+        with path.open("rb") as file:
+            count += sum(1 for _ in file)
+    return count
 
 
 def _judge(told: Sequence[Mapping[str, float]], requests: int, errors: int, brought: int, lines: int) -> int:
