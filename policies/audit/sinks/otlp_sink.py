@@ -137,9 +137,13 @@ class OtlpSink:
         """Read anew each time: secrets are replaced."""
         for name, secret in self._settings.headers.items():
             try:
-                yield name, read_secret(secret)
+                value = read_secret(secret)
             except SecretError as error:
                 raise SinkError(f"header {name}: {error}") from None
+            if not (value.isascii() and value.isprintable()):
+                # What httpx would say of it holds the value.
+                raise SinkError(f"header {name}: its value is not printable ASCII")
+            yield name, value
 
     def _judge(self, response: httpx.Response, answer: bytes, count: int) -> None:
         status = response.status_code

@@ -207,3 +207,17 @@ async def test_a_real_collector_reads_it(tmp_path: Path) -> None:
     assert "gen_ai.usage.input_tokens: Int(6)" in told
     assert 'user.roles: Slice(["Admin","User"])' in told
     assert HARD[1] in told
+
+
+@pytest.mark.parametrize(
+    "value", ["Bearer s3cret\nsecond line", "Bearer s3cret\x01", "Bearer s3cr\u00e9t", "Bearer s3cret\tx"]
+)
+async def test_a_secret_that_no_header_can_carry_is_not_told(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTLP_TOKEN", value)
+    with Receiver() as receiver:
+        sink = await sink_to(receiver.url, headers={"authorization": {"env": "OTLP_TOKEN"}})
+        with pytest.raises(SinkError) as caught:
+            await sink.deliver(BATCH)
+        await sink.stop()
+    assert str(caught.value) == "header authorization: its value is not printable ASCII"
+    assert receiver.headers == []
