@@ -24,7 +24,7 @@ from policies.audit.finishing.sessions import Session, Sessions
 from policies.audit.following.atomic import replace
 from policies.audit.journal import BrokenJournalError, JournalError, JournalReader, JournalWriter, Position, journals
 from policies.audit.moments import moment
-from policies.audit.record import Closed
+from policies.audit.record import Closed, Record
 from policies.audit.version import VERSION
 
 _log = logging.getLogger(__name__)
@@ -79,6 +79,7 @@ class Finisher:
         self._sessions = Sessions(idle)
         self._saved = 0.0
         self._broken: set[str] = set()
+        self._opened = 0
         self._missing: deque[dict[str, Any]] = deque()
         self.completed = 0
         """How many records were missing, and have been written."""
@@ -98,6 +99,7 @@ class Finisher:
             self._halves = Halves(longest, grace, saved.halves, now)
             self._sessions = Sessions(idle, saved.sessions, now)
         await self._writer.start()
+        self._opened = self._writer.counters()["appended"]
 
     async def run(self) -> None:
         """Look at the journals until it is cancelled."""
@@ -117,15 +119,13 @@ class Finisher:
             # Together, and not by the thread: who is stopped while it reads has not read it.
             self._positions = positions
             for closed in found:
-                self._halves.saw(closed, now)
-                self._sessions.saw(closed, now)
+                if not self._is_own(closed.record):
+                    self._halves.saw(closed, now)
+                    self._sessions.saw(closed, now)
             if whole:
                 break
         self._missing += [*self._halves.due(now), *self._sessions.due(now)]
-        while self._missing:
-            self._append(self._missing[0])
-            self._missing.popleft()
-            self.completed += 1
+        await self._write()
         if now - self._saved >= _SAVE:
             # What it does not wait for any more is on the disk before that is remembered.
             await self._writer.durable()
@@ -141,6 +141,23 @@ class Finisher:
         except (JournalError, OSError) as error:
             _log.error("how far the journals were completed is not remembered: %s", error)
         await self._writer.stop(grace)
+
+    async def _write(self) -> None:
+        while self._missing:
+            try:
+                self._append(self._missing[0])
+            except JournalError:
+                if self._writer.accepts:
+                    raise
+                # After a long outage more is missing than may wait at once.
+                await self._writer.written()
+                continue
+            self._missing.popleft()
+            self.completed += 1
+
+    def _is_own(self, record: Record) -> bool:
+        """Whether this very finisher has written it, and so knows of it. It may come to read it late."""
+        return record.sequence > self._opened and record.journal == self._writer.journal
 
     def _append(self, fields: dict[str, Any]) -> None:
         self._writer.append({**fields, "timestamp": moment(self._clock()), "service.version": VERSION})
