@@ -29,6 +29,8 @@ _PARAMS: Final = (
     *("store", "temperature", "thinking", "tool_choice", "top_k", "top_logprobs", "top_p", "verbosity"),
 )
 """Members of a call that hold no prompt."""
+_SESSION: Final = 128
+"""Characters of a session that are recorded."""
 _PROMPTS: Final = ("instructions", "input", "messages", "prompt", "suffix", "system", "tools")
 
 
@@ -70,7 +72,8 @@ def decided(
     if target is not None:
         fields["upstream"] = target.upstream
     if session:
-        fields["session_id"] = words.text(session)
+        # Cut when it has been looked through: of half a secret nobody could tell that it is one.
+        fields["session_id"] = bounded.name(session, words)[:_SESSION]
     if exchange.marks:
         fields["marks"] = exchange.marks
     reservation = exchange.get(Reservation)

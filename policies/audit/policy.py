@@ -34,8 +34,6 @@ _log = logging.getLogger(__name__)
 _UNREADY: Final = Redactor(RedactionSettings(), bytes(32))
 """Until the key is known: nothing is recorded before."""
 _REMEMBERED: Final = 1_024
-_LONGEST: Final = 128
-"""Characters of a session that are recorded."""
 _GRACE: Final = 5.0
 
 
@@ -98,7 +96,7 @@ class AuditPolicy(Policy):
         prompts = identity is not None and settings.captures(identity, exchange.body)
 
         def describe() -> dict[str, Any]:
-            return decided(exchange, outcome, decisions, self._words, session=session[:_LONGEST], prompts=prompts)
+            return decided(exchange, outcome, decisions, self._words, session=session, prompts=prompts)
 
         # Prompts are long: they are looked through beside the event loop.
         return self._record_aside(describe) if prompts else self._record(describe())

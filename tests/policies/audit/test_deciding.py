@@ -344,3 +344,11 @@ def test_what_policies_say_may_quote_the_client_and_is_looked_through() -> None:
     made = of(exchange(path=path), refused, Decision("gateway", "reject", refused.code, refused.why), words=REDACTOR)
     assert "sk-proj" not in str(made)
     assert made["why"] == made["decisions"][0]["why"] == f"POST {made['url.path']}"
+
+
+@pytest.mark.parametrize("before", range(90, 128, 4))
+def test_a_session_is_cut_when_its_secrets_are_out(before: int) -> None:
+    session = "s" * before + " sk-proj-abcdefghijklmnopqrstuvwxyz0123456789ABCDEFGH"
+    made = of(exchange(), session=session, words=REDACTOR)["session_id"]
+    assert len(made) <= 128
+    assert "sk" not in made
