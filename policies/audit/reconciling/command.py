@@ -90,7 +90,7 @@ def reconcile(
 
 async def _compare(configured: Configured, path: Path, host: Host, since: datetime, now: datetime) -> Compared:
     tallies = await _tallies(host, path)
-    accounts = Accounts(since, now)
+    accounts = Accounts(since, now + _AHEAD)
     beginning: datetime | None = None
     found, sources = everything(configured.folder, times.stamp(since - _SLACK))
     for closed in found:
@@ -103,7 +103,7 @@ async def _compare(configured: Configured, path: Path, host: Host, since: dateti
     known = max(since, beginning) if beginning is not None else now
     whole = [tally for tally in tallies if tally.end > now]
     differences = [
-        *_with_ledger(configured, accounts, known, now),
+        *_with_ledger(configured, accounts, known, now + _AHEAD),
         *with_counters(accounts, expected(accounts, whole), known),
     ]
     recovered = sum(account.recovered for account in accounts.closed.values())
@@ -114,12 +114,12 @@ async def _tallies(host: Host, path: Path) -> Sequence[Tally]:
     return [tally async for tally in host.tallies(path)]
 
 
-def _with_ledger(configured: Configured, accounts: Accounts, known: datetime, now: datetime) -> Iterator[Difference]:
+def _with_ledger(configured: Configured, accounts: Accounts, known: datetime, until: datetime) -> Iterator[Difference]:
     settings = ledger_of(configured)
     if settings is None:
         raise ConfiguredError([f"{configured.place}.sinks: there is no sink of `kind: ledger`"])
     with Reading(settings) as reading:
-        rows = reading.amounts(known - _SLACK, now + _SLACK)
+        rows = reading.amounts(known - _SLACK, until + _SLACK)
     ledger = (
         (row.exchange_id, Amounts(row.requests, row.weighted, row.micro) if row.closed else None)
         for row in rows

@@ -165,6 +165,16 @@ def test_what_the_ledger_has_from_before_the_journal(gateway: Gateway) -> None:
     assert len(gateway.differences()) == 1
 
 
+def test_records_of_a_clock_that_was_ahead(gateway: Gateway) -> None:
+    """They are dated later than now, here and in the ledger."""
+    write(gateway.journals, exchange(4, -300, 7))
+    bring(gateway.ledger, recorded(gateway.journals))
+    found = gateway.json(words=("--from", "4h"))
+    assert (found["exchanges"], found["differences"]) == (4, [])
+    gateway.change("DELETE FROM usage WHERE exchange_id = 'x-4'")
+    assert gateway.differences() == [("x-4", "tokens", 7, None, "")]
+
+
 def test_only_from_a_time_on(gateway: Gateway) -> None:
     gateway.change("UPDATE usage SET weighted = 7 WHERE exchange_id = 'x-1'")
     found = gateway.json(words=("--from", "75m"))
