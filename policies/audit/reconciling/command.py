@@ -45,7 +45,8 @@ class Host(Protocol):
 
 
 class Compared(msgspec.Struct, frozen=True):
-    """What was looked at, and where it differs."""
+    """What was looked at, and where it differs. `broken`: journals that could not be read to their end, and why: what
+    stands behind that was compared with nothing, and whoever follows them has not got it either."""
 
     since: datetime
     exchanges: int
@@ -53,6 +54,7 @@ class Compared(msgspec.Struct, frozen=True):
     recovered: int
     counters: int
     differences: tuple[Difference, ...]
+    broken: tuple[str, ...] = ()
 
     @property
     def faults(self) -> tuple[Difference, ...]:
@@ -71,8 +73,9 @@ def reconcile(
     """Compare journal, ledger and the counters of the limits: exchange by exchange, and counter by counter.
 
     Counters are compared whose day or month the journal knows whole. Exit status 1 where something differs that nothing
-    explains. On a gateway that serves, what ends meanwhile may differ: ask again. What retention has removed from the
-    journal is in the ledger still, and differs: say --from when all is on record. Dollars are micro-dollars with --json.
+    explains, or a journal cannot be read to its end. On a gateway that serves, what ends meanwhile may differ: ask again.
+    What retention has removed from the journal is in the ledger still, and differs: say --from when all is on record.
+    Dollars are micro-dollars with --json.
     """
     with told():
         configured = read(config, None, state)
@@ -84,7 +87,7 @@ def reconcile(
         show_json(compared)
     else:
         _show(compared)
-    if compared.faults:
+    if compared.faults or compared.broken:
         raise typer.Exit(1)
 
 
@@ -96,9 +99,9 @@ async def _compare(configured: Configured, path: Path, host: Host, since: dateti
     for closed in found:
         beginning = beginning or times.read(closed.record.timestamp)
         accounts.saw(closed.record)
-    for source in sources:
-        if source.broken is not None:
-            complain(f"{source.name}: cannot be read to its end: {source.broken.why}", prefix="warning: ")
+    broken = tuple(f"{source.name}: {source.broken.why}" for source in sources if source.broken is not None)
+    for why in broken:
+        complain(f"cannot be read to its end: {why}", prefix="warning: ")
     accounts.whole()
     known = max(since, beginning) if beginning is not None else now
     whole = [tally for tally in tallies if tally.end > now]
@@ -107,7 +110,7 @@ async def _compare(configured: Configured, path: Path, host: Host, since: dateti
         *with_counters(accounts, expected(accounts, whole), known),
     ]
     recovered = sum(account.recovered for account in accounts.closed.values())
-    return Compared(since, len(accounts.closed), len(accounts.open), recovered, len(whole), tuple(differences))
+    return Compared(since, len(accounts.closed), len(accounts.open), recovered, len(whole), tuple(differences), broken)
 
 
 async def _tallies(host: Host, path: Path) -> Sequence[Tally]:
@@ -133,7 +136,8 @@ def _behind(folder: Path, sink: str) -> Behind | None:
     found = status.sinks.get(sink) if status is not None and status.is_fresh(time.time()) else None
     if status is None or found is None:
         return None
-    oldest = datetime.fromtimestamp(status.time - found.behind_seconds, UTC)
+    # A file that anybody may have written to: no time before there are records.
+    oldest = datetime.fromtimestamp(max(0.0, status.time - max(0.0, found.behind_seconds)), UTC)
     return Behind(found.behind_records, oldest - _MOMENT)
 
 
@@ -144,7 +148,7 @@ def _show(compared: Compared) -> None:
         f" {compared.counters:,} counters"
     )
     if not compared.differences:
-        say("journal, ledger and counters agree")
+        say("journal, ledger and counters agree" + (", as far as the journal can be read" if compared.broken else ""))
         return
     show_table(_COLUMNS, [_row(one) for one in compared.differences[:_SHOWN]])
     if len(compared.differences) > _SHOWN:

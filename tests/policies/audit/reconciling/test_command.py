@@ -214,6 +214,23 @@ def test_a_journal_that_is_broken_is_told(gateway: Gateway) -> None:
     assert [what for what, *_ in found] == ["x-2", "x-3"]
 
 
+def test_what_cannot_be_read_does_not_agree(gateway: Gateway) -> None:
+    """Whoever brings the records to the ledger stops at the same place."""
+    (segment,) = (gateway.journals / "gate.0").glob("*.jsonl")
+    with segment.open("ab") as file:
+        file.write(b"{nonsense}\n")
+    found = gateway.json(*AGREED, status=1)
+    assert found["differences"] == []
+    assert [one.partition(":")[0] for one in found["broken"]] == ["gate.0"]
+
+
+@pytest.mark.parametrize("seconds", [1e300, -1e300])
+def test_a_status_of_which_no_sense_can_be_made(gateway: Gateway, seconds: float) -> None:
+    sinks = {"ledger": SinkStatus(behind_seconds=seconds)}
+    write_status(gateway.journals, Status(pid=1, sinks=sinks, time=time.time()))
+    assert gateway.json(*AGREED)["differences"] == []
+
+
 @pytest.mark.parametrize(
     ("sinks", "words", "line"),
     [
