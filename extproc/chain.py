@@ -152,19 +152,20 @@ class Chain:
         failed = self._failed(link, error, course)
         return failed if isinstance(failed, Reject) else None
 
-    @staticmethod
     def _overruled(
-        link: Link, said: Reject | None, course: Course, outcome: VerdictOutcome | None
+        self, link: Link, said: Reject | None, course: Course, outcome: VerdictOutcome | None
     ) -> VerdictOutcome | None:
-        """What was refused stays so, for the reason that was given first."""
+        """What was refused stays so, for the reason that was given first. What was not goes up no more."""
         if said is None or isinstance(outcome, Reject):
             return outcome
         decision = Decision(link.policy.name, "reject", said.code, presentable(said.why), enforced=not link.shadow)
         course.decisions.append(decision)
+        if not link.shadow:
+            self.abandon(course)
         return outcome if link.shadow else said
 
     def abandon(self, course: Course) -> None:
-        """Tell every policy that was asked about the call that no verdict is sent. Once: what follows is ignored."""
+        """Tell every policy that was asked about the call that nothing goes up. Once: what follows is ignored."""
         if course.unasked is None:
             return
         asked = self._body[: len(self._body) - length_hint(course.unasked)]
@@ -182,8 +183,7 @@ class Chain:
         Raises:
             BaseException: what a policy that is closed raised.
         """
-        data = chunk.data
-        course.deadline = None
+        data, course.deadline = chunk.data, None
         for link in self._response:
             try:
                 outcome = link.policy.on_response_body(course.exchange, Chunk(data, chunk.last))

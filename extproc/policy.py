@@ -127,11 +127,12 @@ class Policy:
         return None
 
     def on_abandoned(self, exchange: Exchange) -> None:
-        """The exchange ended before its verdict was sent: its stream was reset, its deadline passed, or the host failed.
+        """Nothing goes upstream: the exchange ended before its verdict was sent (its stream was reset, its deadline
+        passed, the host failed), or who heard the verdict has refused what would have passed (`on_verdict`).
 
         Called once for every policy whose `on_request_body` has been asked, whether it had answered or was still waited
-        for: that has been cancelled, and has ended by then. Nothing has gone upstream, so what was reserved can be given
-        back. `on_settle` is called as well, before or after, without facts. Must return at once.
+        for: that has been cancelled, and has ended by then. What was reserved can be given back. `on_settle` is called as
+        well, before or after; without facts, unless it was refused. Must return at once.
         """
 
     def on_response_body(self, exchange: Exchange, chunk: Chunk) -> ResponseAnswer:

@@ -110,6 +110,15 @@ def _verdict(outcome: Reject | Respond | None, decisions: Sequence[Decision], wo
     return fields
 
 
+def refused(fields: Mapping[str, Any], refusal: Reject, policy: str, words: Words) -> dict[str, Any]:
+    """The same of an exchange that this policy has refused after all. What was reserved for it is given back."""
+    if fields["decision"] == "reject":
+        return dict(fields)
+    kept = {name: value for name, value in fields.items() if name not in _HELD}
+    word = (Decision(policy, "reject", refusal.code, refusal.why),)
+    return kept | _verdict(refusal, word, words) | {"decisions": [*fields.get("decisions", ()), *said(word, words)]}
+
+
 _ALLOWED: Final[dict[str, Any]] = {
     "event": Name.ALLOWED.value,
     "level": Level.INFO.value,
@@ -200,5 +209,6 @@ def trace_id(traceparent: str) -> str:
     return known if set(known) <= _HEX and known != "0" * 32 else ""
 
 
+_HELD: Final = frozenset({"accounts", "reservation_id", "reserved"})
 _UUID: Final = re.compile("[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _HEX: Final = frozenset("0123456789abcdef")

@@ -18,7 +18,7 @@ from extproc.price import Price
 from extproc.recorder import Event
 from extproc.tasks import aside, waits
 from policies.audit.closing import closed
-from policies.audit.deciding import decided
+from policies.audit.deciding import decided, refused
 from policies.audit.happening import happened, settled
 from policies.audit.insisting import Insisting
 from policies.audit.journal.settings import JournalError
@@ -109,7 +109,10 @@ class AuditPolicy(Policy):
         try:
             self._append(fields)
         except JournalError as error:
-            return self._refuse(error)
+            refusal = self._refuse(error)
+            # It is on record all the same, as soon as there is room.
+            self._insist(refused(fields, refusal, self.name, self._words))
+            return refusal
         return self._durable() if self._strict else None
 
     async def _durable(self) -> Reject | None:
@@ -122,7 +125,9 @@ class AuditPolicy(Policy):
     def on_settle(self, completion: Completion) -> Awaitable[None] | None:
         """Write down how it ended, also if that has to wait. What can never be written down is closed by the companion,
         as it was reserved."""
-        fields = closed(completion, charged(completion, self._price(completion)), self._words)
+        return self._insist(closed(completion, charged(completion, self._price(completion)), self._words))
+
+    def _insist(self, fields: dict[str, Any]) -> Awaitable[None] | None:
         try:
             return self._insisting.append(self._stamped(fields))
         except JournalError:

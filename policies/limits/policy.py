@@ -98,7 +98,7 @@ class LimitsPolicy(Policy):
         return self._decide(exchange, caller.tenant, plan, sized)
 
     def on_abandoned(self, exchange: Exchange) -> None:
-        """The exchange ended before its verdict was sent: nothing goes up, and what may be reserved is given back."""
+        """Nothing goes up, and what may be reserved is given back. If it is settled as well, that changes nothing."""
         attempts = exchange.get(Attempts)
         if attempts is not None:
             self._workings.reserver.give_back(attempts)

@@ -16,7 +16,7 @@ from extproc.identity import CallerKind
 from extproc.outcome import Reject, Respond
 from extproc.reservation import Reservation
 from policies.audit.canonical import FIRST, read, seal_members
-from policies.audit.deciding import decided, held, params, request_name, said, trace_id, what, who
+from policies.audit.deciding import decided, held, params, refused, request_name, said, trace_id, what, who
 from policies.audit.record import SCHEMA, Record, Reserved, Said
 from policies.audit.redaction import RedactionSettings, Redactor
 from policies.audit.words import Words
@@ -352,3 +352,29 @@ def test_a_session_is_cut_when_its_secrets_are_out(before: int) -> None:
     made = of(exchange(), session=session, words=REDACTOR)["session_id"]
     assert len(made) <= 128
     assert "sk" not in made
+
+
+# Who is refused after all
+
+FULL = Reject(503, "audit_unavailable", "Try again later.", why="the disk is full")
+
+
+def test_who_is_refused_after_all_has_nothing_reserved() -> None:
+    said_before = Decision("cache", "failed", "policy_failed", enforced=False)
+    passed = of(exchange(ALICE, CHAT, OPENAI, RESERVED), None, said_before)
+    found = as_record(refused(passed, FULL, "audit", Plain()))
+    assert (found.event, found.decision, found.result, found.level) == ("request.refused", "reject", "refused", "error")
+    assert (found.reason, found.policy, found.why, found.status) == (
+        *("audit_unavailable", "audit", "the disk is full"),
+        503,
+    )
+    assert [(one.policy, one.outcome) for one in found.decisions] == [("cache", "failed"), ("audit", "reject")]
+    assert (found.reservation_id, found.accounts, found.reserved) == ("", (), None)
+    assert (found.user_id, found.model, found.upstream) == ("alice", "gpt-4o", "openai")
+    # What it was made of is left alone.
+    assert passed["decision"] == "allow"
+
+
+def test_who_was_refused_already_was_refused_for_that() -> None:
+    before = of(exchange(ALICE), Reject(403, "no_role", "No."), Decision("access", "reject", "no_role"))
+    assert refused(before, FULL, "audit", Plain()) == before

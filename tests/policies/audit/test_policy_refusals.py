@@ -105,14 +105,16 @@ async def test_a_closing_waits_for_room(tmp_path: Path, monkeypatch: pytest.Monk
         disk.full = True
         while await verdict(policy, asked()) is None:
             await asyncio.sleep(0)
+        held = policy.counters()["held"]
         waiting = policy.on_settle(completion(ALICE, CHAT, OPENAI))
         assert waiting is not None
-        assert policy.counters()["held"] == 1
+        assert policy.counters()["held"] == held + 1
         disk.full = False
         async with asyncio.timeout(10):
             await waiting
         assert policy.counters()["held"] == 0
-    assert recorded(tmp_path)[-1].kind == "closing"
+    refused, closing = recorded(tmp_path)[-2:]
+    assert (refused.decision, refused.reason, closing.kind) == ("reject", "audit_unavailable", "closing")
 
 
 async def test_open_lets_pass_and_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,5 +142,6 @@ async def test_a_journal_that_was_closed_refuses(tmp_path: Path) -> None:
     refused = await verdict(policy, asked())
     assert refused is not None
     assert (refused.code, policy.readiness()) == ("audit_unavailable", "the journal is not open")
+    unrecorded = policy.counters()["unrecorded"]
     assert policy.on_settle(completion(ALICE, CHAT, OPENAI)) is None
-    assert policy.counters()["unrecorded"] == 1
+    assert policy.counters()["unrecorded"] == unrecorded + 1
