@@ -27,6 +27,7 @@ class Plan:
         retire: lets the child finish its work before it is ended, in its own time limit.
         patience: seconds until it must be ready.
         grace: seconds from SIGTERM to SIGKILL.
+        again: where it dies it is started again; the others do without it meanwhile.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Plan:
     retire: Callable[[], Awaitable[None]] | None = field(default=None, repr=False)
     patience: float = 30.0
     grace: float = 10.0
+    again: bool = False
 
 
 class Child:

@@ -158,7 +158,7 @@ def valkey_plan(state: Path, sockets: Path) -> Plan:
 def _companion(words: tuple[str, ...], configuration: Path) -> Plan:
     """A command of a policy's own that runs beside the server."""
     program = _python("extproc.cli", *words, str(configuration))
-    return Plan(words[0], program, runs, " ".join(("sluicegate", *words)), grace=15.0)
+    return Plan(words[0], program, runs, " ".join(("sluicegate", *words)), grace=15.0, again=True)
 
 
 def _identity(state: Path, url: str) -> Plan:

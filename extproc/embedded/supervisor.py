@@ -1,8 +1,9 @@
 """Starts children stage by stage, watches them, and ends them all, whatever happens.
 
 Stages start in order, the children of one stage together; children end in the opposite order, one after the other. The
-death of any child, at any time, ends the whole. Cancelling (Ctrl-C) ends the whole as well, also in the middle of the
-start; cancelling again while it ends takes away all patience. Nothing is left behind in any case.
+death of any child, at any time, ends the whole, but for one that is to be started again. Cancelling (Ctrl-C) ends the
+whole as well, also in the middle of the start; cancelling again while it ends takes away all patience. Nothing is left
+behind in any case.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from extproc.embedded.child import Child, Plan
 from extproc.embedded.faults import StackError
@@ -19,6 +20,8 @@ from extproc.embedded.waiting import GLANCE, until
 from extproc.tasks import spawn
 
 T = TypeVar("T")
+_AGAIN: Final = 1.0
+"""Seconds until one that died and was started again is looked at."""
 
 Report = Callable[[str, str], None]
 """Told the name of a child and what is happening to it: `starting`, `ready`, `stopping`, `stopped`."""
@@ -33,6 +36,7 @@ class Supervisor:
         self._report = report
         self._children: list[Child] = []
         self._hurry = asyncio.Event()
+        self._served = False
 
     async def run(self, work: Callable[[], Awaitable[T]]) -> T:
         """Start every stage, do `work`, end every child.
@@ -61,6 +65,7 @@ class Supervisor:
                 watch = group.create_task(self._watch())
                 try:
                     await self._start()
+                    self._served = True
                     return await work()
                 finally:
                     watch.cancel()
@@ -69,8 +74,13 @@ class Supervisor:
 
     async def _watch(self) -> None:
         while True:
-            for child in self._children:
-                if child.ended():
+            for index, child in enumerate(self._children):
+                if child.ended() and child.plan.again and self._served:
+                    self._report(child.plan.name, "starting")
+                    self._children[index] = Child(child.plan, self._logs)
+                    # One that cannot run is not started a hundred times a second.
+                    await asyncio.sleep(_AGAIN)
+                elif child.ended():
                     message = f"{child.plan.name} {child.fate()}; its last lines stand above, all of them in {child.log}"
                     raise StackError(message, child.last_lines())
             await asyncio.sleep(GLANCE)

@@ -38,6 +38,7 @@ class Reaper:
         self._registry = registry
         self._recorder = recorder or Recorder()
         self._relay = Relay(registry, self._recorder)
+        self._names: Mapping[str, str] = {}
         self._name = secrets.token_hex(8)
         self._task: asyncio.Task[None] | None = None
         self._expired = self._returned = 0
@@ -55,7 +56,8 @@ class Reaper:
 
     async def reap(self) -> int:
         """Look at every tenant once; how many leases had ended. What fails for one tenant keeps no other waiting."""
-        tenants = [EVERYONE, *await self._registry.tenants()]
+        self._names = await self._registry.tenants()
+        tenants = [EVERYONE, *self._names]
         count = 0
         failure: BaseException | None = None
         for start in range(0, len(tenants), _AT_ONCE):
@@ -88,7 +90,9 @@ class Reaper:
             _log.warning(
                 "reservation %s of tenant %s was never settled: it is charged as it was made", one.id, one.tenant
             )
-            values = {"tenant_id": one.tenant, "reservation_id": one.id, "request_id": one.request_id}
+            name = self._names.get(one.tenant, "")
+            whose = {"tenant_id": one.tenant, "tenant": name}
+            values = {**whose, "reservation_id": one.id, "request_id": one.request_id}
             self._recorder.tell(Event(EXPIRED, values, f"{one.tenant}/{one.id}"))
 
     async def _work(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from extproc.recorder import Event, Recorder
@@ -28,16 +29,17 @@ class Relay:
             return 0
         count = 0
         while found := await self._registry.untold(_AT_ONCE):
+            names = await self._registry.tenants()
             for change in found:
-                self._recorder.tell(event(change))
+                self._recorder.tell(event(change, names))
             await self._recorder.written()
             await self._registry.told(found[-1].id)
             count += len(found)
         return count
 
 
-def event(change: Change) -> Event:
-    """A change as the record has it."""
+def event(change: Change, names: Mapping[str, str]) -> Event:
+    """A change as the record has it. `names`: what people call tenants."""
     try:
         tenant = parse(change.subject).tenant
     except SubjectError:
@@ -45,6 +47,7 @@ def event(change: Change) -> Event:
         tenant = ""
     values = {
         "tenant_id": "" if tenant == EVERYONE else tenant,
+        "tenant": names.get(tenant, ""),
         "by": change.by,
         "action": change.action,
         "subject": f"{change.subject} {change.kind}",

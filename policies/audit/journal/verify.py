@@ -7,6 +7,7 @@ can make a chain anew; with it, only what came after the last head or seal.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import zip_longest
 from pathlib import Path
 from typing import Final, Protocol, TypeAlias, TypeVar
 
@@ -132,7 +133,8 @@ def check(journal: str, source: Source, public_key: Ed25519PublicKey | None, sai
 def _unlike(folder: Path, named: dict[int, tuple[str, str]]) -> Finding | None:
     """The first record of a whole chain that is not the one which another journal names."""
     parts = on_disk.segments(folder)
-    for part, after in zip(parts, [*parts[1:], None], strict=True):
+    # Retention may have taken all of them.
+    for part, after in zip_longest(parts, parts[1:]):
         end = max(named) + 1 if after is None else after.first
         if not any(part.first <= sequence < end for sequence in named):
             continue

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -252,3 +253,25 @@ def test_last_lines(tmp_path: Path, log: bytes, lines: tuple[str, ...]) -> None:
     child.kill()
     child.log.write_bytes(log)
     assert child.last_lines() == lines
+
+
+async def test_one_that_is_to_be_started_again_ends_nothing(tmp_path: Path) -> None:
+    companion = replace(plan("companion", SERVES_THEN_DIES), again=True)
+    supervisor, story = supervised(tmp_path, [plan("server", SERVES)], [companion])
+
+    async def until_it_has_died_twice() -> str:
+        async with asyncio.timeout(20):
+            while story.of("starting").count("companion") < 3:
+                await asyncio.sleep(0.02)
+        return "done"
+
+    assert await supervisor.run(until_it_has_died_twice) == "done"
+    assert story.of("starting").count("server") == 1
+    assert leftovers(tmp_path) == set()
+
+
+async def test_one_that_dies_before_all_serve_ends_all(tmp_path: Path) -> None:
+    companion = replace(plan("companion", DIES), again=True)
+    supervisor, _ = supervised(tmp_path, [companion], [plan("server", SLOW)])
+    with pytest.raises(StackError, match="companion"):
+        await supervisor.run(lambda: asyncio.sleep(0))

@@ -273,10 +273,11 @@ async def test_a_lease_that_has_ended_is_told_of_once() -> None:
     world.now += 60_000
     await world.reaper.reap()
     await world.reaper.reap()
-    values = {"tenant_id": "contoso", "reservation_id": "a", "request_id": "q1"}
+    whose = {"tenant_id": "contoso", "tenant": "Contoso"}
+    values = [{**whose, "reservation_id": one, "request_id": asked} for one, asked in (("a", "q1"), ("b", ""))]
     assert sorted(world.events, key=lambda event: event.of) == [
-        Event("limit.lease_expired", values, "contoso/a"),
-        Event("limit.lease_expired", {"tenant_id": "contoso", "reservation_id": "b", "request_id": ""}, "contoso/b"),
+        Event("limit.lease_expired", values[0], "contoso/a"),
+        Event("limit.lease_expired", values[1], "contoso/b"),
     ]
 
 

@@ -64,22 +64,22 @@ def registry(count: int) -> MemoryRegistry:
     [
         (
             Change(1.0, "ops", "set", "contoso/user=alice", DAY, 500, 0, "1-0"),
-            ("contoso", "ops", "set", "contoso/user=alice tokens_per_day", "500", "0"),
+            ("contoso", "Contoso", "ops", "set", "contoso/user=alice tokens_per_day", "500", "0"),
         ),
         (
             Change(1.0, "boss", "unset", "contoso", DAY, 0, None, "1-0"),
-            ("contoso", "boss", "unset", "contoso tokens_per_day", "0", ""),
+            ("contoso", "Contoso", "boss", "unset", "contoso tokens_per_day", "0", ""),
         ),
         (
             Change(1.0, "", "reset", "everyone", "tokens_per_day,dollars_per_day", id="1-0"),
             # Of no tenant.
-            ("", "", "reset", "everyone tokens_per_day,dollars_per_day", "", ""),
+            ("", "", "", "reset", "everyone tokens_per_day,dollars_per_day", "", ""),
         ),
     ],
 )
 def test_what_a_change_says(changed: Change, values: tuple[str, ...]) -> None:
-    names = ("tenant_id", "by", "action", "subject", "before", "after")
-    assert event(changed) == Event("limit.changed", dict(zip(names, values, strict=True)), "1-0")
+    names = ("tenant_id", "tenant", "by", "action", "subject", "before", "after")
+    assert event(changed, {"contoso": "Contoso"}) == Event("limit.changed", dict(zip(names, values, strict=True)), "1-0")
 
 
 async def test_where_no_record_is_kept_nothing_is_asked() -> None:
@@ -92,7 +92,7 @@ async def test_each_is_told_once_and_then_remembered() -> None:
     there, book = registry(3), Book()
     relay = Relay(there, book.recorder)
     assert await relay.look() == 3
-    assert book.told == [event(one) for one in there.history]
+    assert book.told == [event(one, {}) for one in there.history]
     # Not remembered before it is written.
     assert book.order == [*book.of(), "written"]
     assert there.last_told == "00000002-0"

@@ -229,3 +229,13 @@ def test_nobody_else_may_read_what_is_left(tmp_path: Path) -> None:
     assert segments(journal)[0].packed
     assert (journal / "removed.json").exists()
     assert [path.name for path in journal.iterdir() if path.stat().st_mode & 0o077] == []
+
+
+def test_a_journal_of_which_all_is_gone_is_witnessed_all_the_same(tmp_path: Path) -> None:
+    journal = written(tmp_path, 20)
+    retain(tmp_path, RetentionRules(days=90), time.time() + 100 * DAY, [])
+    assert segments(journal) == []
+    written(tmp_path, 3, instance="later")
+    report = verify(tmp_path, public_key=None)
+    assert report.intact
+    assert [one.journal for one in report.journals] == ["gate.0", "later.0"]
