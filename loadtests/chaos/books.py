@@ -225,17 +225,14 @@ def _not_counted(exchanges: dict[str, Exchange], arrived: Collection[str]) -> It
 
 
 def _charged(exchanges: dict[str, Exchange], expired: dict[str, str]) -> Iterator[str]:
+    named: dict[str, list[str]] = defaultdict(list)
+    for other, one in exchanges.items():
+        for closed in one.records:
+            named[closed.record.request_id].append(f"{other}: {_short(closed)}")
     for name, request_id in expired.items():
         one = exchanges.get(name, Exchange())
         if not any(closed.record.requests for closed in one.closings):
-            beside = [
-                f"{other}: {[_short(closed) for closed in found.records]}"
-                for other, found in exchanges.items()
-                if other != name and any(closed.record.request_id == request_id for closed in found.records)
-            ]
-            yield (
-                f"{name} {request_id}: " + ", ".join(_short(closed) for closed in one.records) + " | " + "; ".join(beside)
-            )
+            yield f"{name} {request_id}: {named[request_id]}"
 
 
 def _rows(gateway: Audited, exchanges: dict[str, Exchange]) -> Iterator[str]:
