@@ -9,7 +9,7 @@ import stat
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 import msgspec
 
@@ -21,6 +21,8 @@ PACKED: Final = ".jsonl.gz"
 _JOURNAL: Final = re.compile(r"(.+)\.(\d{1,6})")
 _SEGMENT: Final = re.compile(r"(\d{20})\.jsonl(\.gz)?")
 _BLOCK: Final = 1 << 18
+_LONGEST: Final = 1 << 26
+"""Bytes of a line: more than a record can have."""
 UNREADABLE: Final = (OSError, EOFError, zlib.error)
 """What reading a segment may raise."""
 
@@ -121,10 +123,18 @@ def lines(segment: Segment) -> Iterator[bytes]:
     must_be_file(segment)
     if segment.packed:
         with gzip.open(segment.path, "rb") as unpacked:
-            yield from unpacked
+            yield from _bounded(unpacked)
     else:
         with segment.path.open("rb") as file:
-            yield from file
+            yield from _bounded(file)
+
+
+def _bounded(file: BinaryIO | gzip.GzipFile) -> Iterator[bytes]:
+    """The lines of a file. One that was made to fill the memory, as a little file can when it is unpacked, is none."""
+    while line := file.readline(_LONGEST):
+        if len(line) == _LONGEST and not line.endswith(b"\n"):
+            raise EOFError("a line does not end")
+        yield line
 
 
 def backwards(segment: Segment) -> Iterator[bytes]:

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 
+from policies.audit.journal import segments as on_disk
 from policies.audit.journal.segments import Segment, backwards, is_journal, journals, lines, named, plain, segments
 
 NAME = "00000000000000000007"
@@ -82,3 +83,19 @@ def test_lines_from_both_ends(text: bytes, long: int) -> None:
 def test_an_empty_segment_has_no_lines(tmp_path: Path) -> None:
     plain(tmp_path, 7).touch()
     assert list(lines(segments(tmp_path)[0])) == list(backwards(segments(tmp_path)[0])) == []
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_line_that_was_made_to_fill_the_memory_is_none(
+    tmp_path: Path, packed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(on_disk, "_LONGEST", 100)
+    path = plain(tmp_path, 1)
+    path.write_bytes(b"a" * 99 + b"\n" + b"b" * 100 + b"\n")
+    if packed:
+        path = path.with_name(f"{path.name}.gz")
+        path.write_bytes(gzip.compress(plain(tmp_path, 1).read_bytes()))
+    found = lines(Segment(1, path))
+    assert next(found) == b"a" * 99 + b"\n"
+    with pytest.raises(EOFError):
+        next(found)
