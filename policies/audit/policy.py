@@ -21,7 +21,9 @@ from policies.audit.closing import closed
 from policies.audit.deciding import decided, refused
 from policies.audit.happening import happened, settled
 from policies.audit.insisting import Insisting
+from policies.audit.journal.recovery import MOST
 from policies.audit.journal.settings import JournalError
+from policies.audit.journal.slots import left_behind
 from policies.audit.journal.writer import JournalWriter
 from policies.audit.keys import redaction_key
 from policies.audit.moments import moment
@@ -64,7 +66,7 @@ class AuditPolicy(Policy):
         return cls(settings, surroundings)
 
     async def start(self) -> None:
-        """Raises JournalError where the journal cannot be written at all."""
+        """Raises JournalError or OSError where the journal cannot be written at all."""
         settings = self._settings
         folder = Path(settings.journal.folder)
         key = await aside(lambda: redaction_key(settings.redaction, folder), name="audit: key")
@@ -72,7 +74,9 @@ class AuditPolicy(Policy):
         await self._writer.start()
         self._recorder.keep(self._happened, self._insisting.written)
         self._recorder.tell(Event("configuration.loaded", {"after": self._common["configuration"]}))
-        self._recorder.found(settled(self._writer.inherited))
+        instance = settings.journal.instance
+        left = await aside(lambda: left_behind(folder, instance, MOST), name="audit: left")
+        self._recorder.found(settled([*self._writer.inherited, *left]))
 
     async def stop(self) -> None:
         self._insisting.stop()

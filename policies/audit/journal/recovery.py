@@ -30,12 +30,14 @@ class Tail(msgspec.Struct, frozen=True):
     Attributes:
         segment: the one that has not ended, to go on with; None where a new one begins.
         size: of that segment, in bytes.
+        left: whoever wrote it has not closed it, and may have left something undone.
     """
 
     sequence: int = 0
     hash: str = FIRST
     segment: Segment | None = None
     size: int = 0
+    left: bool = False
 
 
 def recover(folder: Path) -> Tail:
@@ -57,7 +59,8 @@ def recover(folder: Path) -> Tail:
         if isinstance(error, OSError) and error.errno is not None:
             raise
         raise UnusableError(f"a segment cannot be read: {type(error).__name__}") from None
-    tail = Tail() if found is None else Tail(found.record.sequence, found.hash)
+    left = found is not None and found.record.event != Name.JOURNAL_CLOSED
+    tail = Tail() if found is None else Tail(found.record.sequence, found.hash, left=left)
     if removed.removed and removed.removed[-1].sequence > tail.sequence:
         tail = Tail(removed.removed[-1].sequence, removed.removed[-1].hash)
     if found is not None and found.record.journal != folder.name:
