@@ -50,7 +50,7 @@ def take(folder: Path, instance: str) -> Slot:
         JournalError: there is none left.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with _alone(folder, instance):
+    with _alone(folder):
         return next(_left(folder, instance), None) or _first(folder, instance)
 
 
@@ -62,7 +62,7 @@ def left_behind(folder: Path, instance: str, most: int) -> list[Closed]:
         OSError: they cannot be read.
     """
     found: list[Closed] = []
-    with _alone(folder, instance):
+    with _alone(folder):
         for slot in _left(folder, instance):
             os.close(slot.lock)
             found += unclean(slot.path, most)
@@ -117,10 +117,10 @@ def _held(path: Path) -> Slot | None:
 
 
 @contextlib.contextmanager
-def _alone(folder: Path, instance: str) -> Iterator[None]:
+def _alone(folder: Path) -> Iterator[None]:
     """One process at a time chooses: whoever looks at a journal holds it meanwhile, and it would seem taken. One that
     hangs while it chooses keeps the others for a few seconds."""
-    descriptor = os.open(folder / f"{instance}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         deadline = time.monotonic() + _PATIENCE
         while not _locked(descriptor) and time.monotonic() < deadline:

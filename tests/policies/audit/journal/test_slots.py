@@ -109,7 +109,7 @@ async def test_what_was_left_and_not_taken_can_be_read(tmp_path: Path) -> None:
 
 def test_who_hangs_while_it_chooses_keeps_nobody_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(slots, "_PATIENCE", 0.1)
-    with slots._alone(tmp_path, "gate"):
+    with slots._alone(tmp_path):
         slot = take(tmp_path, "gate")
     assert slot.journal == "gate.0"
     os.close(slot.lock)
