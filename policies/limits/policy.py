@@ -110,7 +110,7 @@ class LimitsPolicy(Policy):
         if reservation is None:
             if completion.verdict is Verdict.NONE and completion.ending in _UNTOLD and completion.request_id:
                 # Whatever a worker has reserved for it, nothing went up.
-                workings.watch.witness(completion.request_id)
+                workings.witnesses.saw(completion.request_id)
             return
         found = actual(completion)
         if found.basis in (Basis.ESTIMATE, Basis.CHUNKS):

@@ -34,6 +34,7 @@ from policies.limits.tokens.models import Vocabulary, vocabulary_of
 from policies.limits.tokens.vocabulary import warm
 from policies.limits.watch import Watch
 from policies.limits.windows import zone_at
+from policies.limits.witnesses import Witnesses
 
 _PATIENCE: Final = 1.0
 """Seconds for a settlement to be answered: nobody waits for it."""
@@ -54,6 +55,7 @@ class Workings:
     settler: Settler
     scale: Scale
     watch: Watch
+    witnesses: Witnesses
     reaper: Reaper
     counting: ThreadPoolExecutor
     vocabularies: tuple[Vocabulary, ...]
@@ -100,6 +102,7 @@ class Workings:
             settler=settler,
             scale=scale,
             watch=watch,
+            witnesses=Witnesses(recorder.written, watch.witness),
             reaper=Reaper(patient, registry, recorder),
             counting=ThreadPoolExecutor(1, "count-tokens"),
             vocabularies=_vocabularies(surroundings.catalogue),
@@ -117,6 +120,7 @@ class Workings:
         """Bring to Redis what has not arrived there."""
         self.reaper.stop()
         await self.settler.stop(_GRACE)
+        await self.witnesses.stop(_GRACE)
         await self.watch.stop()
         await self.client.stop()
         self.counting.shutdown(wait=False, cancel_futures=True)

@@ -52,6 +52,33 @@ def test_every_word_is_looked_at() -> None:
     assert nameless["user_id"] == "t-1:alice"
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "005833789186d5605ab57b836dfabe43",
+        "005833789186d5605ab57b836dfabe43.1",
+        "16223b5e-7f36-5850-bda3-09553ced0b0e/005833789186d5605ab57b836dfabe43",
+        "*/005833789186d5605ab57b836dfabe43.12",
+        "00583378-9186-5850-bda3-095531234567",
+    ],
+)
+def test_names_that_the_gateway_has_made_are_left_alone(text: str) -> None:
+    """One that begins like a telephone number would else be told from the exchange that it is of."""
+    names = {"reservation_id": text, "request_id": text, "exchange_id": text}
+    made = happened(Event("limit.lease_expired", names, text), Marked())
+    assert {name: made[name] for name in (*names, "of")} == {**names, "of": text}
+
+
+def test_what_a_client_names_so_is_looked_at() -> None:
+    made = happened(Event("limit.changed", {"session_id": "0" * 32, "by": "0" * 32}), Marked())
+    assert (made["session_id"], made["by"]) == (f"<{'0' * 32}>",) * 2
+
+
+@pytest.mark.parametrize("text", ["4111 1111 1111 1111", "+493012345678", "005833789186d5605ab57b836dfabe4", "a" * 40])
+def test_what_only_looks_so_is_looked_at(text: str) -> None:
+    assert happened(Event("limit.lease_expired", {"request_id": text}, text), Marked())["of"] == f"<{text}>"
+
+
 def test_values_do_not_take_the_place_of_what_the_journal_says_itself() -> None:
     own = ("kind", "event", "level", "result", "journal", "sequence", "previous", "schema", "timestamp", "configuration")
     made = happened(Event("limit.changed", dict.fromkeys(own, "forged"), ""), Plain())
