@@ -31,12 +31,14 @@ class Pace:
         pause: between one fault and the next.
         outage: for how long a server is away.
         full: for how long the disk is full.
+        replacing: workers are replaced by others as well, which takes a while.
         shuffled: in another order each time. Else what keeps Envoy's word from arriving comes first.
     """
 
     pause: float = 1.0
     outage: float = 1.5
     full: float = 3.0
+    replacing: bool = True
     shuffled: bool = True
 
 
@@ -62,6 +64,8 @@ class Faults:
             "PostgreSQL is killed": self._postgres,
             "the syslog server is killed": self._syslog,
         }
+        if pace.replacing:
+            known["the workers are replaced"] = self._replace
         if gateway.disk.small:
             full: dict[str, Callable[[], Awaitable[None]]] = {
                 "the disk is full, and the worker that settles is killed": self._disk_and_settler,
@@ -126,6 +130,15 @@ class Faults:
     async def _worker(self) -> None:
         await self._kill_worker("decide")
         await asyncio.sleep(_MOMENT)
+        await self._until_ready()
+
+    async def _replace(self) -> None:
+        """By their successors, as for a new configuration: there are more journals than workers afterwards."""
+        before = {worker["pid"] for worker in await self._gateway.workers()}
+        os.kill(self._gateway.server.pid, signal.SIGHUP)
+        async with asyncio.timeout(_PATIENCE):
+            while before & {worker["pid"] for worker in await self._gateway.workers()}:  # noqa: ASYNC110
+                await asyncio.sleep(0.1)
         await self._until_ready()
 
     async def _settler(self) -> None:

@@ -19,7 +19,7 @@ PLAN = Plan(
     seed=20_261_121,
     rate=120,
     clients=24,
-    pace=Pace(pause=0.1, outage=0.7, full=1.5, shuffled=False),
+    pace=Pace(pause=0.1, outage=0.7, full=1.5, replacing=False, shuffled=False),
     close_after=14,
     mebibytes=128,
 )
