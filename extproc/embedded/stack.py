@@ -121,7 +121,7 @@ def prepare(tree: Mapping[str, Any], *, state: Path, sockets: Path, port: int | 
     # Companions end after the server, and so see the last that it has to tell.
     companions = tuple(_companion(words, configuration) for words in companions_of(settings))
     stages = (tuple(neighbours), companions, (server,), (_envoy(envoy, admin, settings),))
-    return Stack(settings, stages, frozenset(wanted))
+    return Stack(settings, tuple(stage for stage in stages if stage), frozenset(wanted))
 
 
 def _longest_drain(settings: Settings) -> float:

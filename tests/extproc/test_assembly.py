@@ -169,7 +169,8 @@ def test_what_a_policy_is_told_of_where_it_stands(make: Callable[[Settings], Cha
 def test_what_is_told_of_the_defaults_is_what_is_told_by_default() -> None:
     (link,) = assemble(parse({"policies": [{"policy": "quiet"}]})).links
     told = cast("Quiet", link.policy).surroundings
-    plain = Surroundings(told.catalogue, told.clock)
+    assert len(told.configuration) == 64
+    plain = Surroundings(told.catalogue, told.clock, recorder=told.recorder, configuration=told.configuration)
     assert told == plain
     assert (plain.workers, plain.shadow, plain.longest) == (1, False, 190.0)
 

@@ -14,21 +14,27 @@ from dataclasses import dataclass
 from time import strptime
 from typing import Final
 
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, InstrumentationScope, KeyValue
-from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ResourceLogs, ScopeLogs, SeverityNumber
-from opentelemetry.proto.resource.v1.resource_pb2 import Resource
-
 from policies.audit.record import SCHEMA, Closed, Level
 from policies.audit.sinks.otlp_attributes import Attribute, attributes
+from policies.audit.sinks.otlp_messages import (
+    ERROR,
+    INFO,
+    WARN,
+    AnyValue,
+    ArrayValue,
+    ExportLogsServiceRequest,
+    InstrumentationScope,
+    KeyValue,
+    LogRecord,
+    Message,
+    Resource,
+    ResourceLogs,
+    ScopeLogs,
+)
 from policies.audit.sinks.shorten import shortened
 
 _TRACE: Final = re.compile(r"[0-9a-f]{32}")
-_SEVERITIES: Final[Mapping[str, SeverityNumber.ValueType]] = {
-    Level.INFO: SeverityNumber.SEVERITY_NUMBER_INFO,
-    Level.WARNING: SeverityNumber.SEVERITY_NUMBER_WARN,
-    Level.ERROR: SeverityNumber.SEVERITY_NUMBER_ERROR,
-}
+_SEVERITIES: Final[Mapping[str, int]] = {Level.INFO: INFO, Level.WARNING: WARN, Level.ERROR: ERROR}
 _FRAME: Final = 16
 """Bytes of a tag and a length around a message, at most, with room for those above it that grow with it."""
 _ATTRIBUTE: Final = 1_024
@@ -59,7 +65,7 @@ def packed(batch: Sequence[Closed], resource: Mapping[str, str], observed: float
     now = round(observed * 1e9)
     requests: list[Packed] = []
     around: dict[tuple[str, str], int] = {}
-    first, size, records, writers = 0, 0, list[LogRecord](), set[tuple[str, str]]()
+    first, size, records, writers = 0, 0, list[Message](), set[tuple[str, str]]()
     for index, closed in enumerate(batch):
         writer = _writer(closed)
         if writer not in around:
@@ -79,18 +85,18 @@ def packed(batch: Sequence[Closed], resource: Mapping[str, str], observed: float
     return requests
 
 
-def log_record(closed: Closed, observed: int) -> LogRecord:
+def log_record(closed: Closed, observed: int) -> Message:
     """One record. `observed`: nanoseconds since the epoch."""
     return _made(closed, observed, closed.line.decode("utf-8", "replace"), attributes(closed))
 
 
-def _made(closed: Closed, observed: int, body: str, named: Mapping[str, Attribute]) -> LogRecord:
+def _made(closed: Closed, observed: int, body: str, named: Mapping[str, Attribute]) -> Message:
     record = closed.record
     trace = _TRACE.fullmatch(record.trace_id) and record.trace_id.strip("0")
     return LogRecord(
         time_unix_nano=_nanoseconds(record.timestamp),
         observed_time_unix_nano=observed,
-        severity_number=_SEVERITIES.get(record.level, SeverityNumber.SEVERITY_NUMBER_ERROR),
+        severity_number=_SEVERITIES.get(record.level, ERROR),
         severity_text=record.level,
         body=AnyValue(string_value=body),
         attributes=[KeyValue(key=name, value=_value(value)) for name, value in named.items()],
@@ -99,7 +105,7 @@ def _made(closed: Closed, observed: int, body: str, named: Mapping[str, Attribut
     )
 
 
-def _smaller(closed: Closed, observed: int, most: int) -> LogRecord:
+def _smaller(closed: Closed, observed: int, most: int) -> Message:
     """A record that says in its body what the body lacks. Long attributes are left out: the body may have them."""
     left = most // 2
     named: dict[str, Attribute] = {}
@@ -112,20 +118,20 @@ def _smaller(closed: Closed, observed: int, most: int) -> LogRecord:
     return _made(closed, observed, body.decode("utf-8", "replace"), named)
 
 
-def _request(batch: Sequence[Closed], records: Sequence[LogRecord], resource: Mapping[str, str]) -> bytes:
-    of_writer: dict[tuple[str, str], list[LogRecord]] = {}
+def _request(batch: Sequence[Closed], records: Sequence[Message], resource: Mapping[str, str]) -> bytes:
+    of_writer: dict[tuple[str, str], list[Message]] = {}
     for closed, record in zip(batch, records, strict=True):
         of_writer.setdefault(_writer(closed), []).append(record)
-    return ExportLogsServiceRequest(
-        resource_logs=[_of_writer(writer, own, resource) for writer, own in of_writer.items()]
-    ).SerializeToString()
+    logs = [_of_writer(writer, own, resource) for writer, own in of_writer.items()]
+    made: bytes = ExportLogsServiceRequest(resource_logs=logs).SerializeToString()
+    return made
 
 
 def _writer(closed: Closed) -> tuple[str, str]:
     return closed.record.journal[:_LONGEST], closed.record.version[:_LONGEST]
 
 
-def _of_writer(writer: tuple[str, str], records: Sequence[LogRecord], resource: Mapping[str, str]) -> ResourceLogs:
+def _of_writer(writer: tuple[str, str], records: Sequence[Message], resource: Mapping[str, str]) -> Message:
     journal, version = writer
     named = {"service.name": "sluicegate", "service.version": version, "service.instance.id": journal, **resource}
     return ResourceLogs(
@@ -143,7 +149,7 @@ def _nanoseconds(timestamp: str) -> int:
     return timegm(strptime(timestamp[:19], "%Y-%m-%dT%H:%M:%S")) * 1_000_000_000 + int(timestamp[20:26]) * 1_000
 
 
-def _value(value: Attribute) -> AnyValue:
+def _value(value: Attribute) -> Message:
     if isinstance(value, bool):
         return AnyValue(bool_value=value)
     if isinstance(value, int):

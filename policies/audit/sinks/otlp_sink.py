@@ -23,7 +23,6 @@ from typing import Final
 
 import httpx
 from google.protobuf.message import DecodeError
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
 
 from extproc.secret import SecretError, read_secret
 from extproc.tasks import aside
@@ -32,6 +31,7 @@ from policies.audit.following.sink import RejectedError, SinkError
 from policies.audit.record import Closed
 from policies.audit.sinks import http_tls
 from policies.audit.sinks.otlp_logs import Packed, packed
+from policies.audit.sinks.otlp_messages import ExportLogsServiceResponse
 from policies.audit.sinks.settings import OtlpSettings
 
 REFUSING: Final = frozenset({400, 413, 422})
@@ -160,9 +160,10 @@ class OtlpSink:
 def rejected_records(answer: bytes) -> int:
     """How many records a 200 says were rejected. An answer that cannot be read says nothing, as an empty one."""
     try:
-        return ExportLogsServiceResponse.FromString(answer).partial_success.rejected_log_records
+        rejected: int = ExportLogsServiceResponse.FromString(answer).partial_success.rejected_log_records
     except DecodeError:
         return 0
+    return rejected
 
 
 def retry_after(value: str, now: float) -> float | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, TypeAlias
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
@@ -19,6 +19,8 @@ FACILITIES: Final = {
 """Codes of RFC 5424, section 6.2.1, by the names that collectors give them; `audit` is "log audit"."""
 _RESOURCE_BYTES: Final = 4_096
 _HOST: Final = r"^[A-Za-z0-9._:-]{1,253}$"
+_Host: TypeAlias = Annotated[str, Field(pattern=_HOST, description="a name or address")]
+_Visible: TypeAlias = Annotated[str, Field(pattern=r"^[!-~]{1,255}$", description="visible ASCII, without spaces")]
 _FIELD: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")
 _OWN_FIELDS: Final = frozenset(
     {"connection", "content-encoding", "content-length", "content-type", "host", "transfer-encoding", "upgrade"}
@@ -28,9 +30,9 @@ _OWN_FIELDS: Final = frozenset(
 class SyslogTls(WebhookTls):
     """TLS as RFC 5425 has it: the certificate of the collector is verified, always."""
 
-    server_name: Annotated[
-        str | None, Field(pattern=_HOST, description="The name in its certificate, where that is not `host`")
-    ] = None
+    server_name: Annotated[_Host | None, Field(description="The name in its certificate, where that is not `host`")] = (
+        None
+    )
 
 
 class SyslogSettings(SinkSettings):
@@ -48,8 +50,8 @@ class SyslogSettings(SinkSettings):
     ] = "octets"
     facility: Annotated[str, Field(json_schema_extra={"enum": list(FACILITIES)})] = "audit"
     hostname: Annotated[
-        str | None,
-        Field(pattern=r"^[!-~]{1,255}$", description="HOSTNAME of each message; the writer's instance if left out"),
+        _Visible | None,
+        Field(description="HOSTNAME of each message; the writer's instance if left out"),
     ] = None
     max_bytes: Annotated[
         int,

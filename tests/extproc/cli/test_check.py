@@ -77,7 +77,7 @@ MISTAKES: dict[str, list[tuple[str, str]]] = {
     "secret_in_the_file": [("2: upstreams[0].credential: ", "expected {env: NAME} or {file: PATH}, never"), MORE],
     "tenant_by_name": [("5: policies[0].settings.tenants[0].id: ", "expected a GUID"), MORE],
     "unknown_embedded_server": [
-        ("2: upstreams[0].url: embedded://llama/v1: ", "starts only identity, simulator, valkey")
+        ("2: upstreams[0].url: embedded://llama/v1: ", "starts only identity, journal, ledger, simulator, valkey")
     ],
     "unknown_provider": [("2: upstreams[0].provider: ", "'open-ai'"), MORE],
     "upstream_name_twice": [("3: upstreams[1].name: ", "'local' stands at upstreams[0] already"), MORE],
@@ -115,7 +115,7 @@ def test_no_secret_is_repeated(defect: str, secret: str, capsys: pytest.CaptureF
 def test_the_demo_is_right(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["check", str(DEMO)], plugins=()) == 0
     written = capsys.readouterr()
-    assert written.out == f"{DEMO}: right (3 policies, 2 upstreams, 1 agent)\n"
+    assert written.out == f"{DEMO}: right (4 policies, 2 upstreams, 1 agent)\n"
     assert written.err == ""
 
 

@@ -33,7 +33,7 @@ def names(stages: tuple[tuple[Any, ...], ...]) -> list[list[str]]:
 
 def test_the_demo_starts_everything_with_envoy_last(tmp_path: Path, sockets: Path) -> None:
     stack = prepare(read_tree(DEMO), state=tmp_path, sockets=sockets, port=0)
-    assert names(stack.stages) == [["valkey", "identity", "simulator"], ["policy"], ["envoy"]]
+    assert names(stack.stages) == [["valkey", "identity", "simulator"], ["audit"], ["policy"], ["envoy"]]
     assert stack.settings.listen.port > 0
     assert stack.url == f"http://127.0.0.1:{stack.settings.listen.port}"
     assert stack.settings.server.listen == f"unix:{sockets}/policy.sock"

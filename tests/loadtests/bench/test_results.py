@@ -94,9 +94,9 @@ def figures(**changes: Any) -> list[Goal]:
     told: dict[str, float] = {"grpcio": 400, "wire": 50, "default": 110, "portkey": 1200, "stream": 120, "seldom": 100}
     told |= {"grpcio_rate": 2500, "wire_rate": 7000, "default_rate": 6000, "litellm_rate": 100}
     told |= {"plain_p50": 0.1, "default_p50": 0.6, "plain_gap": 2.1, "default_gap": 2.3}
-    told |= {"limits": 190, "limits_p50": 0.9} | changes
+    told |= {"limits": 190, "limits_p50": 0.9, "audit": 140, "audit_p50": 0.65} | changes
     if "default_p50" in changes and "limits_p50" not in changes:
-        told["limits_p50"] = changes["default_p50"]
+        told["limits_p50"] = told["audit_p50"] = changes["default_p50"]
 
     def busy(target: str, cpu: str, rate: str = "wire_rate") -> Any:
         return a_row(BUSY.name, target, cpu={"policy": told[cpu] / 1e6}, rate=told[rate])
@@ -107,11 +107,13 @@ def figures(**changes: Any) -> list[Goal]:
             busy("wire echo", "wire", "wire_rate"),
             busy("wire default", "default", "default_rate"),
             busy("wire limits", "limits"),
+            busy("wire audit", "audit"),
             busy("portkey", "portkey"),
             busy("litellm", "portkey", "litellm_rate"),
             a_row(ALONE.name, "plain", p50=told["plain_p50"] / 1000),
             a_row(ALONE.name, "wire default", p50=told["default_p50"] / 1000),
             a_row(ALONE.name, "wire limits", p50=told["limits_p50"] / 1000),
+            a_row(ALONE.name, "wire audit", p50=told["audit_p50"] / 1000),
             a_row(LONG.name, "plain", gap=replace(SPREAD, p99=told["plain_gap"] / 1000)),
             a_row(
                 LONG.name,
@@ -147,6 +149,10 @@ def missed(found: list[Goal]) -> list[int]:
         ({"limits": 201}, [8]),
         ({"limits_p50": 0.94}, []),
         ({"limits_p50": 0.96}, [9]),
+        ({"audit": 149}, []),
+        ({"audit": 151}, [10]),
+        ({"audit_p50": 0.69}, []),
+        ({"audit_p50": 0.71}, [11]),
     ],
 )
 def test_an_aim_that_is_missed_is_said(changes: dict[str, float], expected: list[int]) -> None:

@@ -11,9 +11,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import orjson
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest, ExportLogsServiceResponse
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
-from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
+
+from policies.audit.sinks.otlp_messages import (
+    AnyValue,
+    ExportLogsServiceRequest,
+    ExportLogsServiceResponse,
+    KeyValue,
+    LogRecord,
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,10 @@ import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
-from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 
 from policies.audit.record import Closed, Level
 from policies.audit.sinks.otlp_logs import log_record, packed
+from policies.audit.sinks.otlp_messages import ExportLogsServiceRequest, LogRecord
 from tests.policies.audit.sinks.made import HARD, big, full, made, records
 from tests.policies.audit.sinks.otlp_receiver import body, named, records_of, sequences
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 
 from policies.audit.following.sink import RejectedError, SinkError
+from policies.audit.sinks.otlp_messages import LogRecord
 from policies.audit.sinks.otlp_sink import OtlpSink, rejected_records, retry_after
 from policies.audit.sinks.settings import OtlpSettings
 from tests.certificates import Authority

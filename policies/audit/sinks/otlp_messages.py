@@ -1,0 +1,102 @@
+"""The messages of OTLP/HTTP for logs, as opentelemetry-proto 1.x numbers their fields.
+
+https://github.com/open-telemetry/opentelemetry-proto: `common`, `resource`, `logs`, `collector/logs`. Made here because
+two distributions install generated classes under one name, an old one of them beside Envoy's: which are imported would
+depend on the order in which they were installed. What is on the wire has no names, so that these can have their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, TypeAlias
+
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+
+Message: TypeAlias = Any
+"""One of them: their classes are made at run time, and no type checker knows their fields."""
+_PACKAGE: Final = "sluicegate.otlp"
+_KINDS: Final = descriptor_pb2.FieldDescriptorProto
+_SCALARS: Final[Mapping[str, Any]] = {
+    "string": _KINDS.TYPE_STRING,
+    "bytes": _KINDS.TYPE_BYTES,
+    "bool": _KINDS.TYPE_BOOL,
+    "int64": _KINDS.TYPE_INT64,
+    "double": _KINDS.TYPE_DOUBLE,
+    "int32": _KINDS.TYPE_INT32,
+    "fixed64": _KINDS.TYPE_FIXED64,
+}
+FIELDS: Final[Mapping[str, Mapping[str, tuple[int, str]]]] = {
+    "AnyValue": {
+        "string_value": (1, "string"),
+        "bool_value": (2, "bool"),
+        "int_value": (3, "int64"),
+        "double_value": (4, "double"),
+        "array_value": (5, "ArrayValue"),
+        "bytes_value": (7, "bytes"),
+    },
+    "ArrayValue": {"values": (1, "repeated AnyValue")},
+    "KeyValue": {"key": (1, "string"), "value": (2, "AnyValue")},
+    "InstrumentationScope": {"name": (1, "string"), "version": (2, "string")},
+    "Resource": {"attributes": (1, "repeated KeyValue")},
+    "LogRecord": {
+        "time_unix_nano": (1, "fixed64"),
+        # An enumeration: on the wire it is the same.
+        "severity_number": (2, "int32"),
+        "severity_text": (3, "string"),
+        "body": (5, "AnyValue"),
+        "attributes": (6, "repeated KeyValue"),
+        "trace_id": (9, "bytes"),
+        "span_id": (10, "bytes"),
+        "observed_time_unix_nano": (11, "fixed64"),
+        "event_name": (12, "string"),
+    },
+    "ScopeLogs": {"scope": (1, "InstrumentationScope"), "log_records": (2, "repeated LogRecord")},
+    "ResourceLogs": {"resource": (1, "Resource"), "scope_logs": (2, "repeated ScopeLogs")},
+    "ExportLogsServiceRequest": {"resource_logs": (1, "repeated ResourceLogs")},
+    "ExportLogsPartialSuccess": {"rejected_log_records": (1, "int64"), "error_message": (2, "string")},
+    "ExportLogsServiceResponse": {"partial_success": (1, "ExportLogsPartialSuccess")},
+}
+"""Number and type of each field that is written or read here."""
+
+
+def _file() -> descriptor_pb2.FileDescriptorProto:
+    file = descriptor_pb2.FileDescriptorProto(name="sluicegate/otlp.proto", package=_PACKAGE, syntax="proto3")
+    for name, fields in FIELDS.items():
+        message = file.message_type.add(name=name)
+        if name == "AnyValue":
+            message.oneof_decl.add(name="value")
+        for field, (number, kind) in fields.items():
+            repeated, _, plain = kind.rpartition(" ")
+            made = message.field.add(
+                name=field, number=number, label=_KINDS.LABEL_REPEATED if repeated else _KINDS.LABEL_OPTIONAL
+            )
+            if plain in _SCALARS:
+                made.type = _SCALARS[plain]
+            else:
+                made.type, made.type_name = _KINDS.TYPE_MESSAGE, f".{_PACKAGE}.{plain}"
+            if name == "AnyValue":
+                made.oneof_index = 0
+    return file
+
+
+def _classes() -> Mapping[str, Any]:
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(_file())
+    return {name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{_PACKAGE}.{name}")) for name in FIELDS}
+
+
+_MADE: Final = _classes()
+AnyValue: Final = _MADE["AnyValue"]
+ArrayValue: Final = _MADE["ArrayValue"]
+KeyValue: Final = _MADE["KeyValue"]
+InstrumentationScope: Final = _MADE["InstrumentationScope"]
+Resource: Final = _MADE["Resource"]
+LogRecord: Final = _MADE["LogRecord"]
+ScopeLogs: Final = _MADE["ScopeLogs"]
+ResourceLogs: Final = _MADE["ResourceLogs"]
+ExportLogsServiceRequest: Final = _MADE["ExportLogsServiceRequest"]
+ExportLogsServiceResponse: Final = _MADE["ExportLogsServiceResponse"]
+INFO: Final = 9
+WARN: Final = 13
+ERROR: Final = 17
+"""Severity numbers."""
