@@ -107,28 +107,27 @@ async def test_a_client_that_leaves_while_a_policy_waits(place: Place, path: str
 
 
 async def test_a_client_that_leaves_before_its_body_was_judged(place: Place) -> None:
-    told = len(place.waiting.abandoned)
     request_id = await place.leave(CHAT, **{"x-test-headers": "30"})
     assert (await place.gateway.client.post(CHAT, json=PROMPT)).status_code == 200
-    assert len(place.waiting.abandoned) == told
+    assert request_id not in place.waiting.abandoned
     assert request_id not in place.first.asked + place.first.abandoned
 
 
 @pytest.mark.parametrize("order", [None, "reject", "respond", "raise", "0.01"])
 async def test_where_there_was_a_verdict_nobody_is_told(place: Place, order: str | None) -> None:
-    told = [*place.first.abandoned, *place.waiting.abandoned, *place.last.abandoned]
     wishes = {"x-test-body": order} if order else {}
     answer = await place.gateway.client.post(CHAT, json=PROMPT, headers=wishes)
     completion = await place.gateway.completion(answer)
     assert completion.verdict is not Verdict.NONE
-    assert [*place.first.abandoned, *place.waiting.abandoned, *place.last.abandoned] == told
+    # Of the exchanges before it some may be told of only now.
+    told = {*place.first.abandoned, *place.waiting.abandoned, *place.last.abandoned}
+    assert not told & {completion.id, completion.request_id}
 
 
 async def test_a_client_that_leaves_behind_the_verdict(place: Place) -> None:
-    told = len(place.first.abandoned)
     before = len(place.gateway.recorder.completions)
     with pytest.raises(httpx.ReadTimeout):
         await place.gateway.client.post(CHAT, json=PROMPT, headers={"x-sim-hang": "1"}, timeout=0.5)
     found = await place.gateway.recorder.until(lambda all_: len(all_) > before)
     assert (found[-1].verdict, found[-1].ending) == (Verdict.ALLOW, Ending.CLIENT_GONE)
-    assert len(place.first.abandoned) == told
+    assert found[-1].request_id not in place.first.abandoned
