@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from policies.audit.journal.heads import sync_folder
+
 
 def replace(path: Path, content: bytes, *, sync: bool) -> None:
     """Write `content` as `path`, mode 0600. `sync`: it is there after a power cut as well. One at a time for each path.
@@ -25,12 +27,3 @@ def replace(path: Path, content: bytes, *, sync: bool) -> None:
         raise
     if sync:
         sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

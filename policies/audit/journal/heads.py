@@ -5,13 +5,13 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, TypeVar
 
 import msgspec
 
 from policies.audit.journal.signing import Signer
+from policies.audit.moments import moment
 from policies.audit.record import Hash
 
 
@@ -58,11 +58,6 @@ _encoder: Final = msgspec.json.Encoder()
 
 class NoteError(ValueError):
     """A file beside the segments holds something else than it should. The message names it."""
-
-
-def moment(now: float) -> str:
-    """Seconds since the epoch as records have it."""
-    return datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def head(journal: str, sequence: int, digest: str, now: float, signer: Signer | None) -> Head:

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from policies.audit.journal.heads import NoteError, moment, read_head
+from policies.audit.journal.heads import NoteError, read_head
 from policies.audit.journal.segments import HEAD, journals
+from policies.audit.moments import moment
 from policies.audit.record import Closed, Kind, Level, Name
 
 _log = logging.getLogger(__name__)

@@ -20,12 +20,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from policies.audit.canonical import LineError
 from policies.audit.journal import heads
-from policies.audit.journal.heads import Head, NoteError, Removal, Removed, moment, read_head, read_removed
+from policies.audit.journal.heads import Head, NoteError, Removal, Removed, read_head, read_removed
 from policies.audit.journal.index import Index, indexed
 from policies.audit.journal.recovery import UnusableError, recover
 from policies.audit.journal.segments import PACKED, REMOVED, UNREADABLE, Segment, journals, segments
 from policies.audit.journal.signing import Signer
 from policies.audit.journal.slots import hold
+from policies.audit.moments import moment
 
 _log = logging.getLogger(__name__)
 _DAY: Final = 86_400.0

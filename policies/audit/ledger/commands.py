@@ -12,11 +12,12 @@ import typer
 
 from policies.audit.following.sink import SinkError
 from policies.audit.ledger import arguments, words
-from policies.audit.ledger.configured import ConfiguredError, read
+from policies.audit.ledger.configured import read
 from policies.audit.ledger.queries import By, Entry, Usage
 from policies.audit.ledger.settings import LedgerSettings
 from policies.audit.ledger.sql_reading import Reading, bring_up_to_date
 from policies.audit.reconciling.command import reconcile
+from policies.audit.showing.configured import ConfiguredError
 from policies.audit.showing.printing import complain, say, show_json, show_table, show_text
 
 _T = TypeVar("_T")

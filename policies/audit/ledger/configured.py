@@ -6,21 +6,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-import yaml
 from pydantic import ValidationError
 
 from policies.audit.ledger.settings import LedgerSettings
+from policies.audit.showing.configured import ConfiguredError, tree_of, within
 
 _NAME: Final = "audit"
 _KIND: Final = "ledger"
-
-
-class ConfiguredError(ValueError):
-    """The configuration cannot be used. `mistakes` are lines for people."""
-
-    def __init__(self, mistakes: list[str]) -> None:
-        super().__init__("\n".join(mistakes))
-        self.mistakes = mistakes
 
 
 def read(config: Path | None, state: Path, sink: str | None = None) -> LedgerSettings:
@@ -40,7 +32,7 @@ def read(config: Path | None, state: Path, sink: str | None = None) -> LedgerSet
             [f"{run}: not there. `sluicegate up` writes it: give its --state, or the configuration with --config"]
         )
     path = config or run
-    return found(_tree(path), str(path), sink)
+    return found(tree_of(path), str(path), sink)
 
 
 def found(tree: Mapping[str, Any], path: str, sink: str | None = None) -> LedgerSettings:
@@ -62,7 +54,7 @@ def found(tree: Mapping[str, Any], path: str, sink: str | None = None) -> Ledger
     except ValidationError as error:
         # What stood there is not told: it may be a password.
         told = error.errors(include_url=False, include_input=False, include_context=False)
-        raise ConfiguredError([f"{path}: {where}{_place(one['loc'])}: {one['msg']}" for one in told]) from None
+        raise ConfiguredError([f"{path}: {where}{within(one['loc'])}: {one['msg']}" for one in told]) from None
 
 
 def _ledgers(tree: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -75,28 +67,9 @@ def _ledgers(tree: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]
                 yield f"policies[{index}].settings.sinks[{number}]", _mapping(sink)
 
 
-def _tree(path: Path) -> Mapping[str, Any]:
-    try:
-        tree = yaml.safe_load(path.read_text("utf-8"))
-    except OSError as error:
-        raise ConfiguredError([f"{path}: {error.strerror}"]) from error
-    except UnicodeDecodeError as error:
-        raise ConfiguredError([f"{path}: not UTF-8"]) from error
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        raise ConfiguredError([f"{path}{f':{mark.line + 1}' if mark is not None else ''}: no YAML"]) from error
-    if not isinstance(tree, Mapping):
-        raise ConfiguredError([f"{path}: expected a mapping of sections"])
-    return tree
-
-
 def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
 def _list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
-
-
-def _place(parts: tuple[int | str, ...]) -> str:
-    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts)

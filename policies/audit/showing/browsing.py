@@ -81,8 +81,7 @@ def show(
         if follow and chosen.before:
             raise FilterError("--follow goes on from now: it has no --to")
         where = read(config, folder, state).folder
-        chosen = with_ids(chosen, everything(where)[0]) if chosen.tenant else chosen
-        records, sources = everything(where, chosen.earliest, chosen.before)
+        chosen, records, sources = _selected(where, chosen)
         found = chosen.select(records)
         # Whoever follows ends it by an interrupt: that is no failure.
         with contextlib.suppress(*((KeyboardInterrupt,) if follow else ())):
@@ -92,6 +91,13 @@ def show(
             elif not shown:
                 complain("nothing of that kind is on record", prefix="")
         finish(sources)
+
+
+def _selected(where: Path, chosen: Filter) -> tuple[Filter, Iterator[Closed], Sequence[Source]]:
+    """The filter with the ids of the tenants that it names, and what it is to select from."""
+    if chosen.tenant:
+        chosen = with_ids(chosen, everything(where)[0])
+    return chosen, *everything(where, chosen.earliest, chosen.before)
 
 
 def _print(records: Iterable[Closed], *, as_json: bool, heading: bool = True) -> int:
@@ -206,8 +212,7 @@ def export(
         )
         write = exporting.writer(form)
         where = read(config, folder, state).folder
-        chosen = with_ids(chosen, everything(where)[0]) if chosen.tenant else chosen
-        records, sources = everything(where, chosen.earliest, chosen.before)
+        chosen, records, sources = _selected(where, chosen)
         counted = _Counted(chosen.select(records))
         if out is None or str(out) == "-":
             exporting.to_terminal(form, write, counted)

@@ -56,7 +56,7 @@ def read(config: Path | None, folder: Path | None, state: Path) -> Configured:
             [f"{run}: not there. `sluicegate up` writes it: give its --state, the configuration, or --folder"]
         )
     path = config or run
-    index, entry = _entry(_tree(path), path)
+    index, entry = _entry(tree_of(path), path)
     settings = entry.get("settings")
     place = f"{path}: policies[{index}].settings"
     where = settings.get("journal") if isinstance(settings, Mapping) else None
@@ -87,10 +87,15 @@ def validated(model: type[BaseModel], values: Any, place: str) -> Any:
         return model.model_validate(values)
     except ValidationError as error:
         told = error.errors(include_url=False, include_input=False, include_context=False)
-        raise ConfiguredError([f"{place}{_within(one['loc'])}: {one['msg']}" for one in told]) from None
+        raise ConfiguredError([f"{place}{within(one['loc'])}: {one['msg']}" for one in told]) from None
 
 
-def _tree(path: Path) -> Mapping[str, Any]:
+def tree_of(path: Path) -> Mapping[str, Any]:
+    """What stands in a configuration file.
+
+    Raises:
+        ConfiguredError: it cannot be read, or is no mapping.
+    """
     try:
         tree = yaml.safe_load(path.read_text("utf-8"))
     except OSError as error:
@@ -114,5 +119,6 @@ def _entry(tree: Mapping[str, Any], path: Path) -> tuple[int, Mapping[str, Any]]
     raise ConfiguredError([f"{path}: policies: `{_NAME}` is not among them"])
 
 
-def _within(parts: tuple[int | str, ...]) -> str:
+def within(parts: tuple[int | str, ...]) -> str:
+    """The place of a value, as it stands behind that of the section: `.sinks[0].url`."""
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts)

@@ -13,12 +13,12 @@ from policies.audit.journal.heads import (
     Removed,
     head,
     latest,
-    moment,
     read_head,
     read_removed,
     sync_folder,
     write,
 )
+from policies.audit.moments import moment
 
 HEAD = Head(7, "a" * 64, "2026-11-21T13:38:23.000000Z")
 

@@ -11,13 +11,14 @@ import pytest
 
 from extproc.secret import read_secret
 from policies.audit.journal.chain import What
-from policies.audit.journal.heads import Removal, Removed, moment
+from policies.audit.journal.heads import Removal, Removed
 from policies.audit.journal.index import Index
 from policies.audit.journal.retention import WHY, Fate, RetentionRules, compress, decide, joined, retain
 from policies.audit.journal.segments import segments
 from policies.audit.journal.signing import Signer, public_key
 from policies.audit.journal.slots import hold
 from policies.audit.journal.verify import verify
+from policies.audit.moments import moment
 from tests.policies.audit.journal.written import key_pair, records, stored, written
 
 NOW = 2_000_000_000.0

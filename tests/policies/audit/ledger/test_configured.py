@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 import yaml
 
-from policies.audit.ledger.configured import ConfiguredError, found, read
+from policies.audit.ledger.configured import found, read
+from policies.audit.showing.configured import ConfiguredError
 
 NOWHERE = Path("/nowhere")
 LEDGER = {"kind": "ledger", "url": "sqlite:///l.db"}
