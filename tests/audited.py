@@ -24,6 +24,7 @@ import httpx
 
 from extproc.embedded.demo_keys import make_token
 from extproc.embedded.demo_tokens import TENANTS, Caller, demo_guid
+from extproc.embedded.ports import free_port
 from extproc.envoy_profile import bootstrap
 from extproc.settings import parse
 from policies.limits.subjects import EVERYONE
@@ -32,7 +33,7 @@ from tests.limited import tree
 from tests.parts import Disk, Part, SteppedClock, small_disk
 from tests.policies.audit.ledger.postgres import Postgres, running_postgres
 from tests.redis_servers import RedisServer, running_redis
-from tests.servers import HOST, envoy_plan, free_port, listens, running_simulator
+from tests.servers import HOST, envoy_plan, listens, running_simulator
 
 MUCH: Final = 1_000_000_000
 POOR: Final = "poor"

@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from extproc.embedded.ports import free_port
 from tests.parts import Part
 from tests.policies.audit.sinks.rsyslog import Rsyslog
-from tests.servers import HOST, free_port, listens
+from tests.servers import HOST, listens
 
 
 class Collector:

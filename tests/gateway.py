@@ -20,12 +20,13 @@ import httpx
 
 from extproc.chain import Chain, Link
 from extproc.completion import Completion
+from extproc.embedded.ports import free_port
 from extproc.envoy_profile import bootstrap
 from extproc.envoy_tls import secret_files
 from extproc.policy import Policy
 from extproc.server import PolicyServer
 from extproc.settings import Settings, parse
-from tests.servers import HOST, Envoy, free_port, running_envoy, running_simulator
+from tests.servers import HOST, Envoy, running_envoy, running_simulator
 
 MODEL: Final = "gpt-4o"
 

@@ -23,6 +23,7 @@ import yaml
 
 from extproc.embedded.demo_keys import make_token
 from extproc.embedded.demo_tokens import AUTHORITY, GATEWAY, TENANTS, Caller, demo_guid
+from extproc.embedded.ports import free_port
 from extproc.envoy_profile import bootstrap
 from extproc.settings import parse
 from policies.limits.limit import KINDS
@@ -30,7 +31,7 @@ from policies.limits.subjects import Subject
 from policies.limits.subjects import parse as parse_subject
 from policies.limits.windows import Counter
 from tests.redis_servers import RedisServer
-from tests.servers import HOST, Envoy, Server, free_port, listens, running, running_envoy
+from tests.servers import HOST, Envoy, Server, listens, running, running_envoy
 
 CHAT: Final = "/v1/chat/completions"
 PRICE: Final = {"input": 2.5, "output": 10}

@@ -19,8 +19,9 @@ from typing import Any, Final
 import redis
 
 from extproc.embedded import leash
+from extproc.embedded.ports import free_port
 from policies.limits.redis_settings import Mode, RedisSettings
-from tests.servers import HOST, free_port
+from tests.servers import HOST
 
 PATIENCE: Final = 20.0
 SLOTS: Final = 16_384

@@ -17,9 +17,10 @@ import yaml
 
 from extproc.embedded.demo_keys import make_token
 from extproc.embedded.demo_tokens import AUTHORITY, GATEWAY, TENANTS, Caller
+from extproc.embedded.ports import free_port
 from extproc.envoy_profile import bootstrap
 from extproc.settings import parse
-from tests.servers import HOST, Server, free_port, listens, running, running_envoy
+from tests.servers import HOST, Server, listens, running, running_envoy
 
 CHAT: Final = "/v1/chat/completions"
 PROMPT: Final[dict[str, Any]] = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Say something."}]}

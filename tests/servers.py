@@ -20,6 +20,8 @@ from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any, Final
 
+from extproc.embedded.ports import free_port
+
 HOST: Final = "127.0.0.1"
 REPOSITORY: Final = Path(__file__).resolve().parent.parent
 _TAIL_BYTES: Final = 4000
@@ -68,14 +70,6 @@ class Simulator(Server):
     @property
     def url(self) -> str:
         return f"http://{HOST}:{self.port}"
-
-
-def free_port() -> int:
-    """A TCP port on which nobody listened a moment ago."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def listens(port: int) -> bool:

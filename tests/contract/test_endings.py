@@ -13,9 +13,10 @@ import pytest
 import pytest_asyncio
 
 from extproc.completion import Completion, EndedBy, Ending, Meter, Verdict
+from extproc.embedded.ports import free_port
 from tests.contract.obedient import Obedient
 from tests.gateway import MODEL, Gateway, running_gateway
-from tests.servers import HOST, free_port, running_simulator
+from tests.servers import HOST, running_simulator
 
 pytestmark = [pytest.mark.stack, pytest.mark.asyncio(loop_scope="module")]
 CHAT = "/v1/chat/completions"

@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from extproc.completion import Completion, Ending
+from extproc.embedded.ports import free_port
 from extproc.exchange import Exchange
 from extproc.identity import CallerKind, Identity
 from extproc.outcome import CONTINUE, RequestOutcome
@@ -27,7 +28,7 @@ from policies.limits.windows import Counter
 from tests.contract.obedient import Obedient
 from tests.gateway import MODEL, Gateway, running_gateway, settings
 from tests.redis_servers import RedisServer
-from tests.servers import HOST, free_port
+from tests.servers import HOST
 
 pytestmark = pytest.mark.stack
 TENANT = "contoso"

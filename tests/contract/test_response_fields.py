@@ -12,11 +12,12 @@ import httpx
 import pytest
 import pytest_asyncio
 
+from extproc.embedded.ports import free_port
 from extproc.exchange import Exchange
 from extproc.outcome import CONTINUE, Reject, Respond
 from extproc.policy import Policy, RequestAnswer
 from tests.gateway import MODEL, Gateway, running_gateway
-from tests.servers import HOST, free_port
+from tests.servers import HOST
 
 pytestmark = [pytest.mark.stack, pytest.mark.asyncio(loop_scope="module")]
 CHAT = "/v1/chat/completions"

@@ -13,10 +13,11 @@ from typing import Any
 import httpx
 import pytest
 
+from extproc.embedded.ports import free_port
 from extproc.tasks import spawn
 from tests.certificates import Authority, Pair
 from tests.gateway import MODEL, Gateway, running_gateway
-from tests.servers import HOST, free_port
+from tests.servers import HOST
 
 pytestmark = pytest.mark.stack
 PROMPT: dict[str, Any] = {"model": MODEL, "messages": [{"role": "user", "content": "Say something."}]}

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from extproc.embedded.ports import free_port
 from tests.e2e.gateway import Gateway, simulator_url
 from tests.extproc.embedded.ups import listens, up
-from tests.servers import free_port
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -14,8 +14,9 @@ from typing import Any, Final
 
 import httpx
 
+from extproc.embedded.ports import free_port
 from tests.envoy.lua_meter import SOURCE
-from tests.servers import HOST, Envoy, Simulator, free_port, running_envoy, running_simulator
+from tests.servers import HOST, Envoy, Simulator, running_envoy, running_simulator
 
 _TYPES: Final = "type.googleapis.com/envoy.extensions"
 _PATIENCE: Final = 5.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import json
 import os
 import signal
@@ -93,10 +94,10 @@ class Place(Served):
         """What the policy server has logged so far."""
         with (self.folder / "serve.log").open("rb") as log:
             log.seek(self._read)
-            for line in log:
-                if line.endswith(b"\n"):
-                    self._read += len(line)
-                    self._events.append(json.loads(line))
+            # A last line that is still being written is left for the next time, with all that follows it.
+            for line in itertools.takewhile(lambda line: line.endswith(b"\n"), log):
+                self._read += len(line)
+                self._events.append(json.loads(line))
         return self._events
 
     def count(self, event: str) -> int:

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
+from extproc.embedded.ports import free_port
 from extproc.tasks import spawn
 from policies.limits.redis_client import RedisClient, Script
 from policies.limits.redis_settings import RedisSettings
 from policies.limits.store import StoreUnavailableError
 from tests.certificates import Authority
 from tests.redis_servers import NotInstalledError, RedisServer, running_redis
-from tests.servers import free_port
 
 ECHO = Script("return {KEYS[1], ARGV[1]}")
 

@@ -12,12 +12,13 @@ import hiredis
 import pytest
 from redis.crc import key_slot
 
+from extproc.embedded.ports import free_port
 from extproc.tasks import spawn
 from policies.limits.redis_client import RedisClient, Script
 from policies.limits.redis_settings import Mode, RedisSettings
 from policies.limits.store import StoreUnavailableError
 from tests.redis_servers import RedisCluster, RedisServer, node_id, running_cluster, running_replica
-from tests.servers import HOST, free_port
+from tests.servers import HOST
 
 ECHO = Script("return {KEYS[1], ARGV[1]}")
 BOTH = Script("return {redis.call('GET', KEYS[1]), redis.call('GET', KEYS[2])}")

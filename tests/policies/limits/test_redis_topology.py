@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from extproc.embedded.ports import free_port
 from extproc.tasks import spawn
 from policies.limits.redis_client import RedisClient
 from policies.limits.redis_settings import RedisSettings
@@ -20,7 +21,7 @@ from policies.limits.store import StoreUnavailableError, Used
 from policies.limits.windows import Counter
 from tests.policies.limits.world import ask, demand, limit
 from tests.redis_servers import running_redis, running_sentinel
-from tests.servers import HOST, free_port
+from tests.servers import HOST
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,9 @@ from typing import Final
 
 import pytest
 
+from extproc.embedded.ports import free_port
 from tests.certificates import Pair
-from tests.servers import HOST, free_port, listens
+from tests.servers import HOST, listens
 
 _PLUGINS: Final = ("/usr/lib/{}-linux-gnu/rsyslog", "/usr/lib64/rsyslog", "/usr/lib/rsyslog")
 _PATIENCE: Final = 20.0

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from extproc.embedded.ports import free_port
 from policies.audit.following.sink import RejectedError, SinkError
 from policies.audit.sinks.otlp_messages import LogRecord
 from policies.audit.sinks.otlp_sink import OtlpSink, rejected_records, retry_after
@@ -17,7 +18,7 @@ from policies.audit.sinks.settings import OtlpSettings
 from tests.certificates import Authority
 from tests.policies.audit.sinks.made import HARD, big, full, insist, made
 from tests.policies.audit.sinks.otlp_receiver import Answer, Receiver, partial, sequences
-from tests.servers import HOST, free_port, listens, running
+from tests.servers import HOST, listens, running
 
 
 async def sink_to(url: str, **more: Any) -> OtlpSink:
