@@ -27,6 +27,8 @@ LARGEST: Final = (1 << 53) - 1
 """The largest whole number that every reader of JSON takes for the same (RFC 7493)."""
 DEEPEST: Final = 128
 """Levels of `params`. Readers of JSON have bounds of their own."""
+UNWRITABLE: Final = (TypeError, ValueError, KeyError, OverflowError, RecursionError, msgspec.MsgspecError)
+"""What is raised for a record that has no canonical form, or is none."""
 _NAMES: Final = frozenset(field.encode_name for field in msgspec.structs.fields(Record))
 _decoder: Final = msgspec.json.Decoder(Record)
 
@@ -63,7 +65,16 @@ def seal_members(members: Mapping[str, Any]) -> tuple[bytes, str]:
         msgspec.convert(members, Record)
     except msgspec.ValidationError as error:
         raise TypeError(str(error)) from None
-    content = orjson.dumps(members, option=orjson.OPT_SORT_KEYS)
+    return seal_content(orjson.dumps(members, option=orjson.OPT_SORT_KEYS))
+
+
+def written(value: Any) -> str:
+    """A value in canonical form."""
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
+
+
+def seal_content(content: bytes) -> tuple[bytes, str]:
+    """The same of a record that is in canonical form already."""
     digest = hashlib.sha256(content).hexdigest()
     return b"".join((content[:-1], _MARK, digest.encode(), b'"}')), digest
 

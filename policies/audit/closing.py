@@ -1,16 +1,22 @@
-"""What a closing record says: from the completion of an exchange. Pure."""
+"""What a closing record says: from the completion of an exchange. Pure.
+
+`closed` gathers all of it. Where another record is alike (`alike`), `differing` is all that has to be said.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import Any, Final
 
 from extproc.actuals import Charged
+from extproc.call import Call
 from extproc.catalogue import Target
 from extproc.completion import Completion, Ending, Verdict
+from extproc.identity import Identity
 from extproc.reservation import Reservation
 from policies.audit import bounded
-from policies.audit.deciding import held, request_name, said, what, who
+from policies.audit.deciding import held, is_own_id, is_uuid, request_name, reserved, said, what, who
+from policies.audit.form import Values
 from policies.audit.moments import dollars, moment
 from policies.audit.record import Kind, Level, Name
 from policies.audit.words import Words
@@ -25,6 +31,58 @@ _RESULTS: Final[Mapping[Ending, str]] = {
     Ending.TIMED_OUT: "failure",
     Ending.CLIENT_GONE: "aborted",
 }
+
+
+BLANKS: Final = frozenset(
+    {
+        *("bytes_in", "bytes_out", "cost", "exchange_id", "first_byte_us", "journal", "latency_ms", "latency_us"),
+        *("previous", "request_id", "reservation_id", "reserved", "sequence", "started", "timestamp", "tokens"),
+    }
+)
+"""What differs from one closing to another that is alike."""
+
+
+def alike(completion: Completion, charge: Charged) -> Hashable | None:
+    """What is equal in closings that differ in `BLANKS` alone; None where others do, or one of those needs escaping."""
+    reservation = completion.get(Reservation)
+    if not (is_own_id(completion.id) and is_uuid(completion.request_id)):
+        return None
+    held: Hashable = None
+    if reservation is not None:
+        if reservation.id != completion.id:
+            return None
+        held = reservation.tenants, reservation.dollars is None
+    return (
+        completion.get(Identity),
+        completion.get(Call),
+        completion.get(Target),
+        *(completion.method, completion.path, completion.status, completion.verdict, completion.ending),
+        *(completion.ended_by, completion.upstream, completion.backend, completion.response_model),
+        *(completion.marks, completion.flags, completion.details, completion.decisions),
+        *(completion.first_byte is None, held, charge.basis, charge.requests),
+        *(_has_tokens(charge), charge.dollars is None),
+    )
+
+
+def differing(completion: Completion, charge: Charged) -> Values:
+    """The values of `BLANKS`, but for those of the chain and the time."""
+    micros, first, spent = round(completion.duration * 1_000_000), completion.first_byte, charge.tokens
+    reservation = completion.get(Reservation)
+    return {
+        "bytes_in": completion.bytes_in,
+        "bytes_out": completion.bytes_out,
+        "cost": dollars(charge.dollars) if charge.dollars is not None else "",
+        "exchange_id": completion.id,
+        "first_byte_us": round(first * 1_000_000) if first is not None else 0,
+        "latency_ms": round(micros / 1000),
+        "latency_us": micros,
+        "request_id": completion.request_id,
+        "reservation_id": completion.id,
+        "reserved": reserved(reservation) if reservation is not None else "",
+        "started": moment(completion.started.timestamp()),
+        "tokens": f'{{"cache_write":{spent.cache_write},"cached_input":{spent.cached_input},"input":{spent.input},'
+        f'"output":{spent.output},"reasoning":{spent.reasoning},"total":{_total(charge)},"weighted":{charge.weighted}}}',
+    }
 
 
 def closed(completion: Completion, charge: Charged, words: Words) -> dict[str, Any]:
@@ -83,20 +141,28 @@ def _used(completion: Completion, charge: Charged) -> dict[str, Any]:
     if reservation is not None:
         fields |= held(reservation)
     spent = charge.tokens
-    total = spent.input + spent.cached_input + spent.cache_write + spent.output
-    if total or charge.weighted:
+    if _has_tokens(charge):
         fields["tokens"] = {
             "cache_write": spent.cache_write,
             "cached_input": spent.cached_input,
             "input": spent.input,
             "output": spent.output,
             "reasoning": spent.reasoning,
-            "total": total,
+            "total": _total(charge),
             "weighted": charge.weighted,
         }
     if charge.dollars is not None and completion.verdict is Verdict.ALLOW and charge.requests:
         fields["cost"] = dollars(charge.dollars)
     return fields
+
+
+def _total(charge: Charged) -> int:
+    spent = charge.tokens
+    return spent.input + spent.cached_input + spent.cache_write + spent.output
+
+
+def _has_tokens(charge: Charged) -> bool:
+    return bool(_total(charge) or charge.weighted)
 
 
 def _result(completion: Completion) -> str:

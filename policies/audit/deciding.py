@@ -1,11 +1,16 @@
-"""What a decision record says: from an exchange and the verdict on it. Pure."""
+"""What a decision record says: from an exchange and the verdict on it. Pure.
+
+`decided` gathers all of it. Where another record is alike (`alike`), `differing` is all that has to be said.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final
+
+import orjson
 
 from extproc.call import Call, Endpoint, Payload
 from extproc.catalogue import Target
@@ -15,6 +20,7 @@ from extproc.identity import Identity
 from extproc.outcome import Reject, Respond
 from extproc.reservation import Reservation
 from policies.audit import bounded
+from policies.audit.form import Values
 from policies.audit.record import Kind, Level, Name
 from policies.audit.words import Words
 
@@ -32,6 +38,58 @@ _PARAMS: Final = (
 _SESSION: Final = 128
 """Characters of a session that are recorded."""
 _PROMPTS: Final = ("instructions", "input", "messages", "prompt", "suffix", "system", "tools")
+
+
+BLANKS: Final = frozenset(
+    {
+        *("exchange_id", "journal", "previous", "request_id", "reservation_id", "reserved", "sequence", "timestamp"),
+        "trace_id",
+    }
+)
+"""What differs from one decision to another that is alike."""
+
+
+def alike(exchange: Exchange, decisions: Sequence[Decision], session: str) -> Hashable | None:
+    """What decisions that let pass have in common that differ in `BLANKS` alone; None where others do, or one of those
+    needs escaping. None of them records prompts."""
+    request = exchange.request
+    reservation = exchange.get(Reservation)
+    if not (is_own_id(exchange.id) and is_uuid(request.request_id)):
+        return None
+    held: Hashable = None
+    if reservation is not None:
+        if reservation.id != exchange.id:
+            return None
+        held = reservation.tenants, reservation.dollars is None
+    payload = exchange.get(Payload)
+    asked = b""
+    if payload is not None:
+        members = payload.members
+        found = {name: members[name] for name in _PARAMS if name in members}
+        if found:
+            # As text: 1, 1.0 and true are equal, and not the same.
+            try:
+                asked = orjson.dumps(found)
+            except (TypeError, ValueError):
+                return None
+    call = exchange.get(Call)
+    return (
+        *(exchange.get(Identity), call, exchange.get(Endpoint) if call is None else None, exchange.get(Target)),
+        *(request.method, request.loggable_path, exchange.marks, session, held, asked, tuple(decisions)),
+        bool(trace_id(request.headers.get("traceparent") or "")),
+    )
+
+
+def differing(exchange: Exchange) -> Values:
+    """The values of `BLANKS`, but for those of the chain and the time."""
+    reservation = exchange.get(Reservation)
+    return {
+        "exchange_id": exchange.id,
+        "request_id": exchange.request.request_id,
+        "reservation_id": exchange.id,
+        "reserved": reserved(reservation) if reservation is not None else "",
+        "trace_id": trace_id(exchange.request.headers.get("traceparent") or ""),
+    }
 
 
 def decided(
@@ -145,7 +203,17 @@ def who(identity: Identity, words: Words) -> Mapping[str, Any]:
 
 def request_name(text: str, words: Words) -> str:
     """The id of a request. Envoy's own are new each time, and hold nothing."""
-    return text if _UUID.fullmatch(text) else bounded.name(text, words)
+    return text if is_uuid(text) else bounded.name(text, words)
+
+
+def is_uuid(text: str) -> bool:
+    """Whether it is an id as Envoy makes them."""
+    return _UUID.fullmatch(text) is not None
+
+
+def is_own_id(text: str) -> bool:
+    """Whether it is an id as the gateway makes them."""
+    return len(text) == 32 and text.isalnum() and text.isascii()
 
 
 def what(call: Call, words: Words) -> dict[str, Any]:
@@ -171,6 +239,13 @@ def held(reservation: Reservation) -> dict[str, Any]:
         "accounts": reservation.tenants,
         "reserved": reserved,
     }
+
+
+def reserved(reservation: Reservation) -> str:
+    """`reserved` of what `held` says, as JSON."""
+    output = reservation.output * reservation.choices
+    dollars = f'"dollars":{reservation.dollars},' if reservation.dollars is not None else ""
+    return f'{{{dollars}"input":{reservation.input},"output":{output},"tokens":{reservation.tokens}}}'
 
 
 def said(decisions: Sequence[Decision], words: Words) -> list[dict[str, Any]]:

@@ -17,8 +17,8 @@ from extproc.policy import Policy, Surroundings, VerdictAnswer
 from extproc.price import Price
 from extproc.recorder import Event
 from extproc.tasks import aside, waits
-from policies.audit.closing import closed
-from policies.audit.deciding import decided, refused
+from policies.audit import closing, deciding
+from policies.audit.form import Form, Forms, Values
 from policies.audit.happening import happened, settled
 from policies.audit.insisting import Insisting
 from policies.audit.journal.recovery import MOST
@@ -56,6 +56,7 @@ class AuditPolicy(Policy):
         self._insisting = Insisting(self._writer, closed=settings.journal.full == "closed")
         self._strict = settings.journal.durability == "strict"
         self._common = {"configuration": surroundings.configuration[:16], "service.version": VERSION}
+        self._decisions, self._closings = Forms(deciding.BLANKS), Forms(closing.BLANKS)
         self._prices: dict[tuple[str, str], Price | None] = {}
         self._unrecorded = self._refused = 0
 
@@ -100,10 +101,21 @@ class AuditPolicy(Policy):
         prompts = identity is not None and settings.captures(identity, exchange.body)
 
         def describe() -> dict[str, Any]:
-            return decided(exchange, outcome, decisions, self._words, session=session, prompts=prompts)
+            return deciding.decided(exchange, outcome, decisions, self._words, session=session, prompts=prompts)
 
-        # Prompts are long: they are looked through beside the event loop.
-        return self._record_aside(describe) if prompts else self._record(describe())
+        if prompts:
+            # They are long: they are looked through beside the event loop.
+            return self._record_aside(describe)
+        alike = deciding.alike(exchange, decisions, session) if outcome is None else None
+        if alike is not None:
+            form = self._decisions.get(alike)
+            if form is not None and self._fill(form, deciding.differing(exchange)):
+                return self._durable() if self._strict else None
+        fields = describe()
+        refusal = self._record(fields)
+        if alike is not None and form is None:
+            self._decisions.learn(alike, fields)
+        return refusal
 
     async def _record_aside(self, describe: Callable[[], dict[str, Any]]) -> Reject | None:
         recorded = self._record(await aside(describe, name="audit: redact"))
@@ -115,7 +127,7 @@ class AuditPolicy(Policy):
         except JournalError as error:
             refusal = self._refuse(error)
             # It is on record all the same, as soon as there is room.
-            self._insist(refused(fields, refusal, self.name, self._words))
+            self._insist(deciding.refused(fields, refusal, self.name, self._words))
             return refusal
         return self._durable() if self._strict else None
 
@@ -129,7 +141,25 @@ class AuditPolicy(Policy):
     def on_settle(self, completion: Completion) -> Awaitable[None] | None:
         """Write down how it ended, also if that has to wait. What can never be written down is closed by the companion,
         as it was reserved."""
-        return self._insist(closed(completion, charged(completion, self._price(completion)), self._words))
+        charge = charged(completion, self._price(completion))
+        alike = closing.alike(completion, charge)
+        form = self._closings.get(alike) if alike is not None else None
+        if form is not None and not self._insisting.held and self._fill(form, closing.differing(completion, charge)):
+            return None
+        fields = closing.closed(completion, charge, self._words)
+        waiting = self._insist(fields)
+        if alike is not None and form is None and waiting is None:
+            self._closings.learn(alike, fields)
+        return waiting
+
+    def _fill(self, form: Form, values: Values) -> bool:
+        """Whether the record was taken; else it is to be brought in the ordinary way, which says why not."""
+        values["timestamp"] = moment(self._clock())
+        try:
+            self._writer.fill(form, values)
+        except JournalError:
+            return False
+        return True
 
     def _insist(self, fields: dict[str, Any]) -> Awaitable[None] | None:
         try:

@@ -12,11 +12,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-import msgspec
-
 from extproc.secret import SecretError, read_secret
 from extproc.tasks import aside
-from policies.audit.canonical import FIRST, seal_members
+from policies.audit.canonical import FIRST, UNWRITABLE, seal_content, seal_members
+from policies.audit.form import Form, Values
 from policies.audit.journal import own_events
 from policies.audit.journal.recovery import MOST, unclean
 from policies.audit.journal.segment_writer import Batch, SegmentWriter
@@ -28,7 +27,6 @@ from policies.audit.journal.writing import Writing
 from policies.audit.record import SCHEMA, Closed
 
 _HEAD_SECONDS: Final = 1.0
-_UNWRITABLE: Final = (TypeError, ValueError, KeyError, OverflowError, RecursionError, msgspec.MsgspecError)
 _SILENT: Final = "the disk does not answer"
 
 
@@ -115,17 +113,32 @@ class JournalWriter:
         """
         if self._shut and self._refuses():
             return
-        batch, sequence = self._batch, self._sequence + 1
+        sequence = self._sequence + 1
         try:
             fields["journal"], fields["previous"] = self._journal, self._previous
             fields["schema"], fields["sequence"] = SCHEMA, sequence
             line, digest = seal_members(fields)
             about = fields["event"], fields.get("tenant", ""), fields.get("tenant_id", "")
-            batch.seen[about] = fields["timestamp"]
-        except _UNWRITABLE as error:
+            self._take(line, digest, about, fields["timestamp"])
+        except UNWRITABLE as error:
             self._unwritable(error)
+
+    def fill(self, form: Form, values: Values) -> None:
+        """Append a record of this form. `values`: all its blanks but `journal`, `sequence` and `previous`.
+
+        Raises: as `append`.
+        """
+        if self._shut and self._refuses():
             return
-        self._sequence, self._previous = sequence, digest
+        values["journal"], values["previous"], values["sequence"] = self._journal, self._previous, self._sequence + 1
+        line, digest = seal_content((form.text % values).encode())
+        self._take(line, digest, form.about, values["timestamp"])
+
+    def _take(self, line: bytes, digest: str, about: tuple[str, str, str], at: str) -> None:
+        batch = self._batch
+        batch.seen[about] = at
+        self._sequence += 1
+        self._previous = digest
         batch.lines.append(line)
         self._given = given = self._given + len(line) + 1
         if given - self._segments.bytes > self._most:
