@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 
@@ -24,7 +23,6 @@ from extproc.paths import is_normal
 from extproc.placement import MAX_WORKERS, Placement, place
 from extproc.policy import FailureMode
 from extproc.secret import Secret
-from extproc.strict_yaml import YamlError, read
 
 _DNS_NAME: Final = r"^[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$"
 _SOCKET_ADDRESS: Final = r"^(unix:/.+|[^/]+:[0-9]{1,5})$"
@@ -325,25 +323,6 @@ class Settings(Section):
                 Opaque(entry.name, entry.path, entry.upstream, frozenset(entry.methods)) for entry in self.opaque
             ),
         )
-
-
-def read_tree(path: Path) -> dict[str, Any]:
-    """The YAML file as a tree, not yet validated.
-
-    Raises:
-        ConfigurationError: unreadable, not strict YAML (see `extproc.strict_yaml`), or not a mapping.
-    """
-    try:
-        tree = read(path.read_text("utf-8"))
-    except OSError as error:
-        raise ConfigurationError([f"{path}: {error.strerror}"]) from error
-    except UnicodeDecodeError as error:
-        raise ConfigurationError([f"{path}: not UTF-8"]) from error
-    except YamlError as error:
-        raise ConfigurationError([f"{path}: {error}"]) from error
-    if not isinstance(tree, dict):
-        raise ConfigurationError([f"{path}: expected a mapping of sections"])
-    return tree
 
 
 def parse(tree: Any) -> Settings:

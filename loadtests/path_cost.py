@@ -23,6 +23,7 @@ from uuid import uuid4
 
 from extproc.assembly import assemble
 from extproc.chain import Chain
+from extproc.configured import read_tree
 from extproc.conversation import Conversation
 from extproc.embedded.demo_keys import make_token
 from extproc.embedded.demo_tokens import Caller
@@ -33,7 +34,7 @@ from extproc.embedded.waiting import until
 from extproc.gate import Gate
 from extproc.protos import ProcessingMode, ProcessingRequest, ProcessingResponse, StreamAccessLogsMessage
 from extproc.server import mint
-from extproc.settings import parse, read_tree
+from extproc.settings import parse
 from extproc.settlement import Settlement
 from extproc.travel import Travel
 

@@ -21,12 +21,12 @@ from typing import Any, Final
 
 import orjson
 
+from extproc.configured import read_tree
 from extproc.embedded.demo_keys import make_token
 from extproc.embedded.demo_tokens import Caller
 from extproc.embedded.ports import free_port
 from extproc.embedded.running import run_stack
 from extproc.embedded.stack import DEMO, Stack
-from extproc.settings import read_tree
 from extproc.tasks import spawn
 from loadtests.bench.generator import run as generate
 from loadtests.bench.load import raw_request

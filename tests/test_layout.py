@@ -16,6 +16,8 @@ VOCABULARY: Final = frozenset(
     {
         *("exchange", "outcome", "policy", "call", "identity", "completion", "catalogue", "price", "payload", "secret"),
         *("tasks", "reservation", "actuals", "recorder", "tally"),
+        # What commands of policies are made of.
+        *("commands", "configured", "printing", "mistakes", "strict_yaml"),
     }
 )
 """The modules of the host that a policy may import."""
@@ -39,7 +41,6 @@ TESTED_ELSEWHERE: Final = {
     "extproc/transport.py": "contract/test_data_path.py",
     "extproc/cli/asked.py": "extproc/cli/test_explain.py",
     "extproc/cli/loading.py": "extproc/cli/test_check.py",
-    "extproc/cli/progress.py": "extproc/cli/test_console.py",
     "extproc/cli/references.py": "extproc/cli/test_check.py",
     "extproc/cli/render.py": "extproc/cli/test_app.py",
     "extproc/cli/schema.py": "extproc/cli/test_app.py",

@@ -13,10 +13,10 @@ from typing import Final
 import typer
 
 from extproc.cli import check, demo, explain, render, schema, serve, status, token, up
-from extproc.cli.console import complain
 from extproc.cli.hosting import Host
 from extproc.embedded.faults import StackError
 from extproc.mistakes import ConfigurationError
+from extproc.printing import complain, fault
 
 GROUP: Final = "sluicegate.commands"
 _OWN: Final = {
@@ -87,7 +87,7 @@ def run(arguments: Sequence[str], *, plugins: Sequence[EntryPoint] | None = None
         complain(str(error))
         return 1
     except OSError as error:
-        complain(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+        complain(fault(error))
         return 1
     except KeyboardInterrupt:
         return 130

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from extproc.cli.console import complain, say
 from extproc.cli.doubts import doubts
 from extproc.cli.loading import Configuration, examined, placed, wrong_certificates
 from extproc.cli.references import missing
+from extproc.printing import complain, say
 from extproc.settings import Settings
 
 if TYPE_CHECKING:

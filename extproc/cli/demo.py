@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from extproc.cli.console import complain, say, show_table
 from extproc.cli.progress import Progress
-from extproc.settings import read_tree
+from extproc.configured import read_tree
+from extproc.printing import complain, say, show_table
 
 if TYPE_CHECKING:
     from extproc.embedded.stack import Stack

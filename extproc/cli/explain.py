@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from extproc.cli.asked import read_body, read_token, request_from
-from extproc.cli.console import complain, harmless, say, show_table
 from extproc.cli.loading import DEFAULT_STATE, NOWHERE, Configuration, State, examined
+from extproc.configured import read_tree
 from extproc.embedded.scheme import embedded_names
-from extproc.settings import read_tree
+from extproc.printing import complain, say, show_table, show_text
 
 if TYPE_CHECKING:
     from extproc.assembly import Examined
@@ -76,7 +76,7 @@ def command(
             )
         explanation = asyncio.run(_explain(found.settings, chain, request, content))
     if as_json:
-        say(json.dumps(dataclasses.asdict(explanation), indent=2, ensure_ascii=False))
+        show_text(json.dumps(dataclasses.asdict(explanation), indent=2, ensure_ascii=False) + "\n")
     else:
         _show(explanation)
     if expect is not None and explanation.verdict != expect:
@@ -135,7 +135,7 @@ def _show(explanation: Explanation) -> None:
     show_table(("policy", "phase", "outcome", "why"), rows)
     say()
     for line in conclusion(explanation):
-        say(harmless(line))
+        say(line)
 
 
 def conclusion(explanation: Explanation) -> list[str]:

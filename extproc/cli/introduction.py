@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Final
 
 from extproc.catalogue import Catalogue
-from extproc.cli.console import say, show_table
 from extproc.cli.known import audiences, roles, tenants
 from extproc.cli.progress import TITLES
 from extproc.embedded.demo_tokens import GATEWAY, demo_guid
 from extproc.embedded.stack import Stack
 from extproc.exchange import Dialect
+from extproc.printing import say, show_table
 from extproc.settings import Settings
 
 _MESSAGES: Final = [{"role": "user", "content": "Hello!"}]

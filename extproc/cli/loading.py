@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from extproc.cli.references import missing
+from extproc.commands import STATE
+from extproc.configured import read_tree
 from extproc.embedded.scheme import embedded_mistakes, fill_in, mentions, resolve_embedded
 from extproc.mistakes import ConfigurationError
 from extproc.placement import MAX_WORKERS
-from extproc.settings import Settings, read_tree
+from extproc.settings import Settings
 from extproc.strict_yaml import lines
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ OptionalConfiguration = Annotated[
     Path | None, typer.Argument(metavar="CONFIG", help="The configuration; a demo if left out.", show_default=False)
 ]
 State = Annotated[Path, typer.Option("--state", metavar="DIR", help="Where keys, logs and data are kept.")]
-DEFAULT_STATE: Final = Path(".sluicegate")
+DEFAULT_STATE: Final = STATE
 
 MAX_BYTES: Final = 4 * 2**20
 """Of a configuration that is to be served: twenty times what 3,000 tenants take. It is read beside those who decide."""

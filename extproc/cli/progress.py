@@ -10,7 +10,7 @@ from typing import Final
 from rich.console import Console
 from rich.status import Status
 
-from extproc.cli.console import is_terminal, say
+from extproc.printing import is_terminal, say
 
 TITLES: Final[Mapping[str, str]] = {
     "envoy": "gateway (Envoy)",

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import typer
 import yaml
 
-from extproc.cli.console import say
 from extproc.cli.loading import Configuration, Workers, read_resolved
+from extproc.printing import show_text
 
 
 def command(
@@ -43,12 +43,12 @@ def command(
         try:
             secrets.mkdir(parents=True, exist_ok=True)
             for name, held in secret_files(settings).items():
-                (secrets / name).write_text(_yaml(held) + "\n", "utf-8")
+                (secrets / name).write_text(_yaml(held), "utf-8")
         except OSError as error:
             raise typer.BadParameter(f"{secrets}: {error.strerror}", param_hint="--secrets") from error
-    say(_yaml(bootstrap(settings, admin=admin, secret_directory=secrets)))
+    show_text(_yaml(bootstrap(settings, admin=admin, secret_directory=secrets)))
 
 
 def _yaml(tree: Any) -> str:
     text: str = yaml.safe_dump(tree, sort_keys=False, allow_unicode=True)
-    return text.rstrip()
+    return text.rstrip() + "\n"

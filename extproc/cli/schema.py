@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 
-from extproc.cli.console import say
+from extproc.printing import show_text
 
 
 def command() -> None:
     """Print the JSON Schema of the configuration, with the settings of every installed policy."""
     from extproc.assembly import configuration_schema
 
-    say(json.dumps(configuration_schema(), indent=2, ensure_ascii=False))
+    show_text(json.dumps(configuration_schema(), indent=2, ensure_ascii=False) + "\n")

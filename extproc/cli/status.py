@@ -9,12 +9,12 @@ import httpx
 import msgspec
 import typer
 
-from extproc.cli.console import harmless, say, show_table
 from extproc.cli.loading import Configuration, read_resolved
 from extproc.embedded.faults import StackError
 from extproc.mistakes import ConfigurationError
 from extproc.placement import Role
 from extproc.policy_counters import is_own
+from extproc.printing import say, show_table, show_text
 
 _PATIENCE: Final = 5.0
 _REASON: Final = 60
@@ -70,7 +70,7 @@ def command(
     except (msgspec.MsgspecError, UnicodeDecodeError):
         raise StackError(f"{address}: what answers there is no policy server") from None
     if as_json:
-        say(body.decode().rstrip())
+        show_text(body.decode().rstrip() + "\n")
     else:
         _show(status)
     if not status.ready:
@@ -107,7 +107,7 @@ def _show(status: _Status) -> None:
     show_table(_COLUMNS, rows, styles=[None if row[3] == "yes" else "yellow" for row in rows])
     for line in _remarks(status):
         say()
-        say(harmless(line))
+        say(line)
     counted = [(name, str(count)) for name, count in sorted(status.counters.items()) if not is_own(name)]
     if counted:
         say()

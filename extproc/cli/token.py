@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from extproc.cli.console import complain, say
 from extproc.cli.loading import DEFAULT_STATE, State
 from extproc.embedded.demo_tokens import GATEWAY, TENANTS, Caller, parse_lifetime
+from extproc.printing import complain, say
 
 
 def command(

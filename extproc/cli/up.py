@@ -9,11 +9,11 @@ from typing import Annotated
 import typer
 
 from extproc.cli.check import warnings
-from extproc.cli.console import complain, say
 from extproc.cli.introduction import introduce
 from extproc.cli.loading import DEFAULT_STATE, OptionalConfiguration, State, examined, must_be_there, placed
 from extproc.cli.progress import Progress
-from extproc.settings import read_tree
+from extproc.configured import read_tree
+from extproc.printing import complain, say
 
 
 def command(

@@ -16,6 +16,7 @@ from typing import Any, Final
 import yaml
 
 from extproc.assembly import companions_of
+from extproc.configured import running
 from extproc.embedded.child import Plan
 from extproc.embedded.faults import StackError
 from extproc.embedded.ports import claim, free_port
@@ -102,7 +103,8 @@ def prepare(tree: Mapping[str, Any], *, state: Path, sockets: Path, port: int | 
     settings = parse(resolved)
     claim(settings.listen.address, settings.listen.port)
     admin = sockets / "admin.sock"
-    configuration, envoy = state / "run" / "config.yaml", state / "run" / "envoy.yaml"
+    configuration = running(state)
+    envoy = configuration.with_name("envoy.yaml")
     write_private(configuration, yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True))
     write_private(envoy, yaml.safe_dump(bootstrap(settings, admin=f"unix:{admin}"), sort_keys=False))
     wanted = embedded_names(tree)

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from extproc.configured import read_tree
 from extproc.embedded.scheme import resolve_embedded
 from extproc.embedded.stack import DEMO
 from extproc.envoy_profile import bootstrap
-from extproc.settings import parse, read_tree
+from extproc.settings import parse
 from loadtests.bench.minds import POLICIES
 from loadtests.bench.results import BASE
 

@@ -9,9 +9,10 @@ import pytest
 from pydantic import ValidationError
 
 from extproc.catalogue import Agent, Catalogue, Model, Opaque, Provider, Upstream
+from extproc.configured import read_tree
 from extproc.mistakes import ConfigurationError
 from extproc.policy import FailureMode
-from extproc.settings import Settings, parse, read_tree
+from extproc.settings import Settings, parse
 
 LEAST: dict[str, Any] = {"policies": [{"policy": "p"}]}
 UPSTREAM: dict[str, Any] = {"name": "up", "provider": "openai", "url": "http://host/v1", "models": ["m"]}

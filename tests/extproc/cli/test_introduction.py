@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from extproc.cli.introduction import invitation
+from extproc.configured import read_tree
 from extproc.embedded.demo_tokens import TENANTS
 from extproc.embedded.scheme import fill_in
 from extproc.embedded.stack import DEMO
-from extproc.settings import Settings, parse, read_tree
+from extproc.settings import Settings, parse
 
 URL = "http://127.0.0.1:8080"
 MAKER = ("/a b/sluicegate", "token", "--state", "/s")

@@ -5,10 +5,11 @@ from typing import Any
 import pytest
 
 from extproc.cli.known import roles, tenants
+from extproc.configured import read_tree
 from extproc.embedded.demo_tokens import TENANTS
 from extproc.embedded.scheme import fill_in
 from extproc.embedded.stack import DEMO
-from extproc.settings import parse, read_tree
+from extproc.settings import parse
 
 
 @pytest.mark.parametrize("odd", [None, "x", 1, [1, None, {}], {"a": 1}])

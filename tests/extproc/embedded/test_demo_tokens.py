@@ -4,9 +4,9 @@ from uuid import UUID
 
 import pytest
 
+from extproc.configured import read_tree
 from extproc.embedded.demo_tokens import GATEWAY, TENANTS, Caller, claims, demo_guid, parse_lifetime
 from extproc.embedded.stack import DEMO
-from extproc.settings import read_tree
 
 CONTOSO = "16223b5e-7f36-5850-bda3-09553ced0b0e"
 NOW = 1_800_000_000

@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 import yaml
 
+from extproc.configured import read_tree
 from extproc.embedded.faults import StackError
 from extproc.embedded.ports import claim, free_port
 from extproc.embedded.stack import DEMO, gateway_url, prepare
 from extproc.embedded.state import occupied
 from extproc.mistakes import ConfigurationError
-from extproc.settings import parse, read_tree
+from extproc.settings import parse
 
 PLAIN: dict[str, Any] = {
     "upstreams": [{"name": "a", "provider": "openai", "url": "http://127.0.0.1:1/v1", "models": ["m"]}],

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 
+from extproc.configured import read_tree
 from extproc.embedded.demo_tokens import TENANTS
 from extproc.embedded.stack import DEMO
 from extproc.embedded.tour import STOPS, Expected, Seen, with_upstream_down
-from extproc.settings import read_tree
 
 OK = Expected(200, metered=True)
 TOLD = Expected(200, told_tenant=TENANTS["contoso"])

@@ -18,10 +18,10 @@ import httpx
 import pytest
 import yaml
 
+from extproc.configured import read_tree
 from extproc.embedded.demo_keys import make_token
 from extproc.embedded.demo_tokens import Caller
 from extproc.embedded.stack import DEMO
-from extproc.settings import read_tree
 from tests.extproc.embedded.ups import listens, up
 
 pytestmark = [

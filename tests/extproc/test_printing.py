@@ -1,0 +1,121 @@
+"""Nothing that is printed steers a terminal."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import pty
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from extproc.printing import complain, fault, harmless, is_terminal, say, show_json, show_table, show_text
+
+HOSTILE = "a\x1b[2J\x9b31m\u202ereversed\u2066\x7f\r\n\u2028b"
+
+
+@given(st.text(st.characters(codec=None)))
+def test_what_is_printed_is_printable(text: str) -> None:
+    assert harmless(text).isprintable()
+    assert (harmless(text) == text) is text.isprintable()
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain", "plain"),
+        ("grün 水", "grün 水"),
+        ("\x1b[2Jgone", "\\x1b[2Jgone"),
+        ("two\nlines\t", "two\\nlines\\t"),
+        ("\u202eright to left", "\\u202eright to left"),
+        ("\x9b31m", "\\x9b31m"),
+        ("\U000e0041\ud800", "\\U000e0041\\ud800"),
+    ],
+)
+def test_what_could_steer_a_terminal_is_made_visible(text: str, shown: str) -> None:
+    assert harmless(text) == shown
+
+
+def test_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    say("a\x1b[2J")
+    complain("b\u202e\ud800")
+    complain("c", prefix="warning: ")
+    written = capsys.readouterr()
+    assert written.out == "a\\x1b[2J\n"
+    assert written.err == "sluicegate: b\\u202e\\ud800\nwarning: c\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (PermissionError(errno.EACCES, "Permission denied", "file"), "file: Permission denied"),
+        (OSError(errno.ENOSPC, "No space left on device"), "[Errno 28] No space left on device"),
+        (OSError("odd"), "odd"),
+    ],
+)
+def test_what_is_wrong_with_a_file(error: OSError, line: str) -> None:
+    assert fault(error) == line
+
+
+def test_columns_are_apart(capsys: pytest.CaptureFixture[str]) -> None:
+    show_table(("a", "long"), [("12345", "1"), ("1", "\x1b"), ("2", "")], styles=[None, "red", None])
+    assert capsys.readouterr().out.splitlines() == ["a      long", "12345  1", "1      \\x1b", "2"]
+
+
+def test_a_table_without_rows_is_its_head(capsys: pytest.CaptureFixture[str]) -> None:
+    show_table(("a", "b"), [])
+    assert capsys.readouterr().out == "a  b\n"
+
+
+def test_json_is_ascii_and_says_all(capsys: pytest.CaptureFixture[str]) -> None:
+    show_json({"zoë\x1b": [1, None, 0.5]})
+    written = capsys.readouterr().out
+    assert written.isascii()
+    assert "\x1b" not in written
+    assert json.loads(written) == {"zoë\x1b": [1, None, 0.5]}
+
+
+def test_a_document_is_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    text = f"a,b\r\n{HOSTILE}\r\n"
+    show_text(text)
+    assert capsys.readouterr().out == text
+
+
+@contextmanager
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """Stdout is a terminal meanwhile; what is written to it is read from the descriptor."""
+    leader, follower = pty.openpty()
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    try:
+        with os.fdopen(follower, "w") as opened:
+            monkeypatch.setattr(sys, "stdout", opened)
+            yield leader
+    finally:
+        os.close(leader)
+
+
+def test_on_a_terminal_rows_are_coloured_and_harmless(monkeypatch: pytest.MonkeyPatch) -> None:
+    with terminal(monkeypatch) as leader:
+        assert is_terminal()
+        show_table(("a", "b"), [("plain", "x"), ("full", "\x1b[2J")], styles=[None, "red"])
+        sys.stdout.flush()
+        written = os.read(leader, 65_536).decode()
+    assert "\x1b[31mfull" in written
+    assert "\x1b[31mplain" not in written
+    assert "\x1b[2J" not in written
+
+
+def test_on_a_terminal_a_document_is_its_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    with terminal(monkeypatch) as leader:
+        show_text(f"a,b\r\n{HOSTILE}\r\n")
+        written = os.read(leader, 65_536).decode()
+    first, *lines = written.splitlines()
+    assert first == "a,b"
+    assert len(lines) == 3
+    assert all(line.isprintable() for line in lines)
