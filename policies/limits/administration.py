@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 from zoneinfo import ZoneInfo
 
 import msgspec
-import typer
 
+from extproc.commands import told
+from extproc.mistakes import ConfigurationError
 from policies.limits.arguments import ArgumentError
-from policies.limits.configured import Configured, ConfiguredError, read
+from policies.limits.configured import Configured, read
 from policies.limits.limit import Limit
 from policies.limits.plan import Caller, Plans
-from policies.limits.printing import complain
 from policies.limits.redis_client import RedisClient
 from policies.limits.redis_registry import RedisRegistry
 from policies.limits.redis_settings import RedisSettings
@@ -102,9 +101,7 @@ def work(what: Callable[[Administration], Awaitable[_T]], config: Path | None, s
 
     Faults are told in a line each: exit status 2 for what was typed or configured wrongly, 1 where Redis does not answer.
     """
-    # What goes wrong is told below, once.
-    logging.getLogger("policies.limits").addHandler(logging.NullHandler())
-    with _told():
+    with told("policies.limits", wrong=(ArgumentError,), failed=(StoreUnavailableError,)):
         configured = read(config, state)
         return asyncio.run(_work(what, configured))
 
@@ -126,28 +123,12 @@ async def _client(redis: RedisSettings) -> AsyncIterator[RedisClient]:
     try:
         client = RedisClient(redis)
     except ValueError as error:
-        raise ConfiguredError([str(error)]) from error
+        raise ConfigurationError([str(error)]) from error
     await client.start()
     try:
         yield client
     finally:
         await client.stop()
-
-
-@contextlib.contextmanager
-def _told() -> Iterator[None]:
-    try:
-        yield
-    except ConfiguredError as error:
-        for mistake in error.mistakes:
-            complain(mistake)
-        raise typer.Exit(2) from None
-    except ArgumentError as error:
-        complain(str(error))
-        raise typer.Exit(2) from None
-    except StoreUnavailableError as error:
-        complain(str(error))
-        raise typer.Exit(1) from None
 
 
 def place(redis: RedisSettings) -> str:

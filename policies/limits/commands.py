@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,30 +10,22 @@ from typing import Annotated, Any, Final
 import msgspec
 import typer
 
+from extproc.commands import STATE, By, OnlyConfigOption, State, named, taking, who
+from extproc.printing import complain, harmless, say, show_json, show_table
 from policies.limits import arguments, tables, words
 from policies.limits.administration import Administration, Standings, standings, work
 from policies.limits.limit import KINDS, Kind, Limit, Measure
 from policies.limits.plan import Caller
-from policies.limits.printing import complain, harmless, say, show_json, show_table
 from policies.limits.registry import Change
 from policies.limits.subjects import Level, Subject
 
-_WHO: Final = 64
-"""Characters of a name in the record of changes."""
 _OPTIONS: Final = ("role", "model", "app", "department")
 """What can be said of a caller."""
 
 SubjectText = Annotated[
     str, typer.Argument(metavar="SUBJECT", help="contoso, contoso/user=ID, contoso/user=ID,model=gpt-4o, everyone, …")
 ]
-Config = Annotated[
-    Path | None,
-    typer.Option("--config", metavar="FILE", help="The server's configuration. Left out: of `sluicegate up`."),
-]
-State = Annotated[Path, typer.Option("--state", metavar="DIR", help="The state directory of `sluicegate up`.")]
-STATE: Final = Path(".sluicegate")
 Json = Annotated[bool, typer.Option("--json", help="For programs; amounts in dollars are micro-dollars.")]
-By = Annotated[str | None, typer.Option("--by", metavar="NAME", help="Who does it. Left out: the login name.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 Unseen = Annotated[bool, typer.Option("--unseen", help="SUBJECT has the id of a tenant that has sent nothing yet.")]
 
@@ -43,6 +33,7 @@ app = typer.Typer(help="Limits: how they stand, and what is set at run time.", n
 
 
 @app.command()
+@taking(config=named)
 def show(
     *,
     subject: SubjectText,
@@ -51,7 +42,7 @@ def show(
     app_id: Annotated[str, typer.Option("--app", help="The caller's application.")] = "",
     department: Annotated[str, typer.Option(help="The caller's department.")] = "",
     everything: Annotated[bool, typer.Option("--all", help="Also the other limits on such a caller.")] = False,
-    config: Config = None,
+    config: Path | None,
     state: State = STATE,
     as_json: Json = False,
 ) -> None:
@@ -155,7 +146,7 @@ def set_(
     by: By = None,
     yes: Yes = False,
     unseen: Unseen = False,
-    config: Config = None,
+    config: OnlyConfigOption = None,
     state: State = STATE,
 ) -> None:
     """Set a limit at run time, in place of the configured one. It counts on every worker within a second."""
@@ -179,13 +170,13 @@ def set_(
     _confirm(f"Set {order.label} {kind} {amount}?" if not unset else f"Unset {order.label} {kind}?", yes=yes)
 
     async def change(admin: Administration) -> tuple[Limit | None, Sequence[str]]:
-        await admin.registry.change(order.subject, kind, order.amount, _who(by))
+        await admin.registry.change(order.subject, kind, order.amount, who(by))
         await admin.refresh()
         after = _limit(admin, arguments.caller(order.subject, admin.tenants), order.subject, order.kind)
         return after, admin.unpriced
 
     after, unpriced = work(change, config, state)
-    source = f"set by {_who(by)}" if not unset else after.source if after is not None else ""
+    source = f"set by {who(by)}" if not unset else after.source if after is not None else ""
     say(f"after:  {_worded(after, order.kind, source)}")
     if order.amount == 0:
         say(f"{order.label} is suspended: its requests are refused with 403")
@@ -218,10 +209,10 @@ def _worded(limit: Limit | None, kind: Kind, source: str) -> str:
 def reset(
     *,
     subject: SubjectText,
-    kind: Annotated[list[str] | None, typer.Argument(metavar="[KIND]…", help="Left out: all of them.")] = None,
+    kind: Annotated[list[str] | None, typer.Argument(metavar="KIND", help="Left out: all of them.")] = None,
     by: By = None,
     yes: Yes = False,
-    config: Config = None,
+    config: OnlyConfigOption = None,
     state: State = STATE,
 ) -> None:
     """Set counters of a subject back to nothing. What is reserved in them now is not settled in them any more."""
@@ -234,20 +225,21 @@ def reset(
     _confirm(f"Set {label} back to nothing: {words.kinds(wanted)}?", yes=yes)
 
     async def back(admin: Administration) -> int:
-        return await admin.registry.reset(of, wanted, _who(by))
+        return await admin.registry.reset(of, wanted, who(by))
 
     count = work(back, config, state)
     say(f"{label}: {count} counter{'' if count == 1 else 's'} set back to nothing")
 
 
 @app.command()
+@taking(config=named)
 def top(
     *,
     tenant: Annotated[str, typer.Argument(metavar="TENANT|everyone", help="Of one tenant, or of all of them.")],
     by: Annotated[str, typer.Option("--by", metavar="KIND", help="What is compared.")] = "tokens_per_day",
     level: Annotated[str, typer.Option(help="user, app, model, …, user,model; tenant for tenants.")] = "user",
     most: Annotated[int, typer.Option("-n", "--most", min=1, max=10_000, help="How many.")] = 20,
-    config: Config = None,
+    config: Path | None,
     state: State = STATE,
     as_json: Json = False,
 ) -> None:
@@ -289,9 +281,11 @@ def top(
 
 
 @app.command()
+@taking(config=named)
 def changes(
+    *,
     most: Annotated[int, typer.Option("-n", "--most", min=1, max=100_000, help="How many.")] = 20,
-    config: Config = None,
+    config: Path | None,
     state: State = STATE,
     as_json: Json = False,
 ) -> None:
@@ -308,7 +302,8 @@ def changes(
 
 
 @app.command()
-def estimates(config: Config = None, state: State = STATE, as_json: Json = False) -> None:
+@taking(config=named)
+def estimates(*, config: Path | None, state: State = STATE, as_json: Json = False) -> None:
     """Show what was learned of each model: input as estimated and as used, and how long answers usually are."""
 
     async def find(admin: Administration) -> list[tables.Model]:
@@ -325,13 +320,3 @@ def _confirm(question: str, *, yes: bool) -> None:
     """Ask who sits at a terminal; a script has said what it wants."""
     if not yes and sys.stdin.isatty():
         typer.confirm(harmless(question), abort=True)
-
-
-def _who(by: str | None) -> str:
-    if by is None:
-        try:
-            by = getpass.getuser()
-        except (KeyError, OSError):
-            # A container whose user has no name.
-            by = f"uid {os.getuid()}"
-    return harmless(by)[:_WHO]

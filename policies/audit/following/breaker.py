@@ -1,4 +1,9 @@
-"""A circuit breaker: a sink that has failed several times in a row is left alone, then probed with one record. Pure."""
+"""A circuit breaker: a sink that has failed several times in a row is left alone, then probed with one record. Pure.
+
+For one follower, which asks alone: nobody needs leave, and what it brings next is the probe. It is told how long to wait,
+as the settings say, and people are told the state. So it differs from the breaker of the limits
+(`policies/limits/breaker.py`), where many ask at once and each needs leave.
+"""
 
 from __future__ import annotations
 

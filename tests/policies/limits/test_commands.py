@@ -72,6 +72,14 @@ def test_show_a_tenant(typed: Typed) -> None:
     assert [*rows] == ["contoso", "kind", "tokens_per_month", "dollars_per_month"]
 
 
+@pytest.mark.parametrize("words", [["show", "contoso"], ["top", "contoso"], ["changes"], ["estimates"]])
+def test_the_configuration_comes_last_or_as_an_option(words: list[str], typed: Typed) -> None:
+    head = typed(*words)[0]
+    assert run(["limits", *words, str(typed.config)], plugins=[PLUGIN]) == 0
+    assert typed.capsys.readouterr().out.splitlines()[0] == head
+    assert "expected CONFIG or --config" in "".join(typed(*words, str(typed.config), status=2))
+
+
 def test_show_a_user_as_far_as_it_is_known(typed: Typed) -> None:
     rows = typed.rows("show", "contoso/user=alice")
     assert rows["tokens_per_day"][:5] == ["10,000", "560", "9,440", "5.6%", "160"]
