@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from policies.audit.following.atomic import replace
+from policies.audit.atomic import replace
 from policies.audit.journal.reader import Position
 
 

@@ -16,7 +16,7 @@ from typing import BinaryIO, Final
 
 import msgspec
 
-from policies.audit.journal.heads import sync_folder
+from policies.audit.atomic import sync_folder
 
 _PIECE: Final = 65_536
 

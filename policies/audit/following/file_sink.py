@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Final
 
 from extproc.tasks import aside
+from policies.audit.atomic import sync_folder
 from policies.audit.following.settings import FileSinkSettings
 from policies.audit.following.sink import SinkError
-from policies.audit.journal.heads import sync_folder
 from policies.audit.record import Closed
 
 _log = logging.getLogger(__name__)

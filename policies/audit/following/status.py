@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from policies.audit.following.atomic import replace
+from policies.audit.atomic import replace
 from policies.audit.following.breaker import BreakerState
 
 FILE: Final = "status.json"

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import errno
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final, TypeVar
 
 import msgspec
 
+from policies.audit import atomic
 from policies.audit.journal.signing import Signer
 from policies.audit.moments import moment
 from policies.audit.record import Hash
@@ -54,6 +53,7 @@ class Removed(msgspec.Struct, frozen=True):
 
 T = TypeVar("T", bound=msgspec.Struct)
 _encoder: Final = msgspec.json.Encoder()
+sync_folder: Final = atomic.sync_folder
 
 
 class NoteError(ValueError):
@@ -112,29 +112,7 @@ def write(path: Path, content: msgspec.Struct) -> None:
     Raises:
         OSError: it cannot be written; the former content is still there.
     """
-    beside = path.with_name(f"{path.name}.new")
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    try:
-        data = _encoder.encode(content) + b"\n"
-        if os.write(descriptor, data) < len(data):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    beside.replace(path)
-
-
-def sync_folder(path: Path) -> None:
-    """Make sure that files which were made, renamed or removed in a folder are so after the machine has failed.
-
-    Raises:
-        OSError: that cannot be said.
-    """
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    atomic.replace(path, _encoder.encode(content) + b"\n", sync=True, folder=False)
 
 
 def latest(heads: Iterable[Head | None]) -> Head | None:

@@ -55,7 +55,7 @@ def test_what_is_none(tmp_path: Path, content: bytes) -> None:
 
 def test_it_stays_where_it_cannot_be_replaced(tmp_path: Path) -> None:
     write(tmp_path / "head.json", HEAD)
-    (tmp_path / "head.json.new").mkdir()
+    (tmp_path / ".head.json.new").mkdir()
     with pytest.raises(OSError, match="Is a directory"):
         write(tmp_path / "head.json", Head(8, "b" * 64, ""))
     assert read_head(tmp_path / "head.json") == HEAD

@@ -108,7 +108,7 @@ def test_an_old_segment_ends(tmp_path: Path) -> None:
 def test_a_seal_that_cannot_be_written(tmp_path: Path) -> None:
     files = writer(tmp_path / "gate.0", most=1_000)
     files.write(batch(1, 10))
-    blocked = segments(tmp_path / "gate.0")[0].seal.with_name("00000000000000000001.seal.json.new")
+    blocked = segments(tmp_path / "gate.0")[0].seal.with_name(".00000000000000000001.seal.json.new")
     blocked.mkdir()
     given = batch(11, 20)
     with pytest.raises(OSError, match="Is a directory"):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from policies.audit.following.atomic import replace
+from policies.audit.atomic import replace, sync_folder
 
 
 @pytest.mark.parametrize("sync", [True, False])
@@ -27,3 +27,12 @@ def test_what_was_there_stays_where_it_cannot_be_replaced(tmp_path: Path) -> Non
         replace(path, b"new", sync=True)
     assert list(tmp_path.iterdir()) == [path]
     assert (path / "inside").is_dir()
+
+
+def test_a_folder_that_is_not_synced_has_the_new_content_all_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "file.json"
+    replace(path, b"new", sync=True, folder=False)
+    assert path.read_bytes() == b"new"
+    sync_folder(tmp_path)
+    with pytest.raises(OSError, match="Not a directory"):
+        sync_folder(path)
