@@ -66,6 +66,12 @@ class Usage(msgspec.Struct, frozen=True):
 
     OpenAI counts `cached_input` and `reasoning` inside `input` and `output`; Anthropic counts `cached_input` and
     `cache_write` beside `input`. Where the provider states no `total`, it is the sum of what it counts beside each other.
+
+    Attributes:
+        cache_write_1h: the part of `cache_write` that is kept for an hour.
+        audio_input, audio_output: the parts of `input` and `output` that are audio.
+        tool_calls: searches that the provider ran itself and bills for each.
+        tier: the service tier as the answer says it; "" where it says none.
     """
 
     input: int = 0
@@ -75,6 +81,11 @@ class Usage(msgspec.Struct, frozen=True):
     cache_write: int = 0
     reasoning: int = 0
     meter: Meter = Meter.LUA
+    cache_write_1h: int = 0
+    audio_input: int = 0
+    audio_output: int = 0
+    tool_calls: int = 0
+    tier: str = ""
 
 
 class Decision(msgspec.Struct, frozen=True):
