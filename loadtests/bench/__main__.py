@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +14,7 @@ from extproc.embedded.faults import StackError
 from extproc.embedded.running import interruptible
 from loadtests.bench.measure import BenchError, find_generator
 from loadtests.bench.page import replaced
-from loadtests.bench.report import Report, as_json, report
+from loadtests.bench.report import Condition, Report, as_json, report
 from loadtests.bench.results import BASE
 from loadtests.bench.run import Run, run, say
 from loadtests.bench.scenarios import ALONE, BUSY, HALF, LONG, SCENARIOS, SELDOM, Extent, Scenario
@@ -69,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         names = (BASE, *names)
     extent = Extent(rounds, seconds, find_generator(chosen.generator))
     wish = Wish(names, install=not chosen.quick)
-    load_before = os.getloadavg()[0]
+    before = Condition.now()
     try:
         measured = asyncio.run(_interruptible_run(extent, wish, _QUICK_SCENARIOS if chosen.quick else SCENARIOS))
     except (BenchError, StackError) as error:
@@ -77,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except asyncio.CancelledError:
         return 130
-    _tell(report(measured, extent, load_before=load_before), chosen.json, chosen.markdown, chosen.publish)
+    _tell(report(measured, extent, before), chosen.json, chosen.markdown, chosen.publish)
     return 0
 
 

