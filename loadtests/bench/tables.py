@@ -77,9 +77,10 @@ def goals_table(goals: Sequence[Goal]) -> str:
 
 def circumstances_lines(told: Circumstances) -> list[str]:
     """When and where, as items of a list."""
+    before, after = told.before.yardstick * 1000, told.after.yardstick * 1000
     return [
         f"- {told.date}; load average {told.before.load:.2f} before, {told.after.load:.2f} after",
-        f"- a fixed piece of Python took {told.before.yardstick * 1000:.2f} ms before, {told.after.yardstick * 1000:.2f} after",
+        f"- a fixed piece of Python took {before:.2f} ms before, {after:.2f} ms after",
         f"- {', '.join(f'{name} {value}' for name, value in told.machine.items())}",
         f"- {', '.join(f'{name} {value}' for name, value in told.versions.items())}",
     ]
