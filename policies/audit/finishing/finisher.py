@@ -23,6 +23,8 @@ from policies.audit.finishing.halves import Halves, State
 from policies.audit.finishing.sessions import Session, Sessions
 from policies.audit.following.atomic import replace
 from policies.audit.journal import BrokenJournalError, JournalError, JournalReader, JournalWriter, Position, journals
+from policies.audit.journal.reader import OtherChainError
+from policies.audit.journal.synced import Synced
 from policies.audit.moments import moment
 from policies.audit.record import Closed, Record
 from policies.audit.version import VERSION
@@ -167,14 +169,18 @@ class Finisher:
         found: list[Closed] = []
         whole = True
         for path in journals(self._folder):
-            reader = self._readers.setdefault(path.name, JournalReader(path))
+            reader = self._readers.get(path.name) or self._readers.setdefault(
+                path.name, JournalReader(path, synced=Synced(path, self._monotonic))
+            )
             try:
                 read, after = reader.read(positions.get(path.name, Position()), _BATCH)
             except (BrokenJournalError, OSError) as error:
                 del self._readers[path.name]
                 if path.name not in self._broken:
                     self._broken.add(path.name)
-                    _log.error("the journal %s cannot be read on: %s", path.name, error)
+                    # Of what is read again here, the other half may stand in a journal that is not.
+                    again = f": with {FILE} removed all are read again" if isinstance(error, OtherChainError) else ""
+                    _log.error("the journal %s cannot be read on: %s%s", path.name, error, again)
                 continue
             self._broken.discard(path.name)
             positions[path.name] = after

@@ -12,8 +12,9 @@ from policies.audit.following.copies import copy_for
 from policies.audit.following.matching import Matcher
 from policies.audit.following.settings import Batch
 from policies.audit.following.sink import Redacts
-from policies.audit.journal.reader import BrokenJournalError, JournalReader, Position
+from policies.audit.journal.reader import BrokenJournalError, JournalReader, OtherChainError, Position
 from policies.audit.journal.segments import journals
+from policies.audit.journal.synced import Synced
 from policies.audit.record import Closed
 
 _log = logging.getLogger(__name__)
@@ -46,8 +47,8 @@ class Held:
 class Feed:
     """Reads every journal of a folder for one sink. Journals that appear later are found.
 
-    One that is broken keeps no other from being read. It is left alone for a while and tried again: to go on behind the
-    break would hide what is missing.
+    What is not on the disk yet is left there (`policies.audit.journal.synced`). One that is broken keeps no other from
+    being read. It is left alone for a while and tried again: to go on behind the break would hide what is missing.
     """
 
     def __init__(
@@ -97,12 +98,14 @@ class Feed:
     def _read(self, name: str, position: Position) -> Held | None:
         if name in self._broken and self._monotonic() < self._broken[name][1]:
             return None
-        reader = self._readers.get(name) or self._readers.setdefault(
-            name, JournalReader(self._folder / name, trusting=True)
-        )
+        reader = self._readers.get(name) or self._readers.setdefault(name, self._opened(name))
         try:
             most = max(1, min(self._batch.records, self._batch.bytes // self._line))
             found, after = reader.read(position, most)
+        except OtherChainError as error:
+            self._readers.pop(name).close()
+            self._broken.pop(name, None)
+            return self._again(name, error)
         except Exception as error:
             # Of any other kind as well: what is raised in a thread must not end the follower.
             known = isinstance(error, (BrokenJournalError, OSError))
@@ -115,6 +118,19 @@ class Feed:
             self._count_missed(name, position, found[0].record.sequence)
             self._line = max(256, sum(len(closed.line) for closed in found) // len(found))
         return self._prepared(name, found, after) if found or after != position else None
+
+    def _opened(self, name: str) -> JournalReader:
+        path = self._folder / name
+        return JournalReader(path, trusting=True, synced=Synced(path, self._monotonic))
+
+    def _again(self, name: str, error: OtherChainError) -> Held:
+        """What was delivered last is not in the journal any more. What is there in its place is delivered as well."""
+        common = error.common
+        _log.error(
+            "the journal %s is not what was delivered: %s: it is delivered again from record %d on",
+            *(name, error, common.sequence or 1),
+        )
+        return Held(name, common, [], [])
 
     def _count_missed(self, name: str, position: Position, first: int) -> None:
         """The reader passes over what retention removed. For a sink that was to have it, that is a loss."""

@@ -267,6 +267,24 @@ async def test_a_journal_that_is_broken_keeps_no_other_from_being_completed(
         assert world.finisher.waiting == 1
 
 
+async def test_a_journal_that_is_not_what_was_read(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async with started(tmp_path) as world:
+        await world.write(decided(1), closed(1), decided(2))
+        await world.look()
+        for path in (tmp_path / "gw.0").iterdir():
+            path.unlink()
+        await world.write(decided(3))
+        await world.look()
+        (told,) = [message for message in caplog.messages if "cannot be read on" in message]
+        assert told.startswith("the journal gw.0 cannot be read on: record 6: ")
+        assert told.endswith(": with finisher.json removed all are read again")
+        await world.restart(killed=True)
+        (tmp_path / FILE).unlink(missing_ok=True)
+        await world.restart()
+        await world.look()
+        assert world.finisher.waiting == 1
+
+
 async def test_it_looks_again_and_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_LOOK", 0.001)
     async with started(tmp_path) as world:

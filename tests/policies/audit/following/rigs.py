@@ -50,13 +50,16 @@ class FakeJournal:
         line, self.previous = canonical.seal(record)
         return Closed(record, self.previous, line)
 
-    def append(self, count: int = 1, **fields: Any) -> list[Closed]:
+    def append(self, count: int = 1, *, synced: bool = True, **fields: Any) -> list[Closed]:
+        """Write records. `synced`: they are on the disk, and that is told."""
         found = [self.seal(**fields) for _ in range(count)]
         if found:
             if self._segment is None:
                 self._segment = self.folder / f"{found[0].record.sequence:020d}.jsonl"
             with self._segment.open("ab") as file:
                 file.write(b"".join(closed.line + b"\n" for closed in found))
+            if synced:
+                self.head()
         return found
 
     def rotate(self) -> None:

@@ -72,6 +72,7 @@ def test_a_line_that_is_not_whole_yet_is_left(tmp_path: Path) -> None:
         assert rig.all() == [("gw.0", 1)]
         with journal.segment.open("ab") as file:
             file.write(late.line[40:] + b"\n")
+        journal.head()
         assert rig.all() == [("gw.0", 2)]
 
 
