@@ -7,6 +7,7 @@ the arguments before it vary in number is it an option alone.
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import getpass
 import inspect
@@ -18,7 +19,8 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from extproc.printing import complain, harmless
+from extproc.mistakes import ConfigurationError
+from extproc.printing import complain, fault, harmless
 
 STATE: Final = Path(".sluicegate")
 """The state directory of `sluicegate up`, where none is named."""
@@ -92,19 +94,34 @@ def who(by: str | None) -> str:
 
 
 @contextlib.contextmanager
-def told(logger: str, *, wrong: _Faults = (), failed: _Faults = ()) -> Iterator[None]:
-    """Tell faults that are expected meanwhile, in a line each, and end.
-
-    A `ConfigurationError` and an `OSError` need not be named here: the host tells them of every command.
+def told(logger: str | None = None, *, wrong: _Faults = (), failed: _Faults = ()) -> Iterator[None]:
+    """Tell faults that are expected meanwhile, in a line each, and end: exit status 2 for what was typed or configured
+    wrongly, 1 for what could not be done. A `ConfigurationError` and an `OSError` are always expected.
 
     Args:
         logger: of the policy. What goes wrong is told here, once, and not by its log as well.
-        wrong: what was typed cannot be meant: exit status 2.
-        failed: it could not be done: exit status 1.
+        wrong: what was typed cannot be meant.
+        failed: it could not be done.
+
+    Raises:
+        typer.Exit: something was told.
     """
-    logging.getLogger(logger).addHandler(logging.NullHandler())
+    if logger is not None:
+        logging.getLogger(logger).addHandler(logging.NullHandler())
     try:
         yield
     except (*wrong, *failed) as error:
         complain(str(error))
         raise typer.Exit(2 if isinstance(error, wrong) else 1) from None
+    except ConfigurationError as error:
+        for mistake in error.mistakes:
+            complain(mistake)
+        if error.more:
+            complain("more may follow when these are mended")
+        raise typer.Exit(2) from None
+    except OSError as error:
+        if error.errno == errno.EPIPE:
+            # Whoever read has seen enough: `| head`.
+            raise
+        complain(fault(error))
+        raise typer.Exit(1) from None

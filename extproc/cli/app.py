@@ -14,9 +14,9 @@ import typer
 
 from extproc.cli import check, demo, explain, render, schema, serve, status, token, up
 from extproc.cli.hosting import Host
+from extproc.commands import told
 from extproc.embedded.faults import StackError
-from extproc.mistakes import ConfigurationError
-from extproc.printing import complain, fault
+from extproc.printing import complain
 
 GROUP: Final = "sluicegate.commands"
 _OWN: Final = {
@@ -71,23 +71,17 @@ def run(arguments: Sequence[str], *, plugins: Sequence[EntryPoint] | None = None
     """Run a command line; its exit status."""
     app = build(wanted(arguments, tuple(entry_points(group=GROUP)) if plugins is None else plugins))
     try:
-        app(args=list(arguments), prog_name="sluicegate", obj=Host())
+        with told():
+            app(args=list(arguments), prog_name="sluicegate", obj=Host())
+    except typer.Exit as end:
+        return end.exit_code
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
-    except ConfigurationError as error:
-        for mistake in error.mistakes:
-            complain(mistake)
-        if error.more:
-            complain("more may follow when these are mended")
-        return 2
     except StackError as error:
         for line in error.lines:
             complain(f"  {line}", prefix="")
         # Last, where it is seen: the lines above it may be many.
         complain(str(error))
-        return 1
-    except OSError as error:
-        complain(fault(error))
         return 1
     except KeyboardInterrupt:
         return 130

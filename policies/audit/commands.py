@@ -8,6 +8,7 @@ import typer
 
 from policies.audit.showing.browsing import explain, export, show
 from policies.audit.showing.checking import keygen, schema, verify
+from policies.audit.showing.complaints import telling
 from policies.audit.showing.forwarding import follow, replay, status
 from policies.audit.showing.holding import hold, holds, release, retain
 
@@ -20,4 +21,4 @@ COMMANDS: Final = (
     *(keygen, schema),
 )
 for command in COMMANDS:
-    app.command()(command)
+    app.command()(telling(command))

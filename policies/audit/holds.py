@@ -14,9 +14,7 @@ from typing import Final
 
 import msgspec
 
-from policies.audit.following.atomic import replace
-from policies.audit.journal.index import Index
-from policies.audit.journal.segments import UNREADABLE, Segment, journals, lines, segments
+from policies.audit.atomic import replace
 
 FILE: Final = "holds.json"
 _LOCK: Final = "holds.lock"
@@ -97,37 +95,6 @@ def released(holds: list[Hold], tenant: str) -> list[Hold]:
     if len(rest) == len(holds):
         raise HoldsError(f"{tenant} is not held")
     return rest
-
-
-def is_on_record(folder: Path, tenant: str, without: str) -> bool:
-    """Whether any record names this tenant: a hold on a name that was mistyped would hold nothing.
-
-    Reads what the segments' indexes do not tell. `without`: journals of this instance do not count.
-
-    Raises:
-        OSError: the journals cannot be listed.
-    """
-    name = msgspec.json.encode(tenant)
-    needles = (b'"tenant":' + name, b'"tenant_id":' + name)
-    for journal in journals(folder):
-        if journal.name.startswith(f"{without}."):
-            continue
-        # The newest first: there it is found soonest, if at all.
-        for segment in reversed(segments(journal)):
-            if _names(segment, tenant, needles):
-                return True
-    return False
-
-
-def _names(segment: Segment, tenant: str, needles: tuple[bytes, ...]) -> bool:
-    try:
-        return tenant in msgspec.json.decode(segment.index.read_bytes(), type=Index).tenants
-    except (OSError, msgspec.MsgspecError):
-        pass
-    try:
-        return any(needle in line for line in lines(segment) for needle in needles)
-    except UNREADABLE:
-        return False
 
 
 @contextlib.contextmanager

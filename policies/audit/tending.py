@@ -14,12 +14,12 @@ from extproc.secret import read_secret
 from extproc.tasks import aside, spawn
 from policies.audit.finishing.finisher import Finisher, FinisherError
 from policies.audit.following.checkpoint import Checkpoint
+from policies.audit.holds import changing, held
 from policies.audit.journal import JournalError, JournalWriter, journals
 from policies.audit.journal.retention import Done, Fate, retain
 from policies.audit.journal.settings import JournalSettings
 from policies.audit.journal.signing import Signer
 from policies.audit.settings import AuditSettings
-from policies.audit.showing.holds import changing, held
 
 _log = logging.getLogger(__name__)
 _GRACE: Final = 30.0

@@ -31,6 +31,7 @@ FAULTS = {
     "wrong": WrongError("a\x1b"),
     "failed": FailedError("b"),
     "configuration": ConfigurationError(["c", "d"]),
+    "more": ConfigurationError(["c"], more=True),
     "file": PermissionError(errno.EACCES, "Permission denied", "e"),
     "stdout": BrokenPipeError(errno.EPIPE, "Broken pipe"),
 }
@@ -122,6 +123,7 @@ def test_the_help_shows_what_is_taken(capsys: pytest.CaptureFixture[str]) -> Non
         ("wrong", 2, ["sluicegate: a\\x1b"]),
         ("failed", 1, ["sluicegate: b"]),
         ("configuration", 2, ["sluicegate: c", "sluicegate: d"]),
+        ("more", 2, ["sluicegate: c", "sluicegate: more may follow when these are mended"]),
         ("file", 1, ["sluicegate: e: Permission denied"]),
         # Whoever read has seen enough.
         ("stdout", 1, []),

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
+from extproc.mistakes import hint
 from policies.audit.ledger.queries import By, Filters, Question
 from policies.audit.showing import times
 
@@ -31,9 +31,7 @@ def _dimension(word: str) -> By:
     try:
         return By(word)
     except ValueError:
-        near = difflib.get_close_matches(word, [*By], 1)
-        meant = f" (did you mean {near[0]}?)" if near else ""
-        raise ArgumentError(f"--by {word!r}: expected some of {', '.join(By)}{meant}") from None
+        raise ArgumentError(f"--by {word!r}: expected some of {', '.join(By)}{hint(word, map(str, By))}") from None
 
 
 def filters(given: Mapping[By, Sequence[str] | None]) -> Filters:

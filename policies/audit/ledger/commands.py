@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Final, TypeVar
+from typing import Annotated, TypeVar
 
 import typer
 
+from extproc.commands import STATE, State, named, taking, told
+from extproc.printing import complain, say, show_json, show_table, show_text
 from policies.audit.following.sink import SinkError
 from policies.audit.ledger import arguments, words
 from policies.audit.ledger.configured import read
@@ -17,16 +19,8 @@ from policies.audit.ledger.queries import By, Entry, Usage
 from policies.audit.ledger.settings import LedgerSettings
 from policies.audit.ledger.sql_reading import Reading, bring_up_to_date
 from policies.audit.reconciling.command import reconcile
-from policies.audit.showing.configured import ConfiguredError
-from policies.audit.showing.printing import complain, say, show_json, show_table, show_text
 
 _T = TypeVar("_T")
-Config = Annotated[
-    Path | None,
-    typer.Option("--config", metavar="FILE", help="The server's configuration. Left out: of `sluicegate up`."),
-]
-State = Annotated[Path, typer.Option("--state", metavar="DIR", help="The state directory of `sluicegate up`.")]
-STATE: Final = Path(".sluicegate")
 Sink = Annotated[str | None, typer.Option("--sink", metavar="NAME", help="Which ledger, where there are several.")]
 Json = Annotated[bool, typer.Option("--json", help="For programs; amounts of money are texts, in dollars.")]
 Some = list[str] | None
@@ -35,6 +29,7 @@ app = typer.Typer(help="The ledger: who used what, and what became of a request.
 
 
 @app.command()
+@taking(config=named)
 def usage(
     *,
     by: Annotated[str, typer.Option("--by", metavar="NAME,…", help=", ".join(By))] = "tenant,model",
@@ -48,7 +43,7 @@ def usage(
     decision: Annotated[Some, typer.Option(help="allow, reject, respond, none")] = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="For spreadsheets.")] = False,
     as_json: Json = False,
-    config: Config = None,
+    config: Path | None,
     state: State = STATE,
     sink: Sink = None,
 ) -> None:
@@ -87,11 +82,12 @@ def _show_usage(rows: list[Usage], by: tuple[By, ...]) -> None:
 
 
 @app.command()
+@taking(config=named)
 def show(
     *,
     request: Annotated[str, typer.Argument(metavar="REQUEST", help="The id of a request, exchange or reservation.")],
     as_json: Json = False,
-    config: Config = None,
+    config: Path | None,
     state: State = STATE,
     sink: Sink = None,
 ) -> None:
@@ -115,37 +111,23 @@ def _show_entries(found: list[Entry]) -> None:
         show_table(("", ""), list(words.entry_lines(entry)))
 
 
-app.command()(reconcile)
+app.command()(taking(config=named)(reconcile))
 
 
 @app.command()
-def migrate(*, config: Config = None, state: State = STATE, sink: Sink = None) -> None:
+@taking(config=named)
+def migrate(*, config: Path | None, state: State = STATE, sink: Sink = None) -> None:
     """Bring the tables up to date. The ledger does so itself when it starts."""
     with _told():
         before, after = bring_up_to_date(read(config, state, sink))
     say(f"the tables are of revision {after}" + ("" if before == after else f"; before: {before or 'none'}"))
 
 
+def _told() -> AbstractContextManager[None]:
+    """Exit status 2: typed wrongly; 1: the database does not answer."""
+    return told("policies.audit", wrong=(arguments.ArgumentError,), failed=(SinkError,))
+
+
 def _reading(settings: LedgerSettings, what: Callable[[Reading], _T]) -> _T:
     with Reading(settings) as reading:
         return what(reading)
-
-
-@contextmanager
-def _told() -> Iterator[None]:
-    """Faults in a line each.
-
-    Exit status 2 for what was typed or configured wrongly, 1 where the database does not answer.
-    """
-    try:
-        yield
-    except ConfiguredError as error:
-        for mistake in error.mistakes:
-            complain(mistake)
-        raise typer.Exit(2) from None
-    except arguments.ArgumentError as error:
-        complain(str(error))
-        raise typer.Exit(2) from None
-    except SinkError as error:
-        complain(str(error))
-        raise typer.Exit(1) from None

@@ -71,37 +71,6 @@ class Usage(msgspec.Struct, frozen=True):
     cost: Decimal
 
 
-class Level(StrEnum):
-    """Parts of a subject of limits that the ledger knows, beside the tenant."""
-
-    DEPARTMENT = "department"
-    USER = "user"
-    APP = "app"
-    MODEL = "model"
-    SESSION = "session"
-
-
-class Sum(msgspec.Struct, frozen=True):
-    """What the limits should have counted for a subject in a period.
-
-    Attributes:
-        tenant: its id.
-        parts: the values of the levels that were asked for, in that order.
-        requests, weighted, micro: of exchanges that are closed: requests that went up, weighted tokens, micro-dollars.
-        open: exchanges with a reservation that are not closed.
-        reserved, reserved_micro: what these hold: weighted tokens, micro-dollars.
-    """
-
-    tenant: str
-    parts: tuple[str, ...]
-    requests: int
-    weighted: int
-    micro: int
-    open: int
-    reserved: int
-    reserved_micro: int
-
-
 class Amount(msgspec.Struct, frozen=True):
     """What one exchange used: requests that went up, weighted tokens, micro-dollars (0 where no price is known)."""
 

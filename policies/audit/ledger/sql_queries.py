@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, literal_column, or_, select
 
-from policies.audit.ledger.queries import Amount, By, Entry, Level, Question, Sum, Usage, entry
+from policies.audit.ledger.queries import Amount, By, Entry, Question, Usage, entry
 from policies.audit.ledger.rows import TOKENS, cleaned, dollars
 from policies.audit.ledger.sql_tables import USAGE
 
@@ -23,13 +23,6 @@ _PLAIN: Final[dict[By, ColumnElement[str]]] = {
     By.UPSTREAM: _ROW.upstream,
     By.SESSION: _ROW.session_id,
     By.DECISION: _ROW.decision,
-}
-_LEVELS: Final[dict[Level, ColumnElement[str]]] = {
-    Level.DEPARTMENT: _ROW.department,
-    Level.USER: _ROW.user_id,
-    Level.APP: _ROW.app_id,
-    Level.MODEL: _ROW.model,
-    Level.SESSION: _ROW.session_id,
 }
 _AT_ONCE: Final = 5_000
 _LENGTHS: Final = {By.DAY: 10, By.MONTH: 7}
@@ -88,35 +81,6 @@ def usage(connection: Connection, question: Question) -> list[Usage]:
     return rows
 
 
-def sums_statement(levels: Sequence[Level], since: datetime, until: datetime) -> Select[Any]:
-    """Its columns: the tenant's id, the levels, then the sums as in `Sum`. Exchanges of no tenant are left out."""
-    subject = [_ROW.tenant_id, *(_LEVELS[level] for level in levels)]
-    held = and_(~_ROW.closed, _ROW.reservation_id != "")
-    return (
-        select(
-            *subject,
-            _sum(_ROW.requests),
-            _sum(_ROW.weighted),
-            _sum(_ROW.cost_micro),
-            _count(held),
-            _sum(case((held, _ROW.reserved_tokens))),
-            _sum(case((held, _ROW.reserved_micro))),
-        )
-        .where(_ROW.at >= since, _ROW.at < until, _WHOLE, _ROW.tenant_id != "")
-        .group_by(*subject)
-        .order_by(*subject)
-    )
-
-
-def sums(connection: Connection, levels: Sequence[Level], since: datetime, until: datetime) -> list[Sum]:
-    """What the limits should have counted, for every tenant, or every combination of `levels` within each."""
-    after = 1 + len(levels)
-    return [
-        Sum(row[0], tuple(row[1:after]), *(int(value) for value in row[after:]))
-        for row in connection.execute(sums_statement(levels, since, until))
-    ]
-
-
 def amounts(connection: Connection, since: datetime, until: datetime) -> Iterator[Amount]:
     """What every exchange of a period used, one after the other."""
     columns = _ROW.exchange_id, _ROW.at, _ROW.closed, _ROW.requests, _ROW.weighted, _ROW.cost_micro
@@ -144,9 +108,3 @@ def find(connection: Connection, *, request_id: str = "", exchange_id: str = "",
         return []
     found = connection.execute(select(USAGE).where(or_(*wanted), _WHOLE).order_by(_ROW.at, _ROW.exchange_id))
     return [entry(dict(row)) for row in found.mappings()]
-
-
-def open_exchanges(connection: Connection, before: datetime, most: int) -> list[Entry]:
-    """Exchanges that were decided before this and are not closed, the oldest first, at most so many."""
-    wanted = select(USAGE).where(~_ROW.closed, _ROW.at < before, _WHOLE).order_by(_ROW.at, _ROW.exchange_id).limit(most)
-    return [entry(dict(row)) for row in connection.execute(wanted).mappings()]

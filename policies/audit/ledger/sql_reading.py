@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import datetime
 from types import TracebackType
 from typing import TypeVar
@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine
 
 from policies.audit.following.sink import SinkError
 from policies.audit.ledger import sql_queries
-from policies.audit.ledger.queries import Amount, Entry, Level, Question, Sum, Usage
+from policies.audit.ledger.queries import Amount, Entry, Question, Usage
 from policies.audit.ledger.settings import LedgerSettings
 from policies.audit.ledger.sql_engine import NeverStoredError, connect, file_of, transaction
 from policies.audit.ledger.sql_migrations import check, migrate
@@ -51,17 +51,9 @@ class Reading:
             )
         )
 
-    def sums(self, levels: Sequence[Level], since: datetime, until: datetime) -> list[Sum]:
-        """What the limits should have counted, by tenant and these levels."""
-        return self._ask(lambda connection: sql_queries.sums(connection, levels, since, until))
-
     def amounts(self, since: datetime, until: datetime) -> list[Amount]:
         """What every exchange of a period used."""
         return self._ask(lambda connection: list(sql_queries.amounts(connection, since, until)))
-
-    def open_exchanges(self, before: datetime, most: int) -> list[Entry]:
-        """Exchanges that were decided before this and have no end, the oldest first."""
-        return self._ask(lambda connection: sql_queries.open_exchanges(connection, before, most))
 
     def _ask(self, what: Callable[[Connection], _T]) -> _T:
         try:

@@ -12,6 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from policies.audit.ledger.queries import By, Entry, Usage
+from policies.audit.showing.words import money
 
 COLUMNS: Final = ("requests", "refused", "open", "input", "cached", "output", "reasoning", "cost")
 """Of the table, after what is asked by."""
@@ -29,10 +30,7 @@ _DECIDED: Final = {"allow": "allowed", "respond": "the gateway answered", "none"
 
 def dollars(amount: Decimal | None) -> str:
     """An amount in dollars: at least cents, and as many places as it has."""
-    if amount is None:
-        return "unknown"
-    whole, _, places = f"{amount:,.6f}".partition(".")
-    return f"${whole}.{places.rstrip('0').ljust(2, '0')}"
+    return "unknown" if amount is None else money(amount)
 
 
 def usage_row(row: Usage) -> tuple[str, ...]:

@@ -7,11 +7,13 @@ import logging
 from collections.abc import Mapping
 from typing import Any, Final
 
+from extproc.configured import validated
+from extproc.mistakes import ConfigurationError
 from policies.audit.following import process
 from policies.audit.following.following import Following
 from policies.audit.ledger.settings import LedgerSettings
 from policies.audit.settings import AuditSettings
-from policies.audit.showing.configured import Configured, ConfiguredError, validated
+from policies.audit.showing.configured import Configured
 from policies.audit.tending import tending
 
 SINKS: Final[Mapping[str, tuple[str, str]]] = {
@@ -28,17 +30,17 @@ def followings(configured: Configured) -> list[Following]:
     """The sinks of a configuration.
 
     Raises:
-        ConfiguredError: one of them is wrong, two have one name, or what one needs is not installed.
+        ConfigurationError: one of them is wrong, two have one name, or what one needs is not installed.
     """
     listed = configured.settings.get("sinks")
     place = f"{configured.place}.sinks"
     if listed is not None and not isinstance(listed, list):
-        raise ConfiguredError([f"{place}: expected a list of sinks"])
+        raise ConfigurationError([f"{place}: expected a list of sinks"])
     found = [_following(entry, f"{place}[{index}]") for index, entry in enumerate(listed or ())]
     names = [one.name for one in found]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise ConfiguredError([f"{place}: two sinks have the name {twice[0]!r}"])
+        raise ConfigurationError([f"{place}: two sinks have the name {twice[0]!r}"])
     return found
 
 
@@ -46,7 +48,7 @@ def ledger_of(configured: Configured) -> LedgerSettings | None:
     """The first ledger among the sinks; None if there is none.
 
     Raises:
-        ConfiguredError: the settings are wrong.
+        ConfigurationError: the settings are wrong.
     """
     settings = validated(AuditSettings, configured.settings, configured.place)
     return next((sink for sink in settings.sinks if isinstance(sink, LedgerSettings)), None)
@@ -56,7 +58,7 @@ def run(configured: Configured) -> None:
     """Follow until SIGTERM.
 
     Raises:
-        ConfiguredError: as `followings`.
+        ConfigurationError: as `followings`.
         OSError: the folder cannot be made or locked.
     """
     found = followings(configured)
@@ -68,11 +70,11 @@ def run(configured: Configured) -> None:
 def _following(entry: Any, place: str) -> Following:
     kind = entry.get("kind") if isinstance(entry, Mapping) else None
     if not isinstance(kind, str) or kind not in SINKS:
-        raise ConfiguredError([f"{place}.kind: expected one of {', '.join(SINKS)}"])
+        raise ConfigurationError([f"{place}.kind: expected one of {', '.join(SINKS)}"])
     try:
         model, sink = (_named(name) for name in SINKS[kind])
     except ModuleNotFoundError as error:
-        raise ConfiguredError([f"{place}: {kind} needs {error.name}, which is not installed"]) from error
+        raise ConfigurationError([f"{place}: {kind} needs {error.name}, which is not installed"]) from error
     settings = validated(model, entry, place)
     return Following(settings, sink(settings))
 

@@ -13,91 +13,54 @@ from typing import Annotated, Final
 
 import typer
 
+from extproc.commands import taking
+from extproc.printing import complain, say
 from policies.audit.record import Closed
-from policies.audit.showing import exporting, story, words
-from policies.audit.showing.complaints import told
-from policies.audit.showing.configured import read
-from policies.audit.showing.filters import Filter, FilterError, Related, with_ids
-from policies.audit.showing.options import (
-    STATE,
-    Config,
-    Decisions,
-    Events,
-    ExchangeId,
-    Folder,
-    From,
-    Lines,
-    Models,
-    RequestId,
-    Session,
-    State,
-    Tenants,
-    To,
-    Users,
-    wanted,
-)
-from policies.audit.showing.printing import complain, say, say_raw, say_styled
-from policies.audit.showing.reading import Source, everything, followed
+from policies.audit.showing import exporting, options, story, words
+from policies.audit.showing.configured import Configured
+from policies.audit.showing.filters import Filter, FilterError, Related
+from policies.audit.showing.options import From, Lines, wanted
+from policies.audit.showing.printing import say_raw, say_styled
+from policies.audit.showing.reading import Source, everything, folders, followed
+from policies.audit.tenants import ids_of
 
 _PAUSE: Final = 0.3
 _MOST_RELATED: Final = 10_000
 
 
+@taking(configured=options.located, chosen=wanted)
 def show(
     *,
-    config: Config = None,
-    folder: Folder = None,
-    tenant: Tenants = None,
-    user: Users = None,
-    request_id: RequestId = "",
-    exchange: ExchangeId = "",
-    session: Session = "",
-    model: Models = None,
-    decision: Decisions = None,
-    event: Events = None,
-    begin: From = "",
-    end: To = "",
+    configured: Configured,
+    chosen: Filter,
     limit: Annotated[
         int | None, typer.Option("--limit", "-n", min=1, max=100_000, help="The last so many; left out, all.")
     ] = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what comes, until interrupted.")] = False,
-    state: State = STATE,
     as_json: Lines = False,
 ) -> None:
     """Show what is on record, of all journals in the order of time, a line for each record."""
-    with told():
-        chosen = wanted(
-            tenant,
-            user,
-            model,
-            event,
-            decision,
-            request_id=request_id,
-            exchange=exchange,
-            session=session,
-            begin=begin,
-            end=end,
-        )
-        if follow and chosen.before:
-            raise FilterError("--follow goes on from now: it has no --to")
-        where = read(config, folder, state).folder
-        chosen, records, sources = _selected(where, chosen)
-        found = chosen.select(records)
-        # Whoever follows ends it by an interrupt: that is no failure.
-        with contextlib.suppress(*((KeyboardInterrupt,) if follow else ())):
-            shown = _print(found if limit is None else collections.deque(found, limit), as_json=as_json)
-            if follow:
-                _follow(followed(where, sources, _pause), chosen, as_json=as_json, heading=not shown)
-            elif not shown:
-                complain("nothing of that kind is on record", prefix="")
-        finish(sources)
+    if follow and chosen.before:
+        raise FilterError("--follow goes on from now: it has no --to")
+    chosen, records, sources = _selected(configured.folder, chosen)
+    found = chosen.select(records)
+    # Whoever follows ends it by an interrupt: that is no failure.
+    with contextlib.suppress(*((KeyboardInterrupt,) if follow else ())):
+        shown = _print(found if limit is None else collections.deque(found, limit), as_json=as_json)
+        if follow:
+            _follow(followed(configured.folder, sources, _pause), chosen, as_json=as_json, heading=not shown)
+        elif not shown:
+            complain("nothing of that kind is on record", prefix="")
+    finish(sources)
 
 
 def _selected(where: Path, chosen: Filter) -> tuple[Filter, Iterator[Closed], Sequence[Source]]:
-    """The filter with the ids of the tenants that it names, and what it is to select from."""
-    if chosen.tenant:
-        chosen = with_ids(chosen, everything(where)[0])
-    return chosen, *everything(where, chosen.earliest, chosen.before)
+    """The filter with the ids of the tenants that it names, and what it is to select from.
+
+    Records of limits know a tenant by its id alone, and may come before the first that tells its name.
+    """
+    ids = ids_of(folders(where), chosen.tenants)
+    return chosen.with_ids(ids), *everything(where, chosen.earliest, chosen.before)
 
 
 def _print(records: Iterable[Closed], *, as_json: bool, heading: bool = True) -> int:
@@ -137,35 +100,33 @@ def finish(sources: Sequence[Source]) -> None:
         raise typer.Exit(1)
 
 
+@taking(configured=options.located)
 def explain(
     *,
     request: Annotated[str, typer.Argument(metavar="REQUEST_ID", help="Or the id of an exchange, reservation or trace.")],
-    config: Config = None,
-    folder: Folder = None,
+    configured: Configured,
     begin: From = "",
-    state: State = STATE,
     as_json: Lines = False,
 ) -> None:
     """Tell all that is known of one request: who and when, what for, what was decided and why, used and paid."""
-    with told():
-        if not request:
-            raise FilterError("expected the id of a request")
-        chosen = wanted(None, None, None, None, None, request_id="", exchange="", session="", begin=begin, end="")
-        records, sources = everything(read(config, folder, state).folder, chosen.earliest)
-        found = _related(request, chosen.select(records))
-        if as_json:
-            _print(found, as_json=True)
-        else:
-            for index, one in enumerate(story.exchanges(found)):
-                if index:
-                    say()
-                for sentence in story.tell(one):
-                    say(sentence)
-        if not found:
-            complain(f"nothing is on record of {request}", prefix="")
-        finish(sources)
-        if not found:
-            raise typer.Exit(1)
+    if not request:
+        raise FilterError("expected the id of a request")
+    chosen = wanted(begin=begin)
+    records, sources = everything(configured.folder, chosen.earliest)
+    found = _related(request, chosen.select(records))
+    if as_json:
+        _print(found, as_json=True)
+    else:
+        for index, one in enumerate(story.exchanges(found)):
+            if index:
+                say()
+            for sentence in story.tell(one):
+                say(sentence)
+    if not found:
+        complain(f"nothing is on record of {request}", prefix="")
+    finish(sources)
+    if not found:
+        raise typer.Exit(1)
 
 
 def _related(request: str, records: Iterable[Closed]) -> list[Closed]:
@@ -176,50 +137,26 @@ def _related(request: str, records: Iterable[Closed]) -> list[Closed]:
     return found
 
 
+@taking(configured=options.located, chosen=wanted)
 def export(
     *,
-    config: Config = None,
+    configured: Configured,
     form: Annotated[str, typer.Option("--format", metavar="FORMAT", help=", ".join(exporting.FORMATS))],
     out: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Left out, or -: standard output.")
     ] = None,
-    folder: Folder = None,
-    tenant: Tenants = None,
-    user: Users = None,
-    request_id: RequestId = "",
-    exchange: ExchangeId = "",
-    session: Session = "",
-    model: Models = None,
-    decision: Decisions = None,
-    event: Events = None,
-    begin: From = "",
-    end: To = "",
-    state: State = STATE,
+    chosen: Filter,
 ) -> None:
     """Export what is on record in a format of others."""
-    with told():
-        chosen = wanted(
-            tenant,
-            user,
-            model,
-            event,
-            decision,
-            request_id=request_id,
-            exchange=exchange,
-            session=session,
-            begin=begin,
-            end=end,
-        )
-        write = exporting.writer(form)
-        where = read(config, folder, state).folder
-        chosen, records, sources = _selected(where, chosen)
-        counted = _Counted(chosen.select(records))
-        if out is None or str(out) == "-":
-            exporting.to_terminal(form, write, counted)
-        else:
-            exporting.to_file(out, write, counted)
-        complain(f"{words.several(counted.count, 'record')} exported", prefix="")
-        finish(sources)
+    write = exporting.writer(form)
+    chosen, records, sources = _selected(configured.folder, chosen)
+    counted = _Counted(chosen.select(records))
+    if out is None or str(out) == "-":
+        exporting.to_terminal(form, write, counted)
+    else:
+        exporting.to_file(out, write, counted)
+    complain(f"{words.several(counted.count, 'record')} exported", prefix="")
+    finish(sources)
 
 
 class _Counted:

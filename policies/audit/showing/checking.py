@@ -8,11 +8,11 @@ from typing import Annotated
 
 import typer
 
+from extproc.printing import complain, fault, say, show_json
 from policies.audit.showing import keygen as keys
 from policies.audit.showing import record_schema, verdicts
-from policies.audit.showing.complaints import told
 from policies.audit.showing.options import Json
-from policies.audit.showing.printing import complain, say, say_styled, show_json
+from policies.audit.showing.printing import say_styled
 
 
 def verify(
@@ -27,18 +27,17 @@ def verify(
 
     Exit status: 0 intact, 1 not, 2 cannot be read.
     """
-    with told(unreadable=verdicts.UNREAD):
-        try:
-            report = verdicts.examine(path, public_key)
-        except verdicts.NothingThereError as error:
-            complain(str(error))
-            raise typer.Exit(verdicts.UNREAD) from None
-        if as_json:
-            show_json({"intact": report.intact, "journals": report.journals})
-        else:
-            for line, style in verdicts.lines(report):
-                say_styled(line, style)
-        raise typer.Exit(verdicts.status(report))
+    try:
+        report = verdicts.examine(path, public_key)
+    except (verdicts.NothingThereError, OSError) as error:
+        complain(fault(error) if isinstance(error, OSError) else str(error))
+        raise typer.Exit(verdicts.UNREAD) from None
+    if as_json:
+        show_json({"intact": report.intact, "journals": report.journals})
+    else:
+        for line, style in verdicts.lines(report):
+            say_styled(line, style)
+    raise typer.Exit(verdicts.status(report))
 
 
 def keygen(
@@ -46,10 +45,9 @@ def keygen(
     private: Annotated[Path, typer.Argument(metavar="FILE", help="The private key; the public one is FILE.pub.")],
 ) -> None:
     """Make a key pair with which journals are signed (Ed25519, PEM). Give the gateway `signing_key: {file: FILE}`."""
-    with told():
-        public, name = keys.make(private)
-        say(f"{private}: the private key, for the gateway alone")
-        say(f"{public}: the public key {name}, for `sluicegate audit verify --public-key`")
+    public, name = keys.make(private)
+    say(f"{private}: the private key, for the gateway alone")
+    say(f"{public}: the public key {name}, for `sluicegate audit verify --public-key`")
 
 
 def schema() -> None:

@@ -15,6 +15,7 @@ from msgspec import Struct, structs
 
 from policies.audit.record import Closed, Record
 
+_WILDCARDS: Final = frozenset("*?")
 DECISIONS: Final = ("allow", "reject", "respond", "none")
 
 
@@ -63,6 +64,15 @@ class Filter(Struct, frozen=True):
             return False
         return not self.before or record.timestamp < self.before
 
+    @property
+    def tenants(self) -> tuple[str, ...]:
+        """The tenants that are named. A pattern with wildcards stands for names as they are."""
+        return tuple(name for name in self.tenant if _WILDCARDS.isdisjoint(name))
+
+    def with_ids(self, ids: Iterable[str]) -> Filter:
+        """The same, for tenants with these ids as well."""
+        return structs.replace(self, tenant=(*self.tenant, *ids))
+
     def select(self, records: Iterable[Closed]) -> Iterator[Closed]:
         """Those that are meant, in their order."""
         if self == Filter():
@@ -84,31 +94,12 @@ def check(wanted: Filter) -> Filter:
     return wanted
 
 
-def with_ids(wanted: Filter, records: Iterable[Closed]) -> Filter:
-    """The filter, with the ids of the tenants that it names: records of limits know a tenant by its id alone.
-
-    Reads no further than until it knows them. A pattern with wildcards stands for names as they are.
-    """
-    unknown = {name for name in wanted.tenant if {"*", "?"}.isdisjoint(name)}
-    ids: list[str] = []
-    for closed in records if unknown else ():
-        record = closed.record
-        if record.tenant_id in unknown:
-            unknown.discard(record.tenant_id)
-        elif record.tenant_id and record.tenant in unknown:
-            unknown.discard(record.tenant)
-            ids.append(record.tenant_id)
-        if not unknown:
-            break
-    return structs.replace(wanted, tenant=(*wanted.tenant, *ids))
-
-
 def _any(patterns: tuple[str, ...], *values: str) -> bool:
     return not patterns or any(_matches(pattern, value) for pattern in patterns for value in values if value)
 
 
 def _matches(pattern: str, value: str) -> bool:
-    return value == pattern or (not {"*", "?"}.isdisjoint(pattern) and _compiled(pattern).fullmatch(value) is not None)
+    return value == pattern or (not _WILDCARDS.isdisjoint(pattern) and _compiled(pattern).fullmatch(value) is not None)
 
 
 @functools.lru_cache(maxsize=256)

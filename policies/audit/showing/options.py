@@ -1,31 +1,36 @@
-"""What can be said to the commands, and the filter that it makes."""
+"""What can be said to the commands, and what it makes: the configuration that is meant, and a filter."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 
+from extproc.commands import STATE, Config, ConfigOption, State, named
 from policies.audit.showing import times
+from policies.audit.showing.configured import Configured, read
 from policies.audit.showing.filters import DECISIONS, Filter, check
 
-STATE: Final = Path(".sluicegate")
-
-Config = Annotated[
-    Path | None,
-    typer.Argument(
-        metavar="[CONFIG]", help="The server's configuration. Left out: of `sluicegate up`.", show_default=False
-    ),
+# The first three as `policies.audit.reconciling` knows them.
+__all__ = [
+    "STATE",
+    "Config",
+    "From",
+    "Json",
+    "Lines",
+    "State",
+    "configured",
+    "located",
+    "wanted",
 ]
+
 Folder = Annotated[
     Path | None, typer.Option("--folder", metavar="DIR", help="The folder of the journals, in place of a configuration.")
 ]
-State = Annotated[Path, typer.Option("--state", metavar="DIR", help="The state directory of `sluicegate up`.")]
 Json = Annotated[bool, typer.Option("--json", help="For programs.")]
 Lines = Annotated[bool, typer.Option("--json", help="For programs: the lines as they stand in the journals.")]
-By = Annotated[str | None, typer.Option("--by", metavar="NAME", help="Who does it. Left out: the login name.")]
 Tenants = Annotated[
     list[str] | None,
     typer.Option("--tenant", metavar="TENANT", help="Name or id; * and ? are wildcards; again for more."),
@@ -43,26 +48,45 @@ From = Annotated[str, typer.Option("--from", metavar="TIME", help=f"UTC: {times.
 To = Annotated[str, typer.Option("--to", metavar="TIME", help="Likewise; a day, week or month is included.")]
 
 
+def configured(config: Config = None, config_option: ConfigOption = None, state: State = STATE) -> Configured:
+    """What the configuration says that was named. For `taking`.
+
+    Raises:
+        ConfigurationError: it cannot be used.
+    """
+    return read(named(config, config_option), None, state)
+
+
+def located(
+    config: Config = None, config_option: ConfigOption = None, folder: Folder = None, state: State = STATE
+) -> Configured:
+    """The same, where a folder of journals will do. For `taking`.
+
+    Raises:
+        ConfigurationError: it cannot be used.
+    """
+    return read(named(config, config_option), folder, state)
+
+
 def wanted(
-    tenant: list[str] | None,
-    user: list[str] | None,
-    model: list[str] | None,
-    event: list[str] | None,
-    decision: list[str] | None,
     *,
-    request_id: str,
-    exchange: str,
-    session: str,
-    begin: str,
-    end: str,
-    now: datetime | None = None,
+    tenant: Tenants = None,
+    user: Users = None,
+    request_id: RequestId = "",
+    exchange: ExchangeId = "",
+    session: Session = "",
+    model: Models = None,
+    decision: Decisions = None,
+    event: Events = None,
+    begin: From = "",
+    end: To = "",
 ) -> Filter:
-    """The filter that was typed.
+    """The filter that was typed. For `taking`.
 
     Raises:
         FilterError, TimeError: it cannot be meant.
     """
-    at = now or datetime.now(UTC)
+    now = datetime.now(UTC)
     return check(
         Filter(
             tuple(tenant or ()),
@@ -73,7 +97,7 @@ def wanted(
             request_id,
             exchange,
             session,
-            times.moment(begin, "from", at) if begin else "",
-            times.moment(end, "to", at) if end else "",
+            times.moment(begin, "from", now) if begin else "",
+            times.moment(end, "to", now) if end else "",
         )
     )

@@ -1,36 +1,20 @@
-"""How the commands print: lines and tables for people, lines of JSON for machines, nothing that steers a terminal."""
+"""How records are printed: as they stand in the journal, or a line for each, and nothing that steers a terminal."""
 
 from __future__ import annotations
 
 import io
-import json
 import sys
-from collections.abc import Sequence
 from typing import Any, BinaryIO, Final
 
-import msgspec
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
+from extproc.printing import complain, harmless, is_terminal, say, show_json, show_table
+
+# The last four as `policies.audit.reconciling` knows them.
+__all__ = ["HarmlessLines", "complain", "harmless_json", "say", "say_raw", "say_styled", "show_json", "show_table"]
+
 _NEWLINE: Final = b"\n"
-
-
-def say(text: str = "") -> None:
-    """A line on stdout, without what could steer a terminal."""
-    print(harmless(text))  # noqa: T201
-
-
-def complain(text: str, *, prefix: str = "sluicegate: ") -> None:
-    """A line on stderr, without what could steer a terminal."""
-    print(prefix + harmless(text), file=sys.stderr, flush=True)  # noqa: T201
-
-
-def harmless(text: str) -> str:
-    """`text` with control characters made visible: models, paths and sessions are what clients sent."""
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
 
 
 def harmless_json(line: bytes) -> bytes:
@@ -74,45 +58,15 @@ def say_raw(line: bytes) -> None:
 
     Not among lines that are said: they are buffered apart.
     """
-    if sys.stdout.isatty():
+    if is_terminal():
         line = harmless_json(line)
     sys.stdout.buffer.write(line + _NEWLINE)
 
 
 def say_styled(text: str, style: str) -> None:
     """A line on stdout, coloured on a terminal."""
-    if style and sys.stdout.isatty():
+    if style and is_terminal():
         Console(highlight=False, soft_wrap=True).print(Text(harmless(text), style=style))
     else:
-        say(text)
-
-
-def show_json(value: Any) -> None:
-    """A document on stdout."""
-    # ASCII alone: what could steer a terminal is escaped.
-    print(json.dumps(msgspec.to_builtins(value), indent=2), flush=True)  # noqa: T201
-
-
-def show_text(text: str) -> None:
-    """A document on stdout, as it is; on a terminal nothing but its lines, without what could steer one."""
-    if not sys.stdout.isatty():
-        sys.stdout.write(text)
-        return
-    for line in text.splitlines():
-        say(line)
-
-
-def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, styles: Sequence[str | None] = ()) -> None:
-    """A table: coloured on a terminal, columns apart by spaces elsewhere. `styles` colour whole rows."""
-    cells = [[harmless(cell) for cell in row] for row in rows]
-    if sys.stdout.isatty():
-        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-        for column in columns:
-            table.add_column(column, overflow="fold")
-        for index, row in enumerate(cells):
-            table.add_row(*map(Text, row), style=styles[index] if styles else None)
-        Console(highlight=False).print(table)
-        return
-    widths = [max(map(len, column)) for column in zip(columns, *cells, strict=True)]
-    for row in [list(columns), *cells]:
-        say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        # Not flushed: there may be millions of them.
+        print(harmless(text))  # noqa: T201

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
-import os
 import time
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -14,14 +12,12 @@ from policies.audit.journal.writer import JournalWriter
 from policies.audit.record import Kind, Level, Name
 from policies.audit.showing import times
 from policies.audit.showing.configured import Configured, section
-from policies.audit.showing.printing import harmless
 
 INSTANCE: Final = "commands"
 """Whose journals these are: `commands.0`, and more where several commands run at once."""
 HOLD_PLACED: Final = Name.HOLD_PLACED.value
 HOLD_RELEASED: Final = Name.HOLD_RELEASED.value
 RETENTION_APPLIED: Final = Name.RETENTION_APPLIED.value
-_WHO: Final = 64
 _GRACE: Final = 5.0
 
 
@@ -33,7 +29,7 @@ def record(configured: Configured, fields: dict[str, Any]) -> None:
 
     Raises:
         JournalError: it is not on the disk.
-        ConfiguredError: the journal's settings are wrong.
+        ConfigurationError: the journal's settings are wrong.
     """
     settings = section(
         configured,
@@ -57,14 +53,3 @@ async def _record(settings: JournalSettings, fields: dict[str, Any]) -> None:
         await writer.durable()
     finally:
         await writer.stop(_GRACE)
-
-
-def who(by: str | None) -> str:
-    """Who does it: what was said, or the login name."""
-    if by is None:
-        try:
-            by = getpass.getuser()
-        except (KeyError, OSError):
-            # A container whose user has no name.
-            by = f"uid {os.getuid()}"
-    return harmless(by)[:_WHO]

@@ -105,7 +105,7 @@ def tokens(record: Record) -> str:
 
 
 def dollars(cost: str) -> str:
-    """`$0.00123` for a decimal of dollars; at least two places, no zeros after them. Nothing for nothing known."""
+    """`$0.00123` for a decimal of dollars, as `money` has it. Nothing for nothing known."""
     if not cost:
         return ""
     try:
@@ -114,13 +114,18 @@ def dollars(cost: str) -> str:
         return cost
     if not value.is_finite():
         return cost
-    whole, _, rest = f"{value:,.6f}".partition(".")
-    return f"${whole}.{rest.rstrip('0').ljust(2, '0')}"
+    return money(value)
 
 
 def micro_dollars(amount: int) -> str:
     """The same for an amount of micro-dollars."""
-    return dollars(str(Decimal(amount) / _MICRO))
+    return money(Decimal(amount) / _MICRO)
+
+
+def money(amount: Decimal) -> str:
+    """An amount of dollars: at least cents, and as many places as it has."""
+    whole, _, rest = f"{amount:,.6f}".partition(".")
+    return f"${whole}.{rest.rstrip('0').ljust(2, '0')}"
 
 
 def latency(record: Record) -> str:

@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-import gzip
 import multiprocessing
-import os
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policies.audit.showing.holds import (
+from policies.audit.holds import (
     FILE,
     Hold,
     HoldsError,
     changing,
     held,
-    is_on_record,
     placed,
     read,
     released,
     write,
 )
-from tests.policies.audit.showing.journaled import decision, record
-from tests.policies.audit.showing.journaled import write as journal
 
 ALPHA = Hold("alpha", "2026-11-02T09:30:00.000000Z", "root", "court order")
 BETA = Hold("beta", "2026-11-02T09:31:00.000000Z", "root")
@@ -87,20 +82,3 @@ def test_several_at_once_lose_nothing(tmp_path: Path) -> None:
         process.join(60)
     assert [process.exitcode for process in processes] == [0, 0]
     assert len(read(tmp_path)) == 20
-
-
-def test_whether_a_tenant_is_on_record(tmp_path: Path) -> None:
-    journal(tmp_path, "gw.0", [decision(1), decision(2, tenant='with "quotes" é', tenant_id="t-2")], per_segment=1)
-    journal(tmp_path, "commands.0", [record(tenant="mistyped")])
-    first = tmp_path / "gw.0" / f"{1:020d}.jsonl"
-    first.with_suffix(".jsonl.gz").write_bytes(gzip.compress(first.read_bytes()))
-    os.unlink(first)
-    for tenant in ("contoso", "t-1", "t-2", 'with "quotes" é'):
-        assert is_on_record(tmp_path, tenant, "commands")
-    for tenant in ("mistyped", "alice", "conto"):
-        assert not is_on_record(tmp_path, tenant, "commands")
-    # What the index of a segment tells is not read again.
-    index = tmp_path / "gw.0" / f"{2:020d}.index.json"
-    index.write_text('{"sequence": 2, "hash": "", "tenants": ["from the index"], "events": {}}')
-    assert is_on_record(tmp_path, "from the index", "commands")
-    assert not is_on_record(tmp_path, "t-2", "commands")

@@ -15,13 +15,13 @@ import pytest
 from policies.audit import tending as module
 from policies.audit.finishing.finisher import FILE, Saved
 from policies.audit.following.checkpoint import Checkpoint
+from policies.audit.holds import FILE as HOLDS
+from policies.audit.holds import Hold, changing, placed, write
 from policies.audit.journal import journals
 from policies.audit.journal.reader import Position
 from policies.audit.journal.segments import REMOVED
 from policies.audit.record import Record
 from policies.audit.settings import AuditSettings
-from policies.audit.showing.holds import FILE as HOLDS
-from policies.audit.showing.holds import Hold, changing, placed, write
 from policies.audit.tending import tending
 from tests.policies.audit.journal.written import chain, put, records
 

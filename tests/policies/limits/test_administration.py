@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 import typer
 
-from extproc.mistakes import ConfigurationError
 from policies.limits.administration import Administration, place, standings, work
 from policies.limits.arguments import ArgumentError, caller
 from policies.limits.redis_settings import Mode, RedisSettings
@@ -100,10 +99,11 @@ def test_a_wrong_password_is_not_told(tmp_path: Path, valkey: RedisServer, capsy
     assert "wrong-password" not in line
 
 
-def test_certificates_that_are_not_there(tmp_path: Path) -> None:
+def test_certificates_that_are_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = write_configuration(tmp_path, {"url": "rediss://127.0.0.1:1", "tls": {"ca": str(tmp_path / "none.pem")}})
-    with pytest.raises(ConfigurationError, match=r"redis\.tls: a file cannot be used"):
-        work(nothing, config, tmp_path)
+    status, line = told(config, tmp_path, capsys)
+    assert (status, line.partition(":")[0]) == (2, "sluicegate")
+    assert "redis.tls: a file cannot be used" in line
 
 
 def test_what_was_typed_wrongly(tmp_path: Path, valkey: RedisServer, capsys: pytest.CaptureFixture[str]) -> None:

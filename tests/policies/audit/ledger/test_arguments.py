@@ -22,7 +22,7 @@ def test_dimensions(text: str, found: tuple[By, ...]) -> None:
     ("text", "words"),
     [
         ("modle", "expected some of tenant, department"),
-        ("modle", "(did you mean model?)"),
+        ("modle", "(did you mean 'model'?)"),
         ("tenant,,user", "--by '': expected"),
         ("user,user", "one of them stands there twice"),
     ],

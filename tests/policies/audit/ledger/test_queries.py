@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from policies.audit.ledger.queries import By, Entry, Level, entry
+from policies.audit.ledger.queries import Entry, entry
 from policies.audit.ledger.rows import COLUMNS, usage_row
 from tests.policies.audit.ledger.histories import closing, decision
 
@@ -17,7 +17,3 @@ def test_an_entry_is_a_row_with_amounts_in_dollars() -> None:
 def test_an_entry_has_every_column_but_keys() -> None:
     told = {*Entry.__struct_fields__} - {"cost", "reserved"}
     assert {*COLUMNS} - told == {"decision_key", "closing_key", "cost_micro", "reserved_micro"}
-
-
-def test_levels_are_dimensions() -> None:
-    assert {str(level) for level in Level} <= {str(by) for by in By}

@@ -7,10 +7,10 @@ from decimal import Decimal
 import pytest
 from sqlalchemy import Connection, event
 
-from policies.audit.ledger.queries import By, Level, Question, Sum
+from policies.audit.ledger.queries import By, Question
 from policies.audit.ledger.settings import LedgerSettings
 from policies.audit.ledger.sql_engine import connect
-from policies.audit.ledger.sql_queries import find, open_exchanges, sums, usage
+from policies.audit.ledger.sql_queries import find, usage
 from tests.policies.audit.ledger.stocked import fill
 
 NOVEMBER = (datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 12, 1, tzinfo=UTC))
@@ -73,20 +73,6 @@ def test_filters(connection: Connection) -> None:
     assert costs(connection, By.USER, day=("2026-11-02",)) == {("bob",): "1.000001"}
 
 
-def test_sums_for_reconciliation(connection: Connection) -> None:
-    assert sums(connection, (), *NOVEMBER) == [
-        Sum("t-1", (), requests=4, weighted=80, micro=1_300_001, open=1, reserved=60, reserved_micro=70),
-        Sum("t-2", (), requests=1, weighted=20, micro=1, open=0, reserved=0, reserved_micro=0),
-    ]
-    by_user = sums(connection, (Level.USER, Level.MODEL), *NOVEMBER)
-    assert [(one.tenant, one.parts, one.requests) for one in by_user] == [
-        ("t-1", ("alice", "gpt-5"), 2),
-        ("t-1", ("bob", "claude"), 1),
-        ("t-1", ("bob", "local"), 1),
-        ("t-2", ("carol", "gpt-5"), 1),
-    ]
-
-
 def test_find_by_every_id(connection: Connection) -> None:
     for ids in ({"request_id": "req-no"}, {"exchange_id": "no"}):
         (entry,) = find(connection, **ids)
@@ -103,12 +89,6 @@ def test_find_the_exchange_that_a_stray_belongs_to(connection: Connection) -> No
     for ids in ({"exchange_id": "stray"}, {"exchange_id": "lost"}, {"request_id": "req-lost"}):
         (entry,) = find(connection, **ids)
         assert (entry.exchange_id, entry.ending) == ("lost", "client_gone")
-
-
-def test_open_exchanges(connection: Connection) -> None:
-    later = datetime(2026, 11, 6, 0, 0, 1, tzinfo=UTC)
-    assert [one.exchange_id for one in open_exchanges(connection, later, 10)] == ["open"]
-    assert open_exchanges(connection, datetime(2026, 11, 6, tzinfo=UTC), 10) == []
 
 
 def plans(connection: Connection) -> list[str]:
@@ -132,7 +112,5 @@ def test_questions_find_their_index(connection: Connection) -> None:
     found = plans(connection)
     find(connection, request_id="r", reservation_id="r", exchange_id="r")
     assert all(index in found[-1] for index in ("usage_request_id", "usage_reservation_id")), found[-1]
-    open_exchanges(connection, NOVEMBER[1], 10)
-    assert "usage_open" in found[-1]
     usage(connection, Question((By.USER,), *NOVEMBER, {By.MODEL: ("gpt-5",)}))
     assert "usage_model_at" in found[-1], found[-1]

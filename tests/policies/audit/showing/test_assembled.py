@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from extproc.mistakes import ConfigurationError
 from policies.audit.showing.assembled import SINKS, followings
-from policies.audit.showing.configured import Configured, ConfiguredError
+from policies.audit.showing.configured import Configured
 
 FILE = {"kind": "file", "name": "copy", "path": "-"}
 
@@ -50,7 +51,7 @@ def test_none() -> None:
     ],
 )
 def test_what_is_wrong(sinks: Any, mistake: str) -> None:
-    with pytest.raises(ConfiguredError) as caught:
+    with pytest.raises(ConfigurationError) as caught:
         followings(configured(sinks))
     assert mistake in str(caught.value)
     assert "7" not in str(caught.value).replace("settings.sinks", "")
@@ -58,5 +59,5 @@ def test_what_is_wrong(sinks: Any, mistake: str) -> None:
 
 def test_what_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(SINKS, "file", ("no_such_driver:Settings", "no_such_driver:Sink"))
-    with pytest.raises(ConfiguredError, match="file needs no_such_driver, which is not installed"):
+    with pytest.raises(ConfigurationError, match="file needs no_such_driver, which is not installed"):
         followings(configured([FILE]))

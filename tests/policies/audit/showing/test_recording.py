@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from extproc.mistakes import ConfigurationError
 from policies.audit.journal.settings import JournalError
 from policies.audit.journal.signing import public_key
 from policies.audit.journal.verify import verify
-from policies.audit.showing.configured import Configured, ConfiguredError, read
+from policies.audit.showing.configured import Configured, read
 from policies.audit.showing.keygen import make
 from policies.audit.showing.reading import everything
-from policies.audit.showing.recording import HOLD_PLACED, record, who
+from policies.audit.showing.recording import HOLD_PLACED, record
 from tests.policies.audit.showing.typed import configuration
 
 
@@ -41,10 +42,5 @@ def test_what_cannot_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "journal").write_text("a file")
     with pytest.raises(JournalError):
         record(read(configuration(tmp_path), None, tmp_path), {"event": HOLD_PLACED})
-    with pytest.raises(ConfiguredError, match=r"journal\.queue_bytes"):
+    with pytest.raises(ConfigurationError, match=r"journal\.queue_bytes"):
         record(read(configuration(tmp_path, journal={"queue_bytes": -1}), None, tmp_path), {"event": HOLD_PLACED})
-
-
-def test_who() -> None:
-    assert who("a\x1bb" + "c" * 100) == "a\\x1bb" + "c" * 58
-    assert who(None)
