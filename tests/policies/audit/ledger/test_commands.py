@@ -124,6 +124,14 @@ def test_what_was_typed_wrongly(typed: Typed, words: tuple[str, ...], told: str)
     assert told in typed(*words, status=2)
 
 
+@pytest.mark.parametrize("words", [("usage", *NOVEMBER), ("show", "req-no"), ("migrate",)])
+def test_the_configuration_comes_last_or_as_an_option(typed: Typed, words: tuple[str, ...]) -> None:
+    said = typed(*words)
+    assert run(["ledger", *words, str(typed.config)], plugins=[PLUGIN]) == 0
+    assert typed.capsys.readouterr().out == said
+    assert "expected CONFIG or --config" in typed(*words, str(typed.config), status=2)
+
+
 def test_migrate(empty: Typed) -> None:
     assert "not there; it is made when the journal is followed" in empty("usage", status=1)
     assert empty("migrate") == "the tables are of revision 0001; before: none\n"

@@ -87,7 +87,11 @@ def test_raw_lines(typed: Typed, journals: Path) -> None:
 
 
 def test_the_folder_of_the_configuration(typed: Typed, journals: Path) -> None:
-    assert len(events(typed("show", configuration(journals.parent)))) == 5
+    config = configuration(journals.parent)
+    assert len(events(typed("show", config))) == len(events(typed("show", "--config", config))) == 5
+    assert typed("explain", "r-1", config) == typed("explain", "r-1", "--config", config)
+    typed("show", config, "--config", config, status=2)
+    assert "expected CONFIG or --config" in "".join(typed.complaints)
 
 
 @pytest.mark.parametrize(
