@@ -45,8 +45,31 @@ def test_none_free_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
             free_port()
 
 
-def test_a_taken_port_is_claimed_by_nobody() -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", port := free_port()))
-        with pytest.raises(StackError, match=f"port {port} .* is in use"):
-            claim("127.0.0.1", port)
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_port_that_is_listened_on_cannot_be_claimed(shared: bool) -> None:
+    """Shared: as Envoy listens, so that a second Envoy on the same port would start without a word."""
+    with socket.socket() as listener:
+        if shared:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        with pytest.raises(StackError, match=rf"^port {listener.getsockname()[1]} on 127\.0\.0\.1 is in use"):
+            claim("127.0.0.1", listener.getsockname()[1])
+
+
+def test_connections_that_linger_do_not_count() -> None:
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        address = listener.getsockname()
+        with socket.create_connection(address) as client:
+            accepted, _ = listener.accept()
+            accepted.close()
+            assert client.recv(1) == b""
+    claim(*address)
+
+
+def test_an_address_of_another_machine() -> None:
+    with pytest.raises(StackError, match=r"this machine has no address 192\.0\.2\.1"):
+        claim("192.0.2.1", free_port())

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,8 +8,6 @@ import pytest
 import yaml
 
 from extproc.configured import read_tree
-from extproc.embedded.faults import StackError
-from extproc.embedded.ports import claim, free_port
 from extproc.embedded.stack import DEMO, gateway_url, prepare
 from extproc.embedded.state import occupied
 from extproc.mistakes import ConfigurationError
@@ -86,33 +83,3 @@ def test_a_wrong_configuration_is_a_configuration_error(tmp_path: Path, sockets:
 )
 def test_the_url_for_clients_on_this_machine(listen: dict[str, Any], url: str) -> None:
     assert gateway_url(parse({**PLAIN, "listen": listen})) == url
-
-
-@pytest.mark.parametrize("shared", [False, True])
-def test_a_port_that_is_listened_on_cannot_be_claimed(shared: bool) -> None:
-    """Shared: as Envoy listens, so that a second Envoy on the same port would start without a word."""
-    with socket.socket() as listener:
-        if shared:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        listener.bind(("127.0.0.1", 0))
-        listener.listen()
-        with pytest.raises(StackError, match=rf"^port {listener.getsockname()[1]} on 127\.0\.0\.1 is in use"):
-            claim("127.0.0.1", listener.getsockname()[1])
-
-
-def test_connections_that_linger_do_not_count() -> None:
-    with socket.socket() as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(("127.0.0.1", 0))
-        listener.listen()
-        address = listener.getsockname()
-        with socket.create_connection(address) as client:
-            accepted, _ = listener.accept()
-            accepted.close()
-            assert client.recv(1) == b""
-    claim(*address)
-
-
-def test_an_address_of_another_machine() -> None:
-    with pytest.raises(StackError, match=r"this machine has no address 192\.0\.2\.1"):
-        claim("192.0.2.1", free_port())
