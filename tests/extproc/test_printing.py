@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
 import pty
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -86,36 +86,34 @@ def test_a_document_is_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == text
 
 
-@contextmanager
-def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
-    """Stdout is a terminal meanwhile; what is written to it is read from the descriptor."""
+def on_a_terminal(monkeypatch: pytest.MonkeyPatch, show: Callable[[], None]) -> str:
+    """What comes out of a terminal that is stdout while it is shown."""
     leader, follower = pty.openpty()
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.delenv("NO_COLOR", raising=False)
-    try:
-        with os.fdopen(follower, "w") as opened:
-            monkeypatch.setattr(sys, "stdout", opened)
-            yield leader
-    finally:
-        os.close(leader)
+    with os.fdopen(follower, "w") as opened:
+        monkeypatch.setattr(sys, "stdout", opened)
+        assert is_terminal()
+        show()
+    written = b""
+    # Nobody has the other end any more: behind the last of it is an error.
+    with contextlib.suppress(OSError):
+        while True:
+            written += os.read(leader, 65_536)
+    os.close(leader)
+    return written.decode()
 
 
 def test_on_a_terminal_rows_are_coloured_and_harmless(monkeypatch: pytest.MonkeyPatch) -> None:
-    with terminal(monkeypatch) as leader:
-        assert is_terminal()
-        show_table(("a", "b"), [("plain", "x"), ("full", "\x1b[2J")], styles=[None, "red"])
-        sys.stdout.flush()
-        written = os.read(leader, 65_536).decode()
+    rows = [("plain", "x"), ("full", "\x1b[2J")]
+    written = on_a_terminal(monkeypatch, lambda: show_table(("a", "b"), rows, styles=[None, "red"]))
     assert "\x1b[31mfull" in written
     assert "\x1b[31mplain" not in written
     assert "\x1b[2J" not in written
 
 
 def test_on_a_terminal_a_document_is_its_lines(monkeypatch: pytest.MonkeyPatch) -> None:
-    with terminal(monkeypatch) as leader:
-        show_text(f"a,b\r\n{HOSTILE}\r\n")
-        written = os.read(leader, 65_536).decode()
-    first, *lines = written.splitlines()
+    first, *lines = on_a_terminal(monkeypatch, lambda: show_text(f"a,b\r\n{HOSTILE}\r\n")).splitlines()
     assert first == "a,b"
     assert len(lines) == 3
     assert all(line.isprintable() for line in lines)
