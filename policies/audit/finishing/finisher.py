@@ -21,8 +21,17 @@ import msgspec
 from extproc.tasks import aside
 from policies.audit.finishing.halves import Halves, State
 from policies.audit.finishing.sessions import Session, Sessions
+from policies.audit.finishing.witnessing import Witnessing
 from policies.audit.following.atomic import replace
-from policies.audit.journal import BrokenJournalError, JournalError, JournalReader, JournalWriter, Position, journals
+from policies.audit.journal import (
+    BrokenJournalError,
+    JournalError,
+    JournalReader,
+    JournalWriter,
+    Position,
+    journals,
+    own_events,
+)
 from policies.audit.journal.reader import OtherChainError
 from policies.audit.journal.synced import Synced
 from policies.audit.moments import moment
@@ -83,6 +92,7 @@ class Finisher:
         self._broken: set[str] = set()
         self._opened = 0
         self._missing: deque[dict[str, Any]] = deque()
+        self._witnessing = Witnessing(folder, monotonic())
         self.completed = 0
         """How many records were missing, and have been written."""
 
@@ -128,6 +138,8 @@ class Finisher:
                 break
         self._missing += [*self._halves.due(now), *self._sessions.due(now)]
         await self._write()
+        if self._witnessing.is_due(now):
+            await self._witness(now)
         if now - self._saved >= _SAVE:
             # What it does not wait for any more is on the disk before that is remembered.
             await self._writer.durable()
@@ -135,8 +147,9 @@ class Finisher:
             self._saved = now
 
     async def stop(self, grace: float) -> None:
-        """Remember how far it came."""
+        """Say how far all journals are, and remember how far it came."""
         try:
+            await self._witness(self._monotonic())
             if not self._missing and not self._sessions.has_begun:
                 await self._writer.durable()
                 await self._save()
@@ -156,6 +169,13 @@ class Finisher:
                 continue
             self._missing.popleft()
             self.completed += 1
+
+    async def _witness(self, now: float) -> None:
+        """Its opening has named all journals; this names those that went on since."""
+        found = await aside(lambda: self._witnessing.look(self._writer.journal), name="finisher")
+        if found:
+            self._append(own_events.witnessing(self._clock(), found))
+        self._witnessing.said(found, now)
 
     def _is_own(self, record: Record) -> bool:
         """Whether this very finisher has written it, and so knows of it. It may come to read it late."""

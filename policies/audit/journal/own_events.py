@@ -1,4 +1,5 @@
-"""What a journal writes of itself. Its opening names how far the journals beside it are: who cuts one leaves a trace."""
+"""What a journal writes of itself, and of the journals beside it: it names how far they are, and who cuts one leaves a
+trace."""
 
 from __future__ import annotations
 
@@ -15,15 +16,26 @@ from policies.audit.record import Closed, Kind, Level, Name
 _log = logging.getLogger(__name__)
 _MOST: Final = 1_000
 _WITNESS: Final = "witness"
+WITNESSED: Final = "journal.witnessed"
+"""How far other journals are, named by one that was open already."""
+_NAMES_OTHERS: Final = frozenset({Name.JOURNAL_OPENED.value, WITNESSED})
 
 
 def opened(now: float, others: Mapping[str, tuple[int, str]]) -> dict[str, Any]:
     """The journal was opened."""
-    fields = _event(Name.JOURNAL_OPENED, now)
-    if others:
-        heads = {journal: {"hash": digest, "sequence": sequence} for journal, (sequence, digest) in others.items()}
-        fields["params"] = {_WITNESS: heads}
-    return fields
+    return _event(Name.JOURNAL_OPENED, now) | _naming(others)
+
+
+def witnessing(now: float, others: Mapping[str, tuple[int, str]]) -> dict[str, Any]:
+    """How far other journals are now."""
+    return _event(WITNESSED, now) | _naming(others)
+
+
+def _naming(others: Mapping[str, tuple[int, str]]) -> dict[str, Any]:
+    if not others:
+        return {}
+    heads = {journal: {"hash": digest, "sequence": sequence} for journal, (sequence, digest) in others.items()}
+    return {"params": {_WITNESS: heads}}
 
 
 def closed(now: float) -> dict[str, Any]:
@@ -36,9 +48,9 @@ def gap(now: float, lost: int) -> dict[str, Any]:
     return _event(Name.JOURNAL_GAP, now) | {"level": Level.ERROR.value, "lost": lost, "result": "failure"}
 
 
-def _event(name: Name, now: float) -> dict[str, Any]:
+def _event(name: str, now: float) -> dict[str, Any]:
     return {
-        "event": name.value,
+        "event": str(name),
         "kind": Kind.EVENT.value,
         "level": Level.INFO.value,
         "result": "success",
@@ -61,8 +73,8 @@ def witnessed(folder: Path, journal: str) -> dict[str, tuple[int, str]]:
 
 
 def witness(record: Closed) -> dict[str, tuple[int, str]]:
-    """What the opening of a journal says of the others; nothing if it is no such record."""
-    if record.record.event != Name.JOURNAL_OPENED:
+    """What a record says of other journals; nothing if it is none that does."""
+    if record.record.event not in _NAMES_OTHERS:
         return {}
     said = record.record.params.get(_WITNESS)
     if not isinstance(said, dict):

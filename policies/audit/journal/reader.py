@@ -248,15 +248,21 @@ class JournalReader:
         except NoteError as error:
             raise BrokenJournalError(sequence, str(error)) from None
 
+    def _opened(self, name: str) -> tuple[Segment, BinaryIO]:
+        part = _found(part for part in self._parts() if part.name == name)
+        must_be_file(part)
+        kept = gzip.GzipFile(part.path, "rb") if part.packed else part.path.open("rb", buffering=_BUFFER)
+        return part, cast("BinaryIO", kept)
+
     def _file(self, position: Position) -> tuple[Segment, BinaryIO]:
         if self._open is None or self._open[0].name != position.segment or _is_gone(self._open[1]):
             self.close()
             self._resumed = True
-            # It may be compressed between a look and the other.
-            part = _found(part for part in self._parts() if part.name == position.segment)
-            must_be_file(part)
-            kept = gzip.GzipFile(part.path, "rb") if part.packed else part.path.open("rb", buffering=_BUFFER)
-            self._open = part, cast("BinaryIO", kept)
+            try:
+                self._open = self._opened(position.segment)
+            except FileNotFoundError:
+                # It was compressed between a look and the other.
+                self._open = self._opened(position.segment)
         part, file = self._open
         if not part.packed and os.fstat(file.fileno()).st_size < position.offset:
             raise BrokenJournalError(position.sequence, "its segment ends before what was read of it already")

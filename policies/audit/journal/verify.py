@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from policies.audit.journal import segments as on_disk
 from policies.audit.journal.chain import Chain, Finding, Findings, What
 from policies.audit.journal.heads import Head, NoteError, Removal, Removed, parsed
+from policies.audit.journal.links import may_hold
 from policies.audit.journal.own_events import witness
 from policies.audit.journal.segments import HEAD, REMOVED, UNREADABLE, Segment
 from policies.audit.journal.signing import signed, signed_removal
@@ -113,14 +114,16 @@ def verify(path: Path, *, public_key: Ed25519PublicKey | None) -> Report:
     for journal, named in sorted(said.items()):
         sequence = max(named)
         by = named[sequence][1]
+        # What is named may have been written since that journal was read.
         report = reports.get(journal)
-        if report is None and folders != [path]:
+        folder = by_name.get(journal, path / journal)
+        if report is None and folders != [path] and not folder.is_dir():
             why = f"journal {by} names record {sequence} of it, and it is not there"
             reports[journal] = _with(JournalReport(journal), Finding(journal, "", 0, What.JOURNAL_MISSING, why))
-        elif report is not None and report.last < sequence:
+        elif report is not None and report.last < sequence and not may_hold(folder, sequence, named[sequence][0]):
             why = f"journal {by} names record {sequence}, and the last there is is {report.last}"
             reports[journal] = _with(report, Finding(journal, "", report.last + 1, What.CUT, why))
-        elif report is not None and not report.faults and (finding := _unlike(by_name[journal], named)) is not None:
+        elif report is not None and not report.faults and (finding := _unlike(folder, named)) is not None:
             reports[journal] = _with(report, finding)
     return Report(tuple(reports.values()))
 

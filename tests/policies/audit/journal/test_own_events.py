@@ -17,12 +17,11 @@ def sealed(fields: dict[str, object]) -> bytes:
 
 
 def test_its_events_are_records() -> None:
-    made = [own_events.opened(0, {}), own_events.closed(0), own_events.gap(0, 7)]
+    made = [own_events.opened(0, {}), own_events.closed(0), own_events.witnessing(0, {}), own_events.gap(0, 7)]
     found = [read(sealed(fields)).record for fields in made]
-    assert [one.event for one in found] == ["journal.opened", "journal.closed", "journal.gap"]
+    assert [one.event for one in found] == ["journal.opened", "journal.closed", "journal.witnessed", "journal.gap"]
     assert [(one.kind, one.level, one.lost) for one in found] == [
-        ("event", "info", 0),
-        ("event", "info", 0),
+        *[("event", "info", 0)] * 3,
         ("event", "error", 7),
     ]
 
@@ -36,7 +35,8 @@ def test_it_witnesses_those_beside_it(tmp_path: Path, caplog: pytest.LogCaptureF
     assert {name: sequence for name, (sequence, _) in found.items()} == {"gate.0": 5}
     assert "gate.2" in caplog.text
     assert own_events.witnessed(tmp_path, journal.name) == {}
-    assert own_events.witness(read(sealed(own_events.opened(0, found)))) == found
+    for fields in (own_events.opened(0, found), own_events.witnessing(0, found)):
+        assert own_events.witness(read(sealed(fields))) == found
 
 
 @pytest.mark.parametrize("said", [1, [], {"a": 1}, {"a": {}}, {"a": {"sequence": "1", "hash": ""}}, {"a": {"hash": ""}}])

@@ -13,9 +13,9 @@ import pytest
 
 from policies.audit.canonical import read, seal
 from policies.audit.journal.chain import What
-from policies.audit.journal.segments import lines, segments
+from policies.audit.journal.segments import Segment, lines, segments
 from policies.audit.journal.signing import public_key
-from policies.audit.journal.verify import JournalReport, verify
+from policies.audit.journal.verify import Folder, JournalReport, verify
 from policies.audit.record import Record
 from tests.policies.audit.journal.written import chain, key_pair, put, stored, written
 
@@ -263,6 +263,24 @@ def test_a_journal_is_witnessed_by_the_next(tmp_path: Path) -> None:
     assert (finding.journal, finding.what) == ("gate.0", What.JOURNAL_MISSING)
     # One journal alone is checked without the others.
     assert verify(second, public_key=None).intact
+
+
+def test_what_is_written_while_it_is_verified_was_not_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When one journal has been read it goes on, and another begins: the next to be read names both."""
+    written(tmp_path, 20)
+    written(tmp_path, 0, instance="other")
+    before = Folder.segments
+
+    def later(folder: Folder) -> list[Segment]:
+        if folder._path.name == "other.0":
+            for instance, count in (("gate", 5), ("new", 5), ("other", 0)):
+                written(tmp_path, count, instance=instance)
+        return before(folder)
+
+    monkeypatch.setattr(Folder, "segments", later)
+    report = verify(tmp_path, public_key=None)
+    assert report.intact, report
+    assert {one.journal: one.last for one in report.journals} == {"gate.0": 22, "other.0": 4}
 
 
 def test_a_chain_made_anew_is_not_the_one_that_the_next_journal_witnessed(tmp_path: Path) -> None:
