@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from fnmatch import fnmatchcase
 
@@ -11,6 +11,7 @@ import msgspec
 
 from extproc.exchange import Dialect
 from extproc.price import Price
+from extproc.tariff import Tariff, Terms
 
 
 class Provider(StrEnum):
@@ -32,7 +33,7 @@ class Model:
     Attributes:
         name: may be a glob (`gpt-4o*`).
         target: the upstream's own name for it, where that differs.
-        price: what its tokens cost.
+        price: what its tokens cost, where that is configured here. What an exchange costs is told by `Catalogue.tariff`.
         max_output: the most tokens of one answer.
         output_field: the member of a chat body that its server takes as the ceiling of output: `max_tokens` or
             `max_completion_tokens`. See `extproc.call.output_field`.
@@ -53,7 +54,13 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class Upstream:
-    """An LLM provider. `base_path` is the path of its URL, without a trailing slash."""
+    """An LLM provider.
+
+    Attributes:
+        base_path: the path of its URL, without a trailing slash.
+        region: where it is, for contracts whose prices differ by it.
+        listed_as: the provider under which its models stand in a list of prices; else as `provider` says.
+    """
 
     name: str
     provider: Provider
@@ -61,6 +68,8 @@ class Upstream:
     api_version: str | None = None
     models: tuple[Model, ...] = ()
     identity_headers: bool = False
+    region: str | None = None
+    listed_as: str | None = None
 
     def serves(self, model: str) -> Model | None:
         """The entry that serves `model`: an exact name before a glob, globs in order."""
@@ -121,11 +130,16 @@ class Opaque:
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """Everything behind the gateway. Names are unique within their kind."""
+    """Everything behind the gateway. Names are unique within their kind. `tariff`: what it costs, by these `terms`."""
 
     upstreams: tuple[Upstream, ...] = ()
     agents: tuple[Agent, ...] = ()
     opaque: tuple[Opaque, ...] = ()
+    terms: Terms = field(default_factory=Terms)
+    tariff: Tariff = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "tariff", Tariff(self.upstreams, self.terms))
 
     def find(self, dialect: Dialect, model: str) -> tuple[Upstream, Model] | None:
         """The first upstream that speaks `dialect` and serves `model`."""

@@ -14,8 +14,8 @@ import pytest
 ROOT: Final = Path(__file__).resolve().parents[1]
 VOCABULARY: Final = frozenset(
     {
-        *("exchange", "outcome", "policy", "call", "identity", "completion", "catalogue", "price", "payload", "secret"),
-        *("tasks", "reservation", "actuals", "recorder", "tally"),
+        *("exchange", "outcome", "policy", "call", "identity", "completion", "catalogue", "price", "tariff", "payload"),
+        *("secret", "tasks", "trace_context", "reservation", "actuals", "recorder", "tally", "spending", "metrics"),
         # What commands of policies are made of.
         *("commands", "configured", "printing", "mistakes", "strict_yaml"),
     }
