@@ -14,6 +14,8 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Final
 
+from extproc.trace_context import HEADER as TRACE
+
 _KINDS: Final = {
     "request_headers": b"\x0a",
     "response_headers": b"\x12",
@@ -27,7 +29,7 @@ _OVERWRITE: Final = b"\x18\x02"
 _CLEAR_ROUTE_CACHE: Final = b"\x28\x01"
 _REMEMBERED: Final = 256
 _REMEMBERED_LENGTH: Final = 128
-"""A longer value is not worth its memory: it hardly comes again."""
+"""A longer value is not worth its memory, nor is that of a trace: it hardly comes again."""
 SKIP, SEND = 2, 1
 """How headers and trailers are sent (`ProcessingMode.HeaderSendMode`)."""
 NONE, STREAMED, BUFFERED = 0, 1, 2
@@ -58,7 +60,9 @@ def _field(tag: bytes, payload: bytes) -> bytes:
 
 def set_header(name: str, value: str, *, append: bool = False) -> bytes:
     """A field of `HeaderMutation` that sets a header: over the one that is there, or beside it."""
-    return _remembered_header(name, value, append) if len(value) <= _REMEMBERED_LENGTH else _header(name, value, append)
+    if len(value) > _REMEMBERED_LENGTH or name == TRACE:
+        return _header(name, value, append)
+    return _remembered_header(name, value, append)
 
 
 def _header(name: str, value: str, append: bool) -> bytes:

@@ -6,6 +6,7 @@ import secrets
 from dataclasses import dataclass
 from inspect import isawaitable
 
+from extproc import trace_context
 from extproc.chain import Chain, Course, Step
 from extproc.exchange import Exchange, Request
 from extproc.gate import Gate, Judgement, Passage
@@ -66,7 +67,8 @@ def _explanation(judgement: Judgement, course: Course) -> Explanation:
                 steps,
                 upstream=target.upstream,
                 upstream_path=target.path,
-                set_headers=judgement.set_headers,
+                # The trace is each request's own: that of a question would tell nothing.
+                set_headers=tuple(field for field in judgement.set_headers if field[0] != trace_context.HEADER),
                 removed_headers=judgement.remove_headers,
                 body_changed=judgement.body is not None,
             )

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from functools import lru_cache
 from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
+from extproc import trace_context
 from extproc.call import Call, Endpoint, Operation, OutputCeiling, Payload
 from extproc.calls import read_call, without_payload
 from extproc.catalogue import Catalogue, Model, Target, Upstream
@@ -157,6 +158,9 @@ class Gate:
         sets.append((STREAM_HEADER, "1" if call.stream else "0"))
         if target.path != (f"{request.path}?{request.query}" if request.query else request.path):
             sets.append((":path", target.path))
+        sets.append(
+            (trace_context.HEADER, trace_context.onward(request.headers.get(trace_context.HEADER) or "", exchange.id))
+        )
         identity = exchange.get(Identity)
         told = upstream.identity_headers if upstream else bool(agent and agent.identity_headers)
         if identity is not None and told:

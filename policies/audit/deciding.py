@@ -12,10 +12,11 @@ from typing import Any, Final
 
 import orjson
 
+from extproc import trace_context
 from extproc.call import Call, Endpoint, Payload
 from extproc.catalogue import Target
 from extproc.completion import Decision
-from extproc.exchange import Exchange
+from extproc.exchange import Exchange, Request
 from extproc.identity import Identity
 from extproc.outcome import Reject, Respond
 from extproc.reservation import Reservation
@@ -76,7 +77,7 @@ def alike(exchange: Exchange, decisions: Sequence[Decision], session: str) -> Ha
     return (
         *(exchange.get(Identity), call, exchange.get(Endpoint) if call is None else None, exchange.get(Target)),
         *(request.method, request.loggable_path, exchange.marks, session, held, asked, tuple(decisions)),
-        bool(trace_id(request.headers.get("traceparent") or "")),
+        bool(_trace(request)),
     )
 
 
@@ -88,7 +89,7 @@ def differing(exchange: Exchange) -> Values:
         "request_id": exchange.request.request_id,
         "reservation_id": exchange.id,
         "reserved": reserved(reservation) if reservation is not None else "",
-        "trace_id": trace_id(exchange.request.headers.get("traceparent") or ""),
+        "trace_id": _trace(exchange.request),
     }
 
 
@@ -115,9 +116,8 @@ def decided(
         "http.request.method": bounded.name(request.method, words),
         "url.path": bounded.name(request.loggable_path, words),
     }
-    trace = request.headers.get("traceparent")
-    if trace is not None and (known := trace_id(trace)):
-        fields["trace_id"] = known
+    if trace := _trace(request):
+        fields["trace_id"] = trace
     identity = exchange.get(Identity)
     if identity is not None:
         fields |= who(identity, words)
@@ -145,6 +145,12 @@ def decided(
     if decisions:
         fields["decisions"] = said(decisions, words)
     return fields | _verdict(outcome, decisions, words)
+
+
+def _trace(request: Request) -> str:
+    """The trace that the client has begun, if it has."""
+    told = request.headers.get(trace_context.HEADER)
+    return trace_context.client_span(told)[0] if told else ""
 
 
 def _verdict(outcome: Reject | Respond | None, decisions: Sequence[Decision], words: Words) -> dict[str, Any]:
@@ -275,15 +281,5 @@ def params(members: Mapping[str, Any], words: Words, *, prompts: bool) -> dict[s
     return told if isinstance(told, dict) else {}
 
 
-def trace_id(traceparent: str) -> str:
-    """The trace that a client has begun (W3C Trace Context, section 3.2); "" if that is none."""
-    parts = traceparent.split("-")
-    if len(parts) < 4 or len(parts[0]) != 2 or parts[0] == "ff" or len(parts[1]) != 32:
-        return ""
-    known = parts[1]
-    return known if set(known) <= _HEX and known != "0" * 32 else ""
-
-
 _HELD: Final = frozenset({"accounts", "reservation_id", "reserved"})
 _UUID: Final = re.compile("[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_HEX: Final = frozenset("0123456789abcdef")

