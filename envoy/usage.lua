@@ -8,6 +8,9 @@
 --               `"usage":null` members of the other chunks, so that the client gets what it would have got
 -- Writes namespace `sluicegate.usage`:
 --   input, output, total, cached_input, cache_write, reasoning   as reported, in the provider's own meaning
+--   cache_write_1h, audio_input, audio_output   parts of cache_write, input and output; only if they are not 0
+--   tool_calls   searches that the provider ran itself and bills for each; only if it is not 0
+--   tier      the service tier, as the answer says it
 --   model     the model that answered
 --   chunks    events with generated content, so far: a floor of the output tokens when a stream breaks off
 --   complete  the answer is whole: its terminator was seen, or its JSON ended
@@ -23,6 +26,7 @@ local char, concat, floor, min = string.char, table.concat, math.floor, math.min
 local HOLD_LIMIT = 65536 -- bytes of one data line that may wait for its end
 local DEPTH_LIMIT = 128
 local TEXT_LIMIT = 256 -- bytes of a key or a value that is kept
+local TIER_LIMIT = 32 -- characters of the name of a service tier
 local NUMBER_LIMIT = 400
 local LARGEST = 2 ^ 53
 
@@ -32,7 +36,9 @@ local LARGEST = 2 ^ 53
 
 local function number(field) return { number = field } end
 local function object(members) return { members = members } end
-local CONTENT, MODEL, TYPE = { text = "content" }, { text = "model" }, { text = "type" }
+local CONTENT, MODEL, TYPE, TIER = { text = "content" }, { text = "model" }, { text = "type" }, { text = "tier" }
+-- Anthropic's name for what it bills beside tokens; others that speak OpenAI's dialect report it in the same words.
+local SERVER_TOOLS = object({ web_search_requests = number("tool_calls") })
 
 local OPENAI_USAGE = {
   usage = true,
@@ -40,23 +46,38 @@ local OPENAI_USAGE = {
     prompt_tokens = number("input"),
     completion_tokens = number("output"),
     total_tokens = number("total"),
-    prompt_tokens_details = object({ cached_tokens = number("cached_input"), cache_write_tokens = number("cache_write") }),
-    completion_tokens_details = object({ reasoning_tokens = number("reasoning") }),
+    prompt_tokens_details = object({
+      cached_tokens = number("cached_input"),
+      cache_write_tokens = number("cache_write"),
+      audio_tokens = number("audio_input"),
+    }),
+    completion_tokens_details = object({
+      reasoning_tokens = number("reasoning"),
+      audio_tokens = number("audio_output"),
+    }),
+    server_tool_use = SERVER_TOOLS,
   },
 }
 local RESPONSES_USAGE = object({
   input_tokens = number("input"),
   output_tokens = number("output"),
   total_tokens = number("total"),
-  input_tokens_details = object({ cached_tokens = number("cached_input"), cache_write_tokens = number("cache_write") }),
-  output_tokens_details = object({ reasoning_tokens = number("reasoning") }),
+  input_tokens_details = object({
+    cached_tokens = number("cached_input"),
+    cache_write_tokens = number("cache_write"),
+    audio_tokens = number("audio_input"),
+  }),
+  output_tokens_details = object({ reasoning_tokens = number("reasoning"), audio_tokens = number("audio_output") }),
 })
 local ANTHROPIC_USAGE = object({
   input_tokens = number("input"),
   output_tokens = number("output"),
   cache_read_input_tokens = number("cached_input"),
   cache_creation_input_tokens = number("cache_write"),
+  cache_creation = object({ ephemeral_1h_input_tokens = number("cache_write_1h") }),
   output_tokens_details = object({ thinking_tokens = number("reasoning") }),
+  server_tool_use = SERVER_TOOLS,
+  service_tier = TIER,
 })
 local CALLED = object({ arguments = CONTENT })
 local CHAT_DELTA = object({
@@ -69,9 +90,14 @@ local CHAT_DELTA = object({
 })
 local CHOICES = { choices = true, items = object({ delta = CHAT_DELTA, text = CONTENT }) }
 
-local OPENAI_WHOLE = object({ model = MODEL, usage = OPENAI_USAGE })
-local OPENAI_STREAM = object({ model = MODEL, usage = OPENAI_USAGE, choices = CHOICES })
-local RESPONSE = object({ model = MODEL, usage = RESPONSES_USAGE })
+local OPENAI_WHOLE = object({ model = MODEL, service_tier = TIER, usage = OPENAI_USAGE })
+local OPENAI_STREAM = object({ model = MODEL, service_tier = TIER, usage = OPENAI_USAGE, choices = CHOICES })
+local RESPONSE = object({
+  model = MODEL,
+  service_tier = TIER,
+  usage = RESPONSES_USAGE,
+  tool_usage = object({ web_search = object({ num_requests = number("tool_calls") }) }),
+})
 local MESSAGE = object({ model = MODEL, usage = ANTHROPIC_USAGE })
 
 -- `ends`: types of the events that end a stream. `counts`: what the type of an event that holds content looks like.
@@ -106,7 +132,7 @@ local IN_STRING, IN_KEY, IN_SCALAR = 9, 10, 11
 -- Make `doc` ready for a new document. Positions in a document count from 1.
 local function begin(doc, root)
   doc.state, doc.depth, doc.base, doc.node = VALUE, 0, 0, root
-  doc.found, doc.model, doc.type, doc.content = nil, nil, nil, false
+  doc.found, doc.model, doc.type, doc.tier, doc.content = nil, nil, nil, nil, false
   doc.usages, doc.lists, doc.reports, doc.no_choices = 0, 0, false, false
   doc.null_from, doc.null_to, doc.null_first = nil, nil, false
   doc.part = ""
@@ -347,7 +373,12 @@ local function scan(doc, s)
 end
 
 -- What was learned ------------------------------------------------------------------------------------------------
--- `news` are the entries that metadata does not have yet.
+-- `news` are the entries that metadata does not have yet; `told` is what a reader of it knows, who takes some of them
+-- for 0 where they are absent.
+
+local function new_meter()
+  return { told = { cache_write_1h = 0, audio_input = 0, audio_output = 0, tool_calls = 0 }, news = {}, has_news = false }
+end
 
 local function tell(meter, key, value)
   if value ~= nil and meter.told[key] ~= value then
@@ -360,6 +391,10 @@ local function learn(meter, doc)
     for field, value in pairs(doc.found) do tell(meter, field, value) end
   end
   if doc.model ~= "" then tell(meter, "model", doc.model) end
+  local tier = doc.tier
+  if tier and tier ~= meter.told.tier and #tier <= TIER_LIMIT and find(tier, "^[a-z0-9_-]+$") then
+    tell(meter, "tier", tier)
+  end
 end
 
 local function publish(meter, handle)
@@ -611,7 +646,7 @@ function envoy_on_response(handle)
   local wanted = handle:streamInfo():dynamicMetadata():get("sluicegate")
   local kind = wanted and METERS[wanted.meter or ""]
   if not kind then return end
-  local meter = { told = {}, news = {}, has_news = false }
+  local meter = new_meter()
   local headers = handle:headers()
   local encoding = lower(headers:get("content-encoding") or "identity")
   if encoding ~= "identity" and encoding ~= "" then

@@ -9,6 +9,7 @@ from typing import Any
 from loadtests.simulator.replies import (
     DONE,
     Ask,
+    Caching,
     Length,
     RefusedError,
     Reply,
@@ -18,9 +19,11 @@ from loadtests.simulator.replies import (
     data,
     dumps,
     missing,
+    searches,
 )
 from loadtests.simulator.tokens import Seed, words_in
 from loadtests.simulator.tools import arguments, forced_tool
+from loadtests.simulator.wishes import Wishes
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +43,11 @@ class _Plan:
 
     @property
     def usage(self) -> dict[str, Any]:
-        return usage(self.prompt, self.length, self.choices, self.ask.wishes.cached)
+        return usage(self.prompt, self.length, self.choices, self.ask.wishes)
+
+    @property
+    def service(self) -> dict[str, Any]:
+        return {"service_tier": tier(self.ask.wishes), "system_fingerprint": "fp_simulator"}
 
     def envelope(self, kind: str) -> dict[str, Any]:
         return {
@@ -51,21 +58,38 @@ class _Plan:
         }
 
 
-def usage(prompt: int, length: Length, choices: int, cached: int) -> dict[str, Any]:
-    """Usage as chat and completions report it. The details are parts of the totals."""
+def tier(wishes: Wishes) -> str:
+    """The service tier, as chat and responses say it."""
+    return "default" if wishes.tier is None else wishes.tier
+
+
+def usage(prompt: int, length: Length, choices: int, wishes: Wishes) -> dict[str, Any]:
+    """Usage as chat and completions report it. The details are parts of the totals.
+
+    OpenAI does not count its searches there; others that speak its dialect do.
+    """
     output = length.output * choices
-    return {
+    cache = Caching.of(wishes, prompt)
+    written = {"cache_write_tokens": cache.written} if cache.written else {}
+    told: dict[str, Any] = {
         "prompt_tokens": prompt,
         "completion_tokens": output,
         "total_tokens": prompt + output,
-        "prompt_tokens_details": {"cached_tokens": min(cached, prompt), "audio_tokens": 0},
+        "prompt_tokens_details": {
+            "cached_tokens": cache.read,
+            **written,
+            "audio_tokens": min(wishes.audio_input, prompt),
+        },
         "completion_tokens_details": {
             "reasoning_tokens": length.reasoning * choices,
-            "audio_tokens": 0,
+            "audio_tokens": min(wishes.audio_output, output),
             "accepted_prediction_tokens": 0,
             "rejected_prediction_tokens": 0,
         },
     }
+    if wishes.tool_calls:
+        told["server_tool_use"] = searches(wishes)
+    return told
 
 
 def choices_of(ask: Ask) -> int:
@@ -115,7 +139,7 @@ def _whole(plan: _Plan) -> Whole:
     body: dict[str, Any] = plan.envelope("chat.completion") | {"choices": choices}
     if plan.ask.wishes.usage:
         body["usage"] = plan.usage
-    body |= {"service_tier": "default", "system_fingerprint": "fp_simulator"}
+    body |= plan.service
     return Whole(dumps(body))
 
 
@@ -131,8 +155,7 @@ def _message(plan: _Plan, index: int) -> dict[str, Any]:
 
 def _events(plan: _Plan) -> Iterator[bytes]:
     reports = wants_usage(plan.ask)
-    head = plan.envelope("chat.completion.chunk")
-    head |= {"service_tier": "default", "system_fingerprint": "fp_simulator"}
+    head = plan.envelope("chat.completion.chunk") | plan.service
     opening = b"data: " + dumps(head)[:-1] + b',"choices":[{"index":'
     closing = b'}],"usage":null}\n\n' if reports else b"}]}\n\n"
 

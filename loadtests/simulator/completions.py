@@ -25,15 +25,17 @@ class _Plan:
 
     @property
     def usage(self) -> dict[str, Any]:
-        return usage(self.prompt, self.length, self.choices, self.ask.wishes.cached)
+        return usage(self.prompt, self.length, self.choices, self.ask.wishes)
 
     @property
     def envelope(self) -> dict[str, Any]:
+        tier = self.ask.wishes.tier
         return {
             "id": self.seed.identifier("cmpl-"),
             "object": "text_completion",
             "created": self.seed.created,
             "model": self.ask.model,
+            **({} if tier is None else {"service_tier": tier}),
         }
 
 

@@ -9,7 +9,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from loadtests.simulator.replies import Ask, Length, RefusedError, Reply, Stream, Whole, ceiling, dumps, missing, named
+from loadtests.simulator.replies import (
+    Ask,
+    Caching,
+    Length,
+    RefusedError,
+    Reply,
+    Stream,
+    Whole,
+    ceiling,
+    dumps,
+    missing,
+    named,
+    searches,
+)
 from loadtests.simulator.tokens import Seed, words_in
 from loadtests.simulator.tools import arguments, forced_tool
 
@@ -29,16 +42,30 @@ class _Plan:
         return "tool_use" if self.tool else "end_turn"
 
     def usage(self, output: int) -> dict[str, Any]:
-        cached = min(self.ask.wishes.cached, self.prompt)
+        cache = Caching.of(self.ask.wishes, self.prompt)
         return {
-            "input_tokens": self.prompt - cached,
-            "cache_creation_input_tokens": 0,
-            "cache_read_input_tokens": cached,
+            "input_tokens": self.prompt - cache.read - cache.written,
+            "cache_creation_input_tokens": cache.written,
+            "cache_read_input_tokens": cache.read,
             "output_tokens": output,
         }
 
     def final_usage(self) -> dict[str, Any]:
-        return self.usage(self.length.output) | {"output_tokens_details": {"thinking_tokens": self.length.reasoning}}
+        """What only the end of a message tells, beside what its start does."""
+        wishes = self.ask.wishes
+        details = {"output_tokens_details": {"thinking_tokens": self.length.reasoning}}
+        searched = {"server_tool_use": searches(wishes)} if wishes.tool_calls else {}
+        return self.usage(self.length.output) | details | searched
+
+    def service(self) -> dict[str, Any]:
+        """What only the start of a message tells: how long writes are kept, and the service tier."""
+        wishes = self.ask.wishes
+        cache = Caching.of(wishes, self.prompt)
+        written = {
+            "ephemeral_5m_input_tokens": cache.written - cache.for_an_hour,
+            "ephemeral_1h_input_tokens": cache.for_an_hour,
+        }
+        return {"cache_creation": written, "service_tier": "standard" if wishes.tier is None else wishes.tier}
 
     def message(self, content: list[dict[str, Any]], stop_reason: str | None) -> dict[str, Any]:
         return {
@@ -89,7 +116,7 @@ def answer(ask: Ask) -> Reply:
         return Stream(_events(plan))
     body = plan.message([_block(plan)], plan.stop_reason)
     if ask.wishes.usage:
-        body["usage"] = plan.final_usage()
+        body["usage"] = plan.final_usage() | plan.service()
     return Whole(dumps(body))
 
 
@@ -105,7 +132,7 @@ def _events(plan: _Plan) -> Iterator[bytes]:
     reports = plan.ask.wishes.usage
     start = plan.message([], None)
     if reports:
-        start["usage"] = plan.usage(min(1, plan.length.output))
+        start["usage"] = plan.usage(min(1, plan.length.output)) | plan.service()
     yield named({"type": "message_start", "message": start})
     if plan.tool is None:
         block: dict[str, Any] = {"type": "text", "text": ""}

@@ -93,6 +93,26 @@ class Length:
         return cls(visible=allowed - reasoning, reasoning=reasoning, cut=allowed < wanted)
 
 
+@dataclass(frozen=True, slots=True)
+class Caching:
+    """What a prompt of so many tokens did with the provider's cache: no token is in both."""
+
+    read: int
+    written: int
+    for_an_hour: int
+
+    @classmethod
+    def of(cls, wishes: Wishes, prompt: int) -> Caching:
+        read = min(wishes.cached, prompt)
+        written = min(wishes.cache_write, prompt - read)
+        return cls(read, written, min(wishes.cache_write_1h, written))
+
+
+def searches(wishes: Wishes) -> dict[str, int]:
+    """Searches of the provider's own, in Anthropic's words."""
+    return {"web_search_requests": wishes.tool_calls, "web_fetch_requests": 0}
+
+
 def dumps(value: object) -> bytes:
     """Compact JSON in UTF-8, as the providers send it."""
     text: bytes = orjson.dumps(value)

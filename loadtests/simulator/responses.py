@@ -6,7 +6,8 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from loadtests.simulator.replies import Ask, Length, Reply, Stream, Whole, ceiling, dumps, missing, named
+from loadtests.simulator.chat import tier
+from loadtests.simulator.replies import Ask, Caching, Length, Reply, Stream, Whole, ceiling, dumps, missing, named
 from loadtests.simulator.tokens import Seed, words_in
 from loadtests.simulator.tools import arguments, forced_tool
 
@@ -30,12 +31,21 @@ class _Plan:
 
     @property
     def usage(self) -> dict[str, Any]:
+        wishes, length = self.ask.wishes, self.length
+        cache = Caching.of(wishes, self.prompt)
         return {
             "input_tokens": self.prompt,
-            "input_tokens_details": {"cached_tokens": min(self.ask.wishes.cached, self.prompt), "cache_write_tokens": 0},
-            "output_tokens": self.length.output,
-            "output_tokens_details": {"reasoning_tokens": self.length.reasoning},
-            "total_tokens": self.prompt + self.length.output,
+            "input_tokens_details": {
+                "cached_tokens": cache.read,
+                "cache_write_tokens": cache.written,
+                **_audio(wishes.audio_input, self.prompt),
+            },
+            "output_tokens": length.output,
+            "output_tokens_details": {
+                "reasoning_tokens": length.reasoning,
+                **_audio(wishes.audio_output, length.output),
+            },
+            "total_tokens": self.prompt + length.output,
         }
 
     def response(self, status: str, output: list[dict[str, Any]], usage: dict[str, Any] | None) -> dict[str, Any]:
@@ -56,7 +66,8 @@ class _Plan:
             "parallel_tool_calls": True,
             "previous_response_id": None,
             "reasoning": {"effort": None, "summary": None},
-            "service_tier": "default",
+            # What was asked for, until it is known what it became.
+            "service_tier": "auto" if usage is None else tier(self.ask.wishes),
             "store": True,
             "temperature": 1.0,
             "text": {"format": {"type": "text"}},
@@ -70,6 +81,8 @@ class _Plan:
         }
         if not self.ask.wishes.usage:
             del response["usage"]
+        elif usage is not None and self.ask.wishes.tool_calls:
+            response["tool_usage"] = {"web_search": {"num_requests": self.ask.wishes.tool_calls}}
         return response
 
     def item(self, text: str, status: str) -> dict[str, Any]:
@@ -89,6 +102,10 @@ class _Plan:
     def pieces(self) -> Iterator[str]:
         tokens = self.seed.tokens(self.length.visible)
         return tokens if self.tool is None else arguments(self.tool[1], tokens)
+
+
+def _audio(wanted: int, whole: int) -> dict[str, int]:
+    return {"audio_tokens": min(wanted, whole)} if wanted else {}
 
 
 def part(text: str) -> dict[str, Any]:

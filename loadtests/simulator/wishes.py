@@ -4,7 +4,13 @@
 |---|---|
 | `x-sim-tokens: N` | the answer would be N tokens long (default 16) if no ceiling cut it |
 | `x-sim-cached-tokens: N` | usage says that N input tokens came from the provider's cache |
+| `x-sim-cache-write-tokens: N` | usage says that N input tokens were written to the provider's cache |
+| `x-sim-cache-write-1h-tokens: N` | and that N of them are kept for an hour (messages) |
 | `x-sim-reasoning-tokens: N` | usage says that N further output tokens were spent on reasoning |
+| `x-sim-audio-input-tokens: N` | usage says that N input tokens were audio (OpenAI) |
+| `x-sim-audio-output-tokens: N` | usage says that N output tokens were audio (OpenAI) |
+| `x-sim-tool-calls: N` | usage says that the provider searched the web N times |
+| `x-sim-tier: NAME` | the service tier that the answer says |
 | `x-sim-no-usage: 1` | no usage, asked for or not |
 | `x-sim-latency-ms: N` | wait before the first byte of the answer |
 | `x-sim-chunk-delay-ms: N` | wait between writes: one event, or one piece of a split body, is one write |
@@ -37,7 +43,13 @@ class Wishes:
 
     tokens: int = 16
     cached: int = 0
+    cache_write: int = 0
+    cache_write_1h: int = 0
     reasoning: int = 0
+    audio_input: int = 0
+    audio_output: int = 0
+    tool_calls: int = 0
+    tier: str | None = None
     usage: bool = True
     latency: float = 0.0
     delay: float = 0.0
@@ -63,7 +75,13 @@ class Wishes:
         return cls(
             tokens=_whole(headers, "x-sim-tokens", 0, MOST_TOKENS, 16),
             cached=_whole(headers, "x-sim-cached-tokens", 0, MOST_TOKENS, 0),
+            cache_write=_whole(headers, "x-sim-cache-write-tokens", 0, MOST_TOKENS, 0),
+            cache_write_1h=_whole(headers, "x-sim-cache-write-1h-tokens", 0, MOST_TOKENS, 0),
             reasoning=_whole(headers, "x-sim-reasoning-tokens", 0, MOST_TOKENS, 0),
+            audio_input=_whole(headers, "x-sim-audio-input-tokens", 0, MOST_TOKENS, 0),
+            audio_output=_whole(headers, "x-sim-audio-output-tokens", 0, MOST_TOKENS, 0),
+            tool_calls=_whole(headers, "x-sim-tool-calls", 0, MOST_TOKENS, 0),
+            tier=headers.get("x-sim-tier"),
             usage=not _flag(headers, "x-sim-no-usage"),
             latency=_milliseconds(headers, "x-sim-latency-ms"),
             delay=_milliseconds(headers, "x-sim-chunk-delay-ms"),

@@ -27,14 +27,30 @@ SIZES: Final = {"x-sim-tokens": "9", "x-sim-cached-tokens": "2", "x-sim-reasonin
 # Five prompt words, nine visible tokens, four of reasoning. Anthropic counts cached input beside `input`.
 OPENAI: Final = {"input": 5, "output": 13, "total": 18, "cached_input": 2, "reasoning": 4, "model": "m", "complete": True}
 USAGE: Final[dict[str, dict[str, Any]]] = {
-    "chat": OPENAI,
+    "chat": OPENAI | {"tier": "default"},
     "completions": OPENAI,
     "embeddings": {"input": 5, "total": 5, "model": "m", "complete": True},
-    "responses": OPENAI | {"cache_write": 0},
+    "responses": OPENAI | {"cache_write": 0, "tier": "default"},
     "messages": {
-        "input": 3, "output": 13, "cached_input": 2, "cache_write": 0, "reasoning": 4, "model": "m", "complete": True,
+        "input": 3, "output": 13, "cached_input": 2, "cache_write": 0, "reasoning": 4, "tier": "standard", "model": "m",
+        "complete": True,
     },
 }  # fmt: skip
+# What is billed apart. Of the three prompt words that are left, all are written to the cache, two of them for an hour.
+BILLED: Final = SIZES | {
+    "x-sim-cache-write-tokens": "3",
+    "x-sim-cache-write-1h-tokens": "2",
+    "x-sim-audio-input-tokens": "4",
+    "x-sim-audio-output-tokens": "6",
+    "x-sim-tool-calls": "7",
+    "x-sim-tier": "priority",
+}
+OPENAI_BILLED: Final = {"cache_write": 3, "audio_input": 4, "audio_output": 6, "tool_calls": 7, "tier": "priority"}
+USAGE_BILLED: Final[dict[str, dict[str, Any]]] = {
+    **{kind: USAGE[kind] | OPENAI_BILLED for kind in ("chat", "completions", "responses")},
+    "messages": USAGE["messages"]
+    | {"input": 0, "cache_write": 3, "cache_write_1h": 2, "tool_calls": 7, "tier": "priority"},
+}
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +94,46 @@ def test_streamed(metering: Metering, kind: str, manner: dict[str, str]) -> None
     assert usage == USAGE[kind] | {"chunks": 9}
 
 
+@pytest.mark.parametrize("kind", USAGE_BILLED)
+@pytest.mark.parametrize("manner", [{}, {"x-sim-split": "7", "x-sim-chunk-delay-ms": "0.01"}])
+def test_what_is_billed_apart(metering: Metering, kind: str, manner: dict[str, str]) -> None:
+    path, body = REQUESTS[kind]
+    for more, chunks in (({}, {}), (ASKED, {"chunks": 9})):
+        got, usage = through(metering, kind, path, body | more, BILLED | manner)
+        assert got == direct(metering, path, body | more, BILLED)
+        assert usage == USAGE_BILLED[kind] | chunks
+
+
+@pytest.mark.parametrize("kind", ["chat", "completions"])
+def test_what_is_billed_apart_in_hidden_usage(metering: Metering, kind: str) -> None:
+    path, body = REQUESTS[kind]
+    got, usage = through(metering, f"{kind}_hidden", path, body | ASKED, BILLED)
+    assert got == direct(metering, path, body | STREAM, BILLED)
+    assert usage == USAGE_BILLED[kind] | {"chunks": 9}
+
+
+@pytest.mark.parametrize("kind", USAGE_BILLED)
+@pytest.mark.parametrize("tier", ["x" * 10_240, "Not a tier!", '","usage":{"service_tier":"batch"},"a":"'])
+def test_a_tier_that_is_none_is_not_told(metering: Metering, kind: str, tier: str) -> None:
+    path, body = REQUESTS[kind]
+    untold = {name: value for name, value in USAGE[kind].items() if name != "tier"}
+    # A streamed response began with the one that was asked for, and it stands.
+    began: dict[str, Any] = {"tier": "auto"} if kind == "responses" else {}
+    for more, expected in (({}, untold), (ASKED, untold | began | {"chunks": 9})):
+        _, usage = through(metering, kind, path, body | more, SIZES | {"x-sim-tier": tier})
+        assert usage == expected
+
+
+def test_a_message_that_breaks_off_keeps_what_its_start_told(metering: Metering) -> None:
+    path, body = REQUESTS["messages"]
+    case = new_case()
+    headers = BILLED | {"x-case": case, "x-sim-cut-after": "6", "x-sim-chunk-delay-ms": "5"}
+    with pytest.raises(httpx.RemoteProtocolError):
+        post(metering.url("messages", path), body | STREAM, headers)
+    start = {"input": 0, "output": 1, "cached_input": 2, "cache_write": 3, "cache_write_1h": 2, "tier": "priority"}
+    assert metering.entry(case).usage == start | {"model": "m", "chunks": 3}
+
+
 @pytest.mark.parametrize("kind", ["chat", "completions"])
 @pytest.mark.parametrize("newline", ["lf", "crlf", "cr"])
 @pytest.mark.parametrize("split", ["1", "7", "4096", None])
@@ -117,7 +173,7 @@ def test_upstream_breaks_off(metering: Metering, verdict: str) -> None:
     headers = {"x-case": case, "x-sim-tokens": "50", "x-sim-cut-after": "6", "x-sim-chunk-delay-ms": "5"}
     with pytest.raises(httpx.RemoteProtocolError):
         post(metering.url(verdict, path), body | ASKED, headers)
-    assert metering.entry(case).usage == {"chunks": 5, "model": "m"}
+    assert metering.entry(case).usage == {"chunks": 5, "model": "m", "tier": "default"}
 
 
 @pytest.mark.parametrize("kind", ["chat", "chat_hidden", "responses", "messages"])
@@ -140,7 +196,7 @@ def test_upstream_that_reports_no_usage(metering: Metering) -> None:
     path, body = REQUESTS["chat"]
     got, usage = through(metering, "chat_hidden", path, body | ASKED, {"x-sim-no-usage": "1"})
     assert got == direct(metering, path, body | STREAM, {})
-    assert usage == {"chunks": 16, "model": "m", "complete": True}
+    assert usage == {"chunks": 16, "model": "m", "tier": "default", "complete": True}
 
 
 @pytest.mark.parametrize("more", [{}, ASKED])
@@ -170,7 +226,7 @@ def test_ten_megabytes(metering: Metering) -> None:
     got, usage = through(metering, "chat", path, body, {"x-sim-tokens": "2200000"})
     assert len(got) > 10 * 2**20
     counts = {"input": 5, "output": 2_200_000, "total": 2_200_005, "cached_input": 0, "reasoning": 0}
-    assert usage == counts | {"model": "m", "complete": True}
+    assert usage == counts | {"model": "m", "tier": "default", "complete": True}
 
 
 @pytest.mark.parametrize("shape", ["one piece", "byte by byte"])

@@ -15,6 +15,14 @@ from tests.loadtests.asking import CHAT, MESSAGES, PROMPT, fetch
 from tests.servers import Simulator
 
 SIZES: Final = {"x-sim-tokens": "9", "x-sim-cached-tokens": "2", "x-sim-reasoning-tokens": "4"}
+BILLED: Final = {
+    "x-sim-cache-write-tokens": "3",
+    "x-sim-cache-write-1h-tokens": "2",
+    "x-sim-audio-input-tokens": "4",
+    "x-sim-audio-output-tokens": "6",
+    "x-sim-tool-calls": "3",
+    "x-sim-tier": "flex",
+}
 PARAMETERS: Final = {"type": "object", "properties": {"words": {"type": "string"}}}
 
 
@@ -178,6 +186,28 @@ async def test_openai_async(simulator: Simulator) -> None:
         assert (await client.embeddings.create(model="m", input=PROMPT)).usage.total_tokens == 5
 
 
+def test_what_openai_bills_apart(simulator: Simulator) -> None:
+    wishes = {name.removeprefix("x-sim-"): value for name, value in BILLED.items()}
+    for path, body in (("chat/completions", CHAT), ("completions", {"model": "m", "prompt": PROMPT})):
+        answer = fetch(simulator, f"/v1/{path}", body, **wishes).json()
+        assert answer["service_tier"] == "flex"
+        usage = answer["usage"]
+        assert usage["prompt_tokens_details"] == {"cached_tokens": 0, "cache_write_tokens": 3, "audio_tokens": 4}
+        assert usage["completion_tokens_details"]["audio_tokens"] == 6
+        assert usage["server_tool_use"]["web_search_requests"] == 3
+    answer = fetch(simulator, "/v1/responses", {"model": "m", "input": PROMPT}, **wishes).json()
+    assert answer["service_tier"] == "flex"
+    assert answer["usage"]["input_tokens_details"] == {"cached_tokens": 0, "cache_write_tokens": 3, "audio_tokens": 4}
+    assert answer["usage"]["output_tokens_details"] == {"reasoning_tokens": 0, "audio_tokens": 6}
+    assert answer["tool_usage"] == {"web_search": {"num_requests": 3}}
+
+
+def test_the_tier_of_a_response_is_known_at_its_end(ai: openai.OpenAI) -> None:
+    events = list(ai.responses.create(model="m", input=PROMPT, stream=True, extra_headers=BILLED))
+    tiers = [event.response.service_tier for event in events if hasattr(event, "response")]
+    assert tiers == ["auto", "auto", "flex"]
+
+
 # Anthropic
 
 
@@ -203,6 +233,19 @@ def test_messages_stream(claude: anthropic.Anthropic) -> None:
         "message_start", "content_block_start", *["content_block_delta"] * 5, "content_block_stop", "message_delta",
         "message_stop",
     ]  # fmt: skip
+
+
+def test_what_anthropic_bills_apart(claude: anthropic.Anthropic) -> None:
+    asked: Any = {"model": "m", "max_tokens": 9, "messages": MESSAGES, "extra_headers": BILLED}
+    usage = claude.messages.create(**asked).usage
+    assert (usage.input_tokens, usage.cache_creation_input_tokens, usage.service_tier) == (5 - 3, 3, "flex")
+    assert usage.cache_creation is not None
+    assert usage.cache_creation.ephemeral_1h_input_tokens == 2
+    assert usage.cache_creation.ephemeral_5m_input_tokens == 1
+    assert usage.server_tool_use is not None
+    assert usage.server_tool_use.web_search_requests == 3
+    with claude.messages.stream(**asked) as stream:
+        assert stream.get_final_message().usage == usage
 
 
 @pytest.mark.parametrize("choice", [{"type": "any"}, {"type": "tool", "name": "look_up"}])
