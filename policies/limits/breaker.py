@@ -1,8 +1,8 @@
 """A circuit breaker: what has failed several times in a row is left alone for a while, then tried by one. Pure.
 
-For many who ask at once, as exchanges ask the store: each wants leave, one of them is the probe and may be abandoned, what
-fails at one moment is one failure, and of how long to leave it alone nobody knows more than that it failed again. So it
-differs from the breaker of the audit's sinks (`policies/audit/following/breaker.py`), where one follower asks alone.
+For many who ask at once, as exchanges ask the store: each wants leave, one of them is the probe and may be abandoned, and
+what fails at one moment is one failure. How long to leave it alone nobody knows, so it is longer each time. So it differs
+from the breaker of the audit's sinks (`policies/audit/following/breaker.py`), where one follower asks alone.
 """
 
 from __future__ import annotations

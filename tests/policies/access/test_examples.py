@@ -9,8 +9,9 @@ import pytest
 
 from extproc.assembly import assemble
 from extproc.call import Endpoint, Operation
+from extproc.configured import read_tree
 from extproc.exchange import Dialect
-from extproc.settings import Settings, parse, read_tree
+from extproc.settings import Settings, parse
 from policies.access.decide import Allowed, decide_endpoint, usable_models
 from policies.access.grants import Grants, compile_grants
 from policies.access.settings import AccessSettings
