@@ -8,20 +8,18 @@ The body is the record itself, as JSON; attributes are what a collector routes a
 from __future__ import annotations
 
 import re
-from calendar import timegm
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from time import strptime
 from typing import Final
 
 from policies.audit.record import SCHEMA, Closed, Level
+from policies.audit.sinks.nanoseconds import nanoseconds
 from policies.audit.sinks.otlp_attributes import Attribute, attributes
 from policies.audit.sinks.otlp_messages import (
     ERROR,
     INFO,
     WARN,
     AnyValue,
-    ArrayValue,
     ExportLogsServiceRequest,
     InstrumentationScope,
     KeyValue,
@@ -30,7 +28,9 @@ from policies.audit.sinks.otlp_messages import (
     Resource,
     ResourceLogs,
     ScopeLogs,
+    pairs,
 )
+from policies.audit.sinks.otlp_messages import value as of_attribute
 from policies.audit.sinks.shorten import shortened
 
 _TRACE: Final = re.compile(r"[0-9a-f]{32}")
@@ -94,12 +94,12 @@ def _made(closed: Closed, observed: int, body: str, named: Mapping[str, Attribut
     record = closed.record
     trace = _TRACE.fullmatch(record.trace_id) and record.trace_id.strip("0")
     return LogRecord(
-        time_unix_nano=_nanoseconds(record.timestamp),
+        time_unix_nano=nanoseconds(record.timestamp),
         observed_time_unix_nano=observed,
         severity_number=_SEVERITIES.get(record.level, ERROR),
         severity_text=record.level,
         body=AnyValue(string_value=body),
-        attributes=[KeyValue(key=name, value=_value(value)) for name, value in named.items()],
+        attributes=pairs(named),
         trace_id=bytes.fromhex(record.trace_id) if trace else b"",
         event_name=f"sluicegate.{record.event[:_LONGEST]}",
     )
@@ -110,7 +110,7 @@ def _smaller(closed: Closed, observed: int, most: int) -> Message:
     left = most // 2
     named: dict[str, Attribute] = {}
     for name, value in attributes(closed).items():
-        size = KeyValue(key=name, value=_value(value)).ByteSize() + _FRAME
+        size = KeyValue(key=name, value=of_attribute(value)).ByteSize() + _FRAME
         if size <= min(left, _ATTRIBUTE):
             named[name] = value
             left -= size
@@ -142,20 +142,3 @@ def _of_writer(writer: tuple[str, str], records: Sequence[Message], resource: Ma
             ScopeLogs(scope=InstrumentationScope(name="sluicegate.audit", version=str(SCHEMA)), log_records=records)
         ],
     )
-
-
-def _nanoseconds(timestamp: str) -> int:
-    """Of `2026-11-21T13:38:23.000001Z`."""
-    return timegm(strptime(timestamp[:19], "%Y-%m-%dT%H:%M:%S")) * 1_000_000_000 + int(timestamp[20:26]) * 1_000
-
-
-def _value(value: Attribute) -> Message:
-    if isinstance(value, bool):
-        return AnyValue(bool_value=value)
-    if isinstance(value, int):
-        return AnyValue(int_value=value)
-    if isinstance(value, float):
-        return AnyValue(double_value=value)
-    if isinstance(value, str):
-        return AnyValue(string_value=value)
-    return AnyValue(array_value=ArrayValue(values=[AnyValue(string_value=each) for each in value]))

@@ -1,13 +1,13 @@
-"""The messages of OTLP/HTTP for logs, as opentelemetry-proto 1.x numbers their fields.
+"""The messages of OTLP/HTTP for logs and spans, as opentelemetry-proto 1.x numbers their fields.
 
-https://github.com/open-telemetry/opentelemetry-proto: `common`, `resource`, `logs`, `collector/logs`. Made here because
-two distributions install generated classes under one name, an old one of them beside Envoy's: which are imported would
-depend on the order in which they were installed. What is on the wire has no names, so that these can have their own.
+https://github.com/open-telemetry/opentelemetry-proto: `common`, `resource`, `logs`, `trace`, `collector`. Made here
+because two distributions install generated classes under one name, an old one of them beside Envoy's: which are imported
+would depend on the order in which they were installed. What is on the wire has no names, and so these can have others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
@@ -23,6 +23,7 @@ _SCALARS: Final[Mapping[str, Any]] = {
     "int64": _KINDS.TYPE_INT64,
     "double": _KINDS.TYPE_DOUBLE,
     "int32": _KINDS.TYPE_INT32,
+    "fixed32": _KINDS.TYPE_FIXED32,
     "fixed64": _KINDS.TYPE_FIXED64,
 }
 FIELDS: Final[Mapping[str, Mapping[str, tuple[int, str]]]] = {
@@ -36,7 +37,7 @@ FIELDS: Final[Mapping[str, Mapping[str, tuple[int, str]]]] = {
     },
     "ArrayValue": {"values": (1, "repeated AnyValue")},
     "KeyValue": {"key": (1, "string"), "value": (2, "AnyValue")},
-    "InstrumentationScope": {"name": (1, "string"), "version": (2, "string")},
+    "InstrumentationScope": {"name": (1, "string"), "version": (2, "string"), "attributes": (3, "repeated KeyValue")},
     "Resource": {"attributes": (1, "repeated KeyValue")},
     "LogRecord": {
         "time_unix_nano": (1, "fixed64"),
@@ -54,7 +55,26 @@ FIELDS: Final[Mapping[str, Mapping[str, tuple[int, str]]]] = {
     "ResourceLogs": {"resource": (1, "Resource"), "scope_logs": (2, "repeated ScopeLogs")},
     "ExportLogsServiceRequest": {"resource_logs": (1, "repeated ResourceLogs")},
     "ExportLogsPartialSuccess": {"rejected_log_records": (1, "int64"), "error_message": (2, "string")},
+    # That of spans has the same members under the same numbers.
     "ExportLogsServiceResponse": {"partial_success": (1, "ExportLogsPartialSuccess")},
+    "SpanEvent": {"time_unix_nano": (1, "fixed64"), "name": (2, "string"), "attributes": (3, "repeated KeyValue")},
+    "Status": {"message": (2, "string"), "code": (3, "int32")},
+    "Span": {
+        "trace_id": (1, "bytes"),
+        "span_id": (2, "bytes"),
+        "parent_span_id": (4, "bytes"),
+        "name": (5, "string"),
+        "kind": (6, "int32"),
+        "start_time_unix_nano": (7, "fixed64"),
+        "end_time_unix_nano": (8, "fixed64"),
+        "attributes": (9, "repeated KeyValue"),
+        "events": (11, "repeated SpanEvent"),
+        "status": (15, "Status"),
+        "flags": (16, "fixed32"),
+    },
+    "ScopeSpans": {"scope": (1, "InstrumentationScope"), "spans": (2, "repeated Span")},
+    "ResourceSpans": {"resource": (1, "Resource"), "scope_spans": (2, "repeated ScopeSpans")},
+    "ExportTraceServiceRequest": {"resource_spans": (1, "repeated ResourceSpans")},
 }
 """Number and type of each field that is written or read here."""
 
@@ -96,7 +116,31 @@ ScopeLogs: Final = _MADE["ScopeLogs"]
 ResourceLogs: Final = _MADE["ResourceLogs"]
 ExportLogsServiceRequest: Final = _MADE["ExportLogsServiceRequest"]
 ExportLogsServiceResponse: Final = _MADE["ExportLogsServiceResponse"]
+SpanEvent: Final = _MADE["SpanEvent"]
+Status: Final = _MADE["Status"]
+Span: Final = _MADE["Span"]
+ScopeSpans: Final = _MADE["ScopeSpans"]
+ResourceSpans: Final = _MADE["ResourceSpans"]
+ExportTraceServiceRequest: Final = _MADE["ExportTraceServiceRequest"]
 INFO: Final = 9
 WARN: Final = 13
 ERROR: Final = 17
 """Severity numbers."""
+
+
+def value(of: str | bool | int | float | Sequence[str]) -> Message:
+    """What an attribute holds."""
+    if isinstance(of, bool):
+        return AnyValue(bool_value=of)
+    if isinstance(of, int):
+        return AnyValue(int_value=of)
+    if isinstance(of, float):
+        return AnyValue(double_value=of)
+    if isinstance(of, str):
+        return AnyValue(string_value=of)
+    return AnyValue(array_value=ArrayValue(values=[AnyValue(string_value=each) for each in of]))
+
+
+def pairs(attributes: Mapping[str, str | bool | int | float | Sequence[str]]) -> list[Message]:
+    """Attributes, as all messages have them."""
+    return [KeyValue(key=name, value=value(held)) for name, held in attributes.items()]

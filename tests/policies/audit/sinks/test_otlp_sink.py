@@ -13,7 +13,7 @@ import pytest
 from extproc.embedded.ports import free_port
 from policies.audit.following.sink import RejectedError, SinkError
 from policies.audit.sinks.otlp_messages import LogRecord
-from policies.audit.sinks.otlp_sink import OtlpSink, rejected_records, retry_after
+from policies.audit.sinks.otlp_sink import OtlpSink
 from policies.audit.sinks.settings import OtlpSettings
 from tests.certificates import Authority
 from tests.policies.audit.sinks.made import HARD, big, full, insist, made
@@ -115,34 +115,6 @@ async def test_what_is_rejected_in_part_is_not_sent_again() -> None:
         await sink.stop()
     assert caught.value.indexes == tuple(range(10))
     assert len(receiver.requests) == 1
-
-
-@pytest.mark.parametrize(
-    ("body", "count"), [(b"", 0), (partial(3).body, 3), (partial(0).body, 0), (b"{}", 0), (b"\xff", 0)]
-)
-def test_answers(body: bytes, count: int) -> None:
-    assert rejected_records(body) == count
-
-
-@pytest.mark.parametrize(
-    ("value", "seconds"),
-    [
-        ("0", 0.0),
-        ("120", 120.0),
-        (" 5 ", 5.0),
-        ("Thu, 01 Jan 1970 00:17:00 GMT", 20.0),
-        ("Thu, 01 Jan 1970 00:00:00 GMT", 0.0),
-        ("Thu, 01 Jan 1970 00:17:00 -0000", 20.0),
-        ("", None),
-        ("-5", None),
-        ("1.5", None),
-        ("soon", None),
-        ("9" * 30, None),
-        ("Thu, 99 Jan 1970 00:17:00 GMT", None),
-    ],
-)
-def test_retry_after(value: str, seconds: float | None) -> None:
-    assert retry_after(value, 1_000.0) == seconds
 
 
 async def test_no_answer_in_time_and_nobody_there() -> None:
