@@ -2,13 +2,15 @@
 
 Envoy writes one entry for each request, however it ends. Two meters may have left their counts in it: our own
 `usage.lua` (namespace `sluicegate.usage`) and Envoy AI Gateway (`io.envoy.ai_gateway`). Where both did, AI Gateway's are
-taken: it has translated the provider's own answer. Our count of content chunks stands in every case.
+taken: it has translated the provider's own answer. What AI Gateway does not count stands as ours in every case: content
+chunks, writes kept for an hour, audio, searches, and the service tier.
 
 Sources: envoy/data/accesslog/v3/accesslog.proto; Envoy's response code details; AI Gateway's `llmRequestCosts`.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from secrets import token_hex
@@ -36,6 +38,9 @@ _AI_GATEWAY_KEYS: Final = {
     "reasoning": "llm_reasoning_token",
 }
 _LUA_KEYS: Final = {name: name for name in _AI_GATEWAY_KEYS}
+_PART_KEYS: Final = ("cache_write_1h", "audio_input", "audio_output", "tool_calls")
+_TIER: Final = re.compile(r"[a-z0-9_-]{1,32}")
+_USUAL_TIERS: Final = frozenset({"auto", "batch", "default", "flex", "priority", "standard"})
 _VERDICTS: Final = {verdict.value: verdict for verdict in Verdict}
 _MAX_COUNT: Final = 2.0**53
 _EPOCH: Final = datetime.fromtimestamp(0, UTC)
@@ -94,7 +99,8 @@ def read_entry(entry: Message, travel: Travel) -> Completion | None:
         else None,
         bytes_in=request.request_body_bytes,
         bytes_out=response.response_body_bytes,
-        usage=_usage(gateway, _AI_GATEWAY_KEYS, Meter.AI_GATEWAY, beside) or _usage(lua, _LUA_KEYS, Meter.LUA, beside),
+        usage=_usage(gateway, _AI_GATEWAY_KEYS, Meter.AI_GATEWAY, beside, lua)
+        or _usage(lua, _LUA_KEYS, Meter.LUA, beside, lua),
         output_floor=_count(lua.get("chunks")),
         upstream=target.upstream if target and verdict is Verdict.ALLOW else None,
         response_model=_text(gateway.get("response_model")) or _text(lua.get("model")),
@@ -151,22 +157,28 @@ def _scalars(struct: Message) -> dict[str, Any]:
     # `items()` makes two objects more of each field, which costs 1 us.
     for name in fields:
         value = fields[name]
-        # Counts, nearly always. Only a zero must be told from what is no number.
+        # Counts, nearly always, and then names. Only what is empty must be told from what is something else.
         number = value.number_value
-        if number or value.HasField("number_value"):
+        if number:
+            values[name] = number
+        elif text := value.string_value:
+            values[name] = text
+        elif value.HasField("number_value"):
             values[name] = number
         elif value.HasField("string_value"):
-            values[name] = value.string_value
+            values[name] = ""
         elif value.HasField("bool_value"):
             values[name] = value.bool_value
     return values
 
 
-def _usage(values: Mapping[str, Any], keys: Mapping[str, str], meter: Meter, beside: bool) -> Usage | None:
+def _usage(
+    values: Mapping[str, Any], keys: Mapping[str, str], meter: Meter, beside: bool, lua: Mapping[str, Any]
+) -> Usage | None:
     """The counts under these keys, or None if neither input nor output was counted, or one of them is no count.
 
     A provider that states no total has one all the same. `beside`: cached input and cache writes are counted beside the
-    input, not inside it.
+    input, not inside it. `lua`: where to find what only our own meter reads.
     """
     if not values:
         return None
@@ -182,7 +194,13 @@ def _usage(values: Mapping[str, Any], keys: Mapping[str, str], meter: Meter, bes
     taken, given, total, cached, written, reasoning = counts
     if keys["total"] not in values:
         total = taken + given + (cached + written if beside else 0)
-    return Usage(taken, given, total, cached, written, reasoning, meter)
+    for_an_hour = heard = spoken = searches = 0
+    if not lua.keys().isdisjoint(_PART_KEYS):
+        for_an_hour, heard, spoken, searches = (_count(lua.get(key)) for key in _PART_KEYS)
+    tier = lua.get("tier", "")
+    if tier not in _USUAL_TIERS and not (isinstance(tier, str) and _TIER.fullmatch(tier)):
+        tier = ""
+    return Usage(taken, given, total, cached, written, reasoning, meter, for_an_hour, heard, spoken, searches, tier)
 
 
 def _is_count(value: object) -> bool:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import orjson
 from msgspec.structs import asdict
 
-from extproc.completion import Completion
+from extproc.completion import Completion, Usage
+
+# What few answers have: left out where there is none.
+_RARE: Final = ("cache_write_1h", "audio_input", "audio_output", "tool_calls", "tier")
 
 
 def line(completion: Completion) -> bytes:
@@ -55,8 +58,16 @@ def record(completion: Completion) -> dict[str, Any]:
         values["decisions"] = [asdict(decision) for decision in completion.decisions]
     _say_who(completion, values)
     if usage is not None:
-        values["usage"] = asdict(usage)
+        values["usage"] = _counts(usage)
     return values
+
+
+def _counts(usage: Usage) -> dict[str, Any]:
+    counts = asdict(usage)
+    for name in _RARE:
+        if not counts[name]:
+            del counts[name]
+    return counts
 
 
 def _say_who(completion: Completion, values: dict[str, Any]) -> None:

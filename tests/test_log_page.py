@@ -59,7 +59,7 @@ UNMETERED = completion(usage=None, call=Call(Operation.CHAT, Dialect.OPENAI, "gp
 def rows(header: str) -> list[tuple[str, ...]]:
     """The names in the first cell, of every row of the table whose first heading this is."""
     table = PAGE[PAGE.index(f"\n| {header} |") :].split("\n\n", 1)[0]
-    return [tuple(re.findall(r"`([a-z_]+)`", row.split("|")[1])) for row in table.strip().splitlines()[2:]]
+    return [tuple(re.findall(r"`([a-z0-9_]+)`", row.split("|")[1])) for row in table.strip().splitlines()[2:]]
 
 
 def names(header: str) -> list[str]:

@@ -90,6 +90,29 @@ CALL = Call(Operation.CHAT, Dialect.OPENAI, "gpt-4o", stream=True)
             },
         ),
         (
+            {
+                "usage": Usage(
+                    1, 2, 3, cache_write=9, cache_write_1h=4, audio_input=5, audio_output=6, tool_calls=7, tier="flex"
+                )
+            },
+            {
+                "usage": {
+                    "input": 1,
+                    "output": 2,
+                    "total": 3,
+                    "cached_input": 0,
+                    "cache_write": 9,
+                    "reasoning": 0,
+                    "meter": "lua",
+                    "cache_write_1h": 4,
+                    "audio_input": 5,
+                    "audio_output": 6,
+                    "tool_calls": 7,
+                    "tier": "flex",
+                }
+            },
+        ),
+        (
             {"facts": by_type([IDENTITY])},
             {
                 "tenant_id": "t1",
