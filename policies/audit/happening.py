@@ -15,10 +15,13 @@ from policies.audit.words import Words
 _TEXTS: Final = frozenset(
     {
         *("action", "after", "app_id", "before", "by", "caller", "department", "exchange_id", "model", "policy"),
-        *("reason", "request_id", "reservation_id", "session_id", "subject", "tenant", "tenant_id", "tool", "why"),
+        *("reason", "request_id", "reservation_id", "route", "session_id", "subject", "tenant", "tenant_id", "tool"),
+        "why",
     }
 )
 """What an event may say. All of it is text."""
+_RESERVED: Final = ("tokens", "dollars")
+"""Weighted tokens and micro-dollars that it may say are charged, as they were reserved; whole numbers."""
 _GUID: Final = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _OWN: Final = re.compile(rf"(?:(?:{_GUID}|\*)/)?[0-9a-f]{{32}}(?:\.[0-9]{{1,3}})?|{_GUID}")
 """An exchange, a reservation (also behind its tenant), a request or a tenant."""
@@ -42,6 +45,10 @@ def happened(event: Event, words: Words) -> dict[str, Any]:
             fields[name] = _told(text, words) if name in _NAMES else words.text(text)
     if user := values.get("user_id"):
         fields["user_id"] = words.user(values.get("tenant") or values.get("tenant_id", ""), user)
+    if (requests := values.get("requests", "")).isdecimal():
+        fields["requests"] = int(requests)
+    if reserved := {name: int(values[name]) for name in _RESERVED if values.get(name, "").isdecimal()}:
+        fields["reserved"] = reserved
     if event.of:
         fields["of"] = _told(event.of, words)
     return fields

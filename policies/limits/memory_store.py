@@ -123,7 +123,15 @@ class MemoryStore:
     async def overdue(self, tenant: str, most: int) -> Sequence[Overdue]:
         present = self._clock()
         ended = sorted((end, key) for key, end in self._leases.items() if key[0] == tenant and end <= present)
-        return [Overdue(tenant, key[1], self._records[key].request_id) for _, key in ended[:most]]
+        return [self._overdue(key) for _, key in ended[:most]]
+
+    def _overdue(self, key: tuple[str, str]) -> Overdue:
+        known = self._records[key]
+        amounts = dict.fromkeys(Measure, 0)
+        for charge in known.charges:
+            amounts[charge.measure] = max(charge.reserved, amounts[charge.measure])
+        used = Used(amounts[Measure.REQUESTS], amounts[Measure.TOKENS], amounts[Measure.DOLLARS])
+        return Overdue(*key, known.request_id, used, tuple(dict.fromkeys(charge.key for charge in known.charges)))
 
     async def expire(self, tenant: str, reservation: str) -> bool:
         present = self._clock()

@@ -12,12 +12,15 @@ import secrets
 from collections.abc import Mapping
 from typing import Final
 
+from msgspec.structs import asdict
+
 from extproc.recorder import Event, Recorder
 from extproc.tasks import spawn
 from policies.limits.registry import Registry
 from policies.limits.relay import Relay
 from policies.limits.store import Overdue, Store, StoreUnavailableError, Used
 from policies.limits.subjects import EVERYONE
+from policies.limits.tallying import FIELDS, subject_of
 
 _log = logging.getLogger(__name__)
 _ROUND: Final = 1.0
@@ -99,9 +102,8 @@ class Reaper:
                 "reservation %s of tenant %s was never settled: it is charged as it was made", one.id, one.tenant
             )
             name = self._names.get(one.tenant, "")
-            whose = {"tenant_id": one.tenant, "tenant": name}
-            values = {**whose, "reservation_id": one.id, "request_id": one.request_id}
-            self._recorder.tell(Event(EXPIRED, values, f"{one.tenant}/{one.id}"))
+            values = {"tenant_id": one.tenant, "tenant": name, "reservation_id": one.id, "request_id": one.request_id}
+            self._recorder.tell(Event(EXPIRED, values | charged(one), f"{one.tenant}/{one.id}"))
 
     async def _work(self) -> None:
         while True:
@@ -114,3 +116,13 @@ class Reaper:
             except Exception as error:
                 _log.error("reaping failed: %s", type(error).__name__, exc_info=error)
             await asyncio.sleep(_ROUND)
+
+
+def charged(one: Overdue) -> dict[str, str]:
+    """What a lease that has ended is charged, and on whose counters: where no half of its exchange was written down,
+    nothing else tells."""
+    values = {name: str(amount) for name, amount in asdict(one.reserved).items() if amount}
+    for subject in filter(None, map(subject_of, one.keys)):
+        # For a name that was too long stands its hash.
+        values |= {FIELDS[level]: value for level, value in subject.parts if not value.startswith("#")}
+    return values

@@ -21,6 +21,7 @@ from policies.limits.subjects import tag
 
 _SCRIPTS: Final = Path(__file__).with_name("scripts")
 _encoder: Final = msgspec.msgpack.Encoder()
+_charges: Final = msgspec.msgpack.Decoder(list[list[Any]])
 _decoder: Final = msgspec.msgpack.Decoder(tuple[int, int, tuple[Standing, ...]])
 
 
@@ -87,8 +88,10 @@ class RedisStore:
         leases = f"{prefix}leases"
         arguments = (most, f"{prefix}r:")
         found = await self._client.script(OVERDUE, leases, [leases], arguments, deadline=self._deadline)
-        told = [_text(value) for value in found]
-        return [Overdue(tenant, told[at], told[at + 1]) for at in range(0, len(told), 2)]
+        return [
+            Overdue(tenant, _text(found[at]), _text(found[at + 1]), *_charged(found[at + 2]))
+            for at in range(0, len(found), 3)
+        ]
 
     async def expire(self, tenant: str, reservation: str) -> bool:
         prefix = f"sg:{tag(tenant)}:"
@@ -119,6 +122,21 @@ def _answer(told: Any, count: int) -> Answer:
     if len(standings) != count:
         raise StoreUnavailableError("the answer of a script cannot be read")
     return Answer(code == 1, output, standings)
+
+
+def _charged(packed: bytes) -> tuple[Used, tuple[str, ...]]:
+    """What a reservation is charged, and the keys of the subjects on whose counters. See `scripts/reserve.lua`."""
+    try:
+        charges = _charges.decode(packed) if packed else []
+        amounts = dict.fromkeys("rtdp", 0)
+        for _, *counters in charges:
+            for _, measure, _, reserved, *_ in counters:
+                amounts[measure] = max(reserved, amounts[measure])
+        keys = [_text(key) for key, *_ in charges]
+    except (KeyError, TypeError, ValueError):
+        # Another version's: it is charged all the same.
+        return Used(), ()
+    return Used(amounts["r"], amounts["t"], amounts["d"]), tuple(dict.fromkeys(keys))
 
 
 def _text(value: bytes | str) -> str:

@@ -135,11 +135,18 @@ class Used(msgspec.Struct, frozen=True):
 
 
 class Overdue(msgspec.Struct, frozen=True):
-    """A reservation whose lease has ended."""
+    """A reservation whose lease has ended.
+
+    Attributes:
+        reserved: what it is charged; of each measure the most that any counter is.
+        keys: of the subjects on whose counters it is charged.
+    """
 
     tenant: str
     id: str
     request_id: str
+    reserved: Used = Used()
+    keys: tuple[str, ...] = ()
 
 
 class StoreUnavailableError(Exception):

@@ -19,7 +19,7 @@ from policies.limits.store import StoreUnavailableError
 from policies.limits.subjects import EVERYONE, Level, Subject, SubjectError, parse
 from policies.limits.windows import Counter
 
-_FIELDS: Final[Mapping[Level, str]] = {
+FIELDS: Final[Mapping[Level, str]] = {
     Level.DEPARTMENT: "department",
     Level.USER: "user_id",
     Level.APP: "app_id",
@@ -85,7 +85,7 @@ def tally(subject: Subject, kind: Kind, counter: Counter, zone: ZoneInfo) -> Tal
     for level, value in subject.parts:
         if value.startswith("#"):
             return None
-        whose[_FIELDS[level]] = value
+        whose[FIELDS[level]] = value
     try:
         start, end = bounds(kind.window, counter.window, zone)
     except (OverflowError, ValueError):

@@ -53,6 +53,28 @@ def test_every_word_is_looked_at() -> None:
 
 
 @pytest.mark.parametrize(
+    ("values", "members"),
+    [
+        ({"requests": "1", "tokens": "90", "dollars": "7"}, {"requests": 1, "reserved": {"tokens": 90, "dollars": 7}}),
+        ({"tokens": "90"}, {"reserved": {"tokens": 90}}),
+        ({"requests": "1", "route": "kb"}, {"requests": 1, "route": "kb"}),
+        ({"requests": "", "tokens": "-1", "dollars": "1.5"}, {}),
+        ({"requests": "many", "tokens": "ninety"}, {}),
+    ],
+)
+def test_what_is_charged(values: dict[str, str], members: dict[str, Any]) -> None:
+    bare = happened(Event("limit.lease_expired", {}, "t-1/a"), Plain())
+    made = happened(Event("limit.lease_expired", values, "t-1/a"), Plain())
+    assert made == bare | members
+    line, _ = seal_members(
+        {"journal": "gw.0", "sequence": 1, "previous": FIRST, "schema": SCHEMA, "timestamp": STAMP} | made
+    )
+    record = read(line).record
+    assert record.requests == members.get("requests", 0)
+    assert record.reserved == (Reserved(**members["reserved"]) if "reserved" in members else None)
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "005833789186d5605ab57b836dfabe43",

@@ -96,6 +96,17 @@ class Reservation:
     request_id: str = ""
     entries: list[tuple[ModelCounter, Entry]] = field(default_factory=list)
 
+    def reserved(self) -> Used:
+        """Of each measure the most on any counter."""
+        requests, tokens, dollars = (
+            max((entry.reserved for _, entry in self.entries if entry.demand.measure is measure), default=0)
+            for measure in (Measure.REQUESTS, Measure.TOKENS, Measure.DOLLARS)
+        )
+        return Used(requests, tokens, dollars)
+
+    def keys(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(entry.demand.key for _, entry in self.entries))
+
 
 def needed(demand: Demand, output: int) -> int:
     return demand.fixed + ceil(Fraction(output * demand.per_output, 1_000_000))
@@ -169,7 +180,7 @@ class LimitsModel:
     def overdue(self, tenant: str, most: int) -> list[Overdue]:
         """In the order in which they were reserved."""
         return [
-            Overdue(tenant, id, one.request_id)
+            Overdue(tenant, id, one.request_id, one.reserved(), one.keys())
             for (whose, id), one in self.reservations.items()
             if whose == tenant and one.state == "open" and one.due
         ][:most]

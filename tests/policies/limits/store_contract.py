@@ -6,7 +6,6 @@ A class of tests for whoever gives it a `rig`; all of them may share one server,
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from typing import Any, Final
 
 import pytest
@@ -129,7 +128,7 @@ class StoreContract:
         of = named(whose)
         answer = await rig.store.reserve(asked(whose, demand(of, 3), id=id, lease=0.0, request_id=id))
         assert answer.admitted
-        assert await rig.store.overdue(whose, 5) == [Overdue(whose, id, id)]
+        assert await rig.store.overdue(whose, 5) == [Overdue(whose, id, id, Used(0, 3), (of.key,))]
         assert await rig.store.expire(whose, id)
         assert await rig.store.settle(whose, id, Used(1, 2))
         assert await current(rig, of) == 2
@@ -242,11 +241,25 @@ class StoreContract:
         async with asyncio.timeout(20):
             while len(await rig.store.overdue(tenant, 10)) < 4:
                 await asyncio.sleep(0.005)
-        ordered: Sequence[Overdue] = [Overdue(tenant, id, f"of {id}") for id in ("now", "soon", "next", "late")]
-        assert await rig.store.overdue(tenant, 10) == ordered
-        assert await rig.store.overdue(tenant, 2) == ordered[:2]
+        found = await rig.store.overdue(tenant, 10)
+        ordered = [(id, f"of {id}") for id in ("now", "soon", "next", "late")]
+        assert [(one.id, one.request_id) for one in found] == ordered
+        assert await rig.store.overdue(tenant, 2) == found[:2]
         await rig.store.settle(tenant, "soon", Used(1, 1))
-        assert await rig.store.overdue(tenant, 2) == [ordered[0], ordered[2]]
+        assert await rig.store.overdue(tenant, 2) == [found[0], found[2]]
+
+    async def test_a_lease_that_has_ended_says_what_is_charged_and_to_whom(self, rig: Rig, tenant: str) -> None:
+        """Of each measure the most: a limit may reserve less than another."""
+        user, whole = f"{tenant}/user=alice", tenant
+        kinds = ("requests_per_day", "tokens_per_day", "tokens_per_month", "dollars_per_day", "parallel_requests")
+        asks = [demand(limit(kind, 900, user), 3 + index) for index, kind in enumerate(kinds)]
+        asks.append(demand(limit(TPD, 900, whole), 70))
+        assert (await rig.store.reserve(asked(tenant, *asks, lease=0.0))).admitted
+        assert (await rig.store.reserve(asked(tenant, id="r2", lease=0.0))).admitted
+        one, other = sorted(await rig.store.overdue(tenant, 5), key=lambda found: found.id)
+        assert one.reserved == Used(3, 70, 6)
+        assert one.keys == (asks[0].key, asks[-1].key)
+        assert (other.reserved, other.keys) == (Used(), ())
 
     async def test_parallel_exchanges(self, rig: Rig, tenant: str) -> None:
         of = limit(PARALLEL, 2, tenant)

@@ -11,10 +11,10 @@ from extproc.recorder import Event, Recorder
 from policies.limits import reaper as module
 from policies.limits.limit import Limit
 from policies.limits.memory_store import MemoryStore
-from policies.limits.reaper import Reaper
+from policies.limits.reaper import Reaper, charged
 from policies.limits.registry import Change
-from policies.limits.store import StoreUnavailableError, Used
-from policies.limits.subjects import EVERYONE
+from policies.limits.store import Overdue, StoreUnavailableError, Used
+from policies.limits.subjects import EVERYONE, parse
 from tests.policies.limits.failing_store import FailingStore, Fate
 from tests.policies.limits.memory_registry import MemoryRegistry
 from tests.policies.limits.world import NOW, ask, demand, limit
@@ -274,12 +274,39 @@ async def test_a_lease_that_has_ended_is_told_of_once() -> None:
     world.now += 60_000
     await world.reaper.reap()
     await world.reaper.reap()
-    whose = {"tenant_id": "contoso", "tenant": "Contoso"}
+    whose = {"tenant_id": "contoso", "tenant": "Contoso", "user_id": "alice", "tokens": "100"}
     values = [{**whose, "reservation_id": one, "request_id": asked} for one, asked in (("a", "q1"), ("b", ""))]
     assert sorted(world.events, key=lambda event: event.of) == [
         Event("limit.lease_expired", values[0], "contoso/a"),
         Event("limit.lease_expired", values[1], "contoso/b"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("reserved", "subjects", "values"),
+    [
+        (Used(1, 90, 1_234), ["t-1"], {"requests": "1", "tokens": "90", "dollars": "1234"}),
+        (
+            Used(0, 5),
+            ["t-1/user=alice", "t-1/user=alice,model=gpt-4o", "t-1/department=R%26D"],
+            {"tokens": "5", "user_id": "alice", "model": "gpt-4o", "department": "R&D"},
+        ),
+        (
+            Used(1),
+            ["t-1/app=chat,agent=kb", "t-1/session=s 1"],
+            {"requests": "1", "app_id": "chat", "route": "kb", "session_id": "s 1"},
+        ),
+        (Used(1), ["everyone"], {"requests": "1"}),
+        # Its name is too long for a key.
+        (Used(1), [f"t-1/session={'s' * 500}"], {"requests": "1"}),
+        (Used(), [], {}),
+    ],
+)
+def test_what_a_lease_is_charged_and_to_whom(reserved: Used, subjects: list[str], values: dict[str, str]) -> None:
+    keys = tuple(parse(subject).key() for subject in subjects)
+    assert charged(Overdue("t-1", "a", "q1", reserved, keys)) == values
+    # Another version's keys.
+    assert charged(Overdue("t-1", "a", "q1", reserved, ("riddle", *keys))) == values
 
 
 async def test_what_was_given_back_or_settled_is_nothing_to_tell_of() -> None:
