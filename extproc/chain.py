@@ -15,6 +15,7 @@ import logging
 from collections.abc import Awaitable, Iterable, Iterator
 from dataclasses import dataclass
 from operator import length_hint
+from time import perf_counter_ns
 from typing import Any, Final, Literal, TypeAlias, TypeVar, assert_never
 
 import msgspec
@@ -24,6 +25,9 @@ from extproc.completion import Completion, Decision
 from extproc.deadlines import Deadlines
 from extproc.endings import tell
 from extproc.exchange import Chunk, Exchange
+from extproc.failing import failed, record
+from extproc.measures import Measures
+from extproc.metrics import Metrics
 from extproc.outcome import CONTINUE, Continue, Mutate, Reject, RequestOutcome, Respond, ResponseOutcome
 from extproc.payload import read_object
 from extproc.policy import FailureMode, Policy
@@ -81,14 +85,16 @@ class PolicyStartError(Exception):
 class Chain:
     """The policies of a gateway, in order. Immutable."""
 
-    def __init__(self, links: Iterable[Link], *, timeout: float = 5.0) -> None:
-        """`timeout`: seconds that all policies together may be waited for on one message.
+    def __init__(self, links: Iterable[Link], *, timeout: float = 5.0, metrics: Metrics | None = None) -> None:
+        """`timeout`: seconds that all policies together may be waited for on one message. `metrics`: of the process.
 
         Raises:
             ValueError: a policy declares a response field that none may add.
         """
         self.links = tuple(links)
         self.response_fields = frozenset(collected(link.policy.response_fields for link in self.links))
+        self.metrics: Final = metrics if metrics is not None else Metrics()
+        self._measures = Measures(self.metrics, (link.policy.name for link in self.links))
         self._timeout = timeout
         self._deadlines = Deadlines()
         self._headers = self._overriding("on_request_headers")
@@ -125,19 +131,28 @@ class Chain:
         return self._tell_verdict(iter(self._verdict), course, outcome)
 
     def _tell_verdict(self, links: Iterator[Link], course: Course, outcome: VerdictOutcome | None) -> Asked:
+        began = perf_counter_ns()
         for link in links:
             try:
                 said = link.policy.on_verdict(course.exchange, outcome, course.decisions)
                 if waits(said):
-                    return self._verdict_told(said, link, links, course, outcome)
+                    return self._verdict_told(said, link, links, course, outcome, began=began)
                 said = _word(said)
             except BaseException as error:
                 said = self._not_told(link, error, course)
+            began = self._measures.asked(link.policy.name, began)
             outcome = self._overruled(link, said, course, outcome)
         return outcome
 
     async def _verdict_told(
-        self, pending: Awaitable[Any], link: Link, links: Iterator[Link], course: Course, outcome: VerdictOutcome | None
+        self,
+        pending: Awaitable[Any],
+        link: Link,
+        links: Iterator[Link],
+        course: Course,
+        outcome: VerdictOutcome | None,
+        *,
+        began: int,
     ) -> VerdictOutcome | None:
         try:
             said = _word(await self._limited(pending, course))
@@ -145,12 +160,13 @@ class Chain:
             if ends_us(error):
                 raise
             said = self._not_told(link, error, course)
+        self._measures.asked(link.policy.name, began)
         rest = self._tell_verdict(links, course, self._overruled(link, said, course, outcome))
         return await rest if waits(rest) else rest
 
     def _not_told(self, link: Link, error: BaseException, course: Course) -> Reject | None:
-        failed = self._failed(link, error, course)
-        return failed if isinstance(failed, Reject) else None
+        meaning = failed(link, error, course)
+        return meaning if isinstance(meaning, Reject) else None
 
     def _overruled(
         self, link: Link, said: Reject | None, course: Course, outcome: VerdictOutcome | None
@@ -193,7 +209,7 @@ class Chain:
             except BaseException as error:
                 if ends_us(error):
                     raise
-                self._record_failure(link, error, course)
+                record(link, error, course)
                 if link.failure is FailureMode.CLOSED and not link.shadow:
                     raise
         return data
@@ -206,7 +222,8 @@ class Chain:
 
     def settle(self, completion: Completion) -> Awaitable[None] | None:
         """Tell every policy how it ended: see `extproc.endings`."""
-        return tell(self._settle, completion)
+        self._measures.ended(completion)
+        return tell(self._settle, completion, self._measures.settled)
 
     async def start(self) -> None:
         """Start every policy, in order.
@@ -235,27 +252,37 @@ class Chain:
 
     def readiness(self) -> list[str]:
         """What is missing, by policy; empty when all are ready."""
-        return [f"{link.policy.name}: {missing}" for link in self.links if (missing := _lacking(link.policy)) is not None]
+        return [f"{link.policy.name}: {missing}" for link in self.links if (missing := lacking(link.policy)) is not None]
 
     def _ask(self, links: Iterator[Link], course: Course, hook: Hook) -> Asked:
+        began = perf_counter_ns()
         for link in links:
             try:
                 outcome = getattr(link.policy, hook)(course.exchange)
                 if outcome is CONTINUE and course.steps is None:
                     # Nothing to apply and nothing to record, nearly always: saves 1 us per hook.
+                    began = self._measures.asked(link.policy.name, began)
                     continue
                 if waits(outcome):
-                    return self._wait(outcome, link, links, course, hook)
+                    return self._wait(outcome, link, links, course, hook, began=began)
                 self._apply(link, outcome, course)
             except BaseException as error:
-                outcome = self._failed(link, error, course)
+                outcome = failed(link, error, course)
+            began = self._measures.asked(link.policy.name, began)
             verdict = self._weigh(link, outcome, course, hook)
             if verdict is not None:
                 return verdict
         return None
 
     async def _wait(
-        self, pending: Awaitable[RequestOutcome], link: Link, links: Iterator[Link], course: Course, hook: Hook
+        self,
+        pending: Awaitable[RequestOutcome],
+        link: Link,
+        links: Iterator[Link],
+        course: Course,
+        hook: Hook,
+        *,
+        began: int,
     ) -> VerdictOutcome | None:
         try:
             outcome = await self._limited(pending, course)
@@ -263,7 +290,8 @@ class Chain:
         except BaseException as error:
             if ends_us(error):
                 raise
-            outcome = self._failed(link, error, course)
+            outcome = failed(link, error, course)
+        self._measures.asked(link.policy.name, began)
         verdict = self._weigh(link, outcome, course, hook)
         if verdict is not None:
             return verdict
@@ -322,38 +350,6 @@ class Chain:
         for name, value in outcome.set_headers:
             course.set_headers[name.lower()] = value
 
-    def _failed(self, link: Link, error: BaseException, course: Course) -> RequestOutcome:
-        """What the failure of a policy means. Its exception may quote the request: only its type goes further."""
-        self._record_failure(link, error, course)
-        if link.failure is FailureMode.OPEN or link.shadow:
-            return Continue()
-        return Reject(
-            503,
-            "decision_timeout" if isinstance(error, TimeoutError) else "policy_failed",
-            "The gateway could not decide about this request. Try again later.",
-            retry_after=1.0,
-            why=f"{link.policy.name}: {type(error).__name__}",
-        )
-
-    @staticmethod
-    def _record_failure(link: Link, error: BaseException, course: Course) -> None:
-        _log.error(
-            "policy %s failed on exchange %s: %s",
-            link.policy.name,
-            course.exchange.id,
-            type(error).__name__,
-            exc_info=error if not isinstance(error, TimeoutError) else None,
-        )
-        course.decisions.append(
-            Decision(
-                link.policy.name,
-                "failed",
-                "policy_failed",
-                type(error).__name__,
-                enforced=link.failure is FailureMode.CLOSED and not link.shadow,
-            )
-        )
-
 
 def _word(said: object) -> Reject | None:
     """What was said of a verdict. Raises TypeError where it is nothing of the kind: `CONTINUE`, for example."""
@@ -362,7 +358,8 @@ def _word(said: object) -> Reject | None:
     raise TypeError(f"a hook returned {type(said).__name__}")
 
 
-def _lacking(policy: Policy) -> str | None:
+def lacking(policy: Policy) -> str | None:
+    """What it lacks to decide; None when it is ready."""
     try:
         return policy.readiness()
     except BaseException as error:

@@ -6,10 +6,10 @@ import asyncio
 import contextlib
 import secrets
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
-from extproc.chain import Chain
+from extproc.chain import Chain, lacking
 from extproc.conversation import Conversation
 from extproc.gate import Gate
 from extproc.policy_counters import PolicyCounters
@@ -19,6 +19,7 @@ from extproc.tls_files import files_of
 from extproc.transport import Services, Transport
 from extproc.travel import Travel
 from extproc.wire_transport import WireTransport
+from extproc.workers.status import Dependency
 
 _GLANCE: Final = 0.02
 
@@ -36,6 +37,7 @@ class PolicyServer:
         self._gate = Gate(chain, settings.catalogue(), settings.identity_headers)
         self._travel = Travel(kind for link in chain.links for kind in link.policy.provides)
         self._settlement = Settlement(chain, self._travel)
+        self.metrics: Final = chain.metrics
         self._counted = PolicyCounters(link.policy for link in chain.links)
         services = Services(self._converse, self._settlement.take, self._healthy)
         self._transport = _transport(settings, services)
@@ -68,9 +70,10 @@ class PolicyServer:
         """The transport's (see `Transport.counters`), settlement's, and the policies'."""
         return {**self._counted.read(), **self._transport.counters(), **self._settlement.counters()}
 
-    def readiness(self) -> list[str]:
-        """What is missing, by policy; empty when all are ready."""
-        return self._chain.readiness()
+    def dependencies(self) -> Iterable[Dependency]:
+        """What each policy lacks, and what its failure means."""
+        for link in self._chain.links:
+            yield Dependency(link.policy.name, link.failure.value, link.shadow, lacking(link.policy))
 
     def _converse(self) -> Conversation:
         return Conversation(self._gate, self._travel, mint)

@@ -20,7 +20,7 @@ from extproc.server import PolicyServer
 from extproc.settings import Settings
 from extproc.tasks import aside, drain, spawn
 from extproc.workers.board import Board
-from extproc.workers.pulse import pulse
+from extproc.workers.pulse import pulse, status_of
 
 _log = logging.getLogger(__name__)
 _COLLECTED: Final = (10_000, 20, 20)
@@ -67,7 +67,7 @@ async def serve(settings: Settings, recheck: Recheck) -> None:
     (seat,) = settings.server.placement().seats()
     board, pid = Board((seat,)), os.getpid()
     board.started(seat, pid)
-    with admin_endpoint(settings.server.admin, lambda: board.read(time.monotonic())):
+    with admin_endpoint(settings.server.admin, lambda: board.read(time.monotonic()), board.metrics):
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
@@ -76,7 +76,13 @@ async def serve(settings: Settings, recheck: Recheck) -> None:
         looking = spawn(_look(recheck, asked), name="look at the configuration")
         address = await server.start()
         settle_in()
-        beating = spawn(pulse(server, lambda status: board.heard(seat, pid, status, time.monotonic())), name="pulse")
+
+        def tell_board() -> None:
+            board.heard(seat, pid, status_of(server), time.monotonic())
+            for piece in server.metrics.take():
+                board.measured(seat, pid, piece)
+
+        beating = spawn(pulse(tell_board), name="pulse")
         tell("listening", address=address, transport=settings.server.transport)
         await stop.wait()
         tell("draining")

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from extproc.admin.pages import page
 from extproc.sockets import Mark, address_of, bind
-from extproc.workers.board import Overview
+from extproc.workers.board import Overview, Told
 
 _PATIENCE: Final = 5.0
 """Seconds for a peer's request and for taking the answer, together."""
@@ -23,13 +23,14 @@ _AT_ONCE: Final = 16
 """Connections. Whoever comes beyond is turned away."""
 
 Read = Callable[[], Overview]
+ReadMetrics = Callable[[], Told]
 
 
 @contextlib.contextmanager
-def admin_endpoint(address: str | None, read: Read) -> Iterator[str | None]:
+def admin_endpoint(address: str | None, read: Read, told: ReadMetrics = Told) -> Iterator[str | None]:
     """Serve at `unix:/path` or `host:port` until the block ends; the address bound. None: nothing is served.
 
-    `read` is called from other threads.
+    `read` and `told` are called from other threads.
 
     Raises:
         OSError: the address cannot be bound.
@@ -38,7 +39,7 @@ def admin_endpoint(address: str | None, read: Read) -> Iterator[str | None]:
         yield None
         return
     listening = bind(address)
-    mark, server = Mark(address), _Server(listening, read)
+    mark, server = Mark(address), _Server(listening, read, told)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.2}, name="admin", daemon=True)
     thread.start()
     try:
@@ -54,11 +55,12 @@ class _Server(ThreadingMixIn, HTTPServer):
     daemon_threads = True
     block_on_close = False
 
-    def __init__(self, listening: socket.socket, read: Read) -> None:
+    def __init__(self, listening: socket.socket, read: Read, told: ReadMetrics) -> None:
         super().__init__(("", 0), _Handler, bind_and_activate=False)
         self.socket.close()
         self.socket = listening
         self.read = read
+        self.told = told
         self._guests: dict[socket.socket, float] = {}
         self._lock = threading.Lock()
 
@@ -111,7 +113,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(with_body=False)
 
     def _answer(self, *, with_body: bool) -> None:
-        found = page(self.path, self.server.read())
+        found = page(self.path, self.server.read(), self.server.told, self.headers.get("accept", ""))
         self.send_response(found.status)
         self.send_header("content-type", found.content_type)
         self.send_header("content-length", str(len(found.body)))

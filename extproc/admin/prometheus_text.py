@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from typing import Final
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from extproc.workers.board import Overview, View
+from extproc.admin.prometheus_series import families
+from extproc.workers.board import Overview, Told, View
 from extproc.workers.status import is_gauge
 
-CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 _LABELS: Final = ("worker", "role")
+_ACCEPT: Final = re.compile(r"[ -~]{0,1000}")
 _VIOLATION: Final = "violation_"
 _HELP: Final = {
     "access_log_messages_dropped": "Messages of Envoy's access log that were dropped because settlement was behind.",
@@ -30,10 +32,16 @@ _HELP: Final = {
 
 
 class _Reader(Collector):
-    def __init__(self, overview: Overview) -> None:
+    def __init__(self, overview: Overview, told: Told) -> None:
         self._overview = overview
+        self._told = told
 
     def collect(self) -> Iterator[Metric]:
+        own = list(self._own())
+        yield from own
+        yield from families(self._told, {family.name for family in own})
+
+    def _own(self) -> Iterator[Metric]:
         views = self._overview.views
         yield _by_worker(views, "up", "1 while there is a process.", [int(view.pid is not None) for view in views])
         yield _by_worker(views, "ready", "1 while it can decide.", [int(view.ready) for view in views])
@@ -45,14 +53,21 @@ class _Reader(Collector):
         yield from _counters(self._overview)
 
 
-def metrics(overview: Overview) -> bytes:
-    """The text: a series `sluicegate_worker_…` for each worker, and the sum of all without `worker_`.
+def metrics(overview: Overview, told: Told, accept: str = "") -> tuple[bytes, str]:
+    """The text, and its content type: OpenMetrics or that of Prometheus, as `accept` wants it.
 
-    They have different names, so that nobody adds a sum to what it is the sum of.
+    A series `sluicegate_worker_…` for each worker, and the sum of all without `worker_`. They have different names, so
+    that nobody adds a sum to what it is the sum of. Then what was counted and measured, in sum alone.
     """
-    registry = CollectorRegistry()
-    registry.register(_Reader(overview))
-    return generate_latest(registry)
+    try:
+        # What is wanted is repeated in the answer's content type.
+        encode, content_type = choose_encoder(accept if _ACCEPT.fullmatch(accept) else "")
+    except (TypeError, ValueError):
+        # A version that is none.
+        encode, content_type = choose_encoder("")
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Reader(overview, told))
+    return encode(registry), content_type
 
 
 def _labels(view: View) -> tuple[str, str]:

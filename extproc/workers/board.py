@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from extproc.placement import Role, Seat
-from extproc.workers.status import Status, is_gauge
+from extproc.workers.merged import Exposed, Merged
+from extproc.workers.status import Dependency, Status, is_gauge
 
 SILENCE: Final = 5.0
 """Seconds without a word after which a worker is not counted as ready: it says one each second."""
@@ -28,6 +29,8 @@ class View:
         starts: processes that have been started for this seat.
         counters: of all processes that ever sat there.
         memory: bytes, of those that live.
+        begun: whether a process has ever taken requests here.
+        dependencies: of the process that sits there.
     """
 
     seat: Seat
@@ -37,6 +40,8 @@ class View:
     starts: int
     counters: Mapping[str, int]
     memory: int
+    begun: bool = False
+    dependencies: tuple[Dependency, ...] = ()
 
     def document(self) -> dict[str, Any]:
         """As JSON has it."""
@@ -58,6 +63,11 @@ class Overview:
     """All seats."""
 
     views: tuple[View, ...]
+
+    @property
+    def begun(self) -> bool:
+        """Whether a process has taken requests in every seat: the start is over."""
+        return all(view.begun for view in self.views)
 
     @property
     def ready(self) -> bool:
@@ -84,6 +94,15 @@ class Overview:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """The metrics of all processes, and what became of those that they told: see `Merged`."""
+
+    metrics: tuple[Exposed, ...] = ()
+    refused: int = 0
+    moved: int = 0
+
+
 @dataclass(slots=True)
 class _Place:
     seat: Seat
@@ -92,6 +111,7 @@ class _Place:
     living: dict[int, Status | None] = field(default_factory=dict)
     heard: dict[int, float] = field(default_factory=dict)
     past: Counter[str] = field(default_factory=Counter)
+    begun: bool = False
 
     def view(self, now: float) -> View:
         status = self.living.get(self.pid) if self.pid is not None else None
@@ -114,6 +134,8 @@ class _Place:
             starts=self.starts,
             counters=_sum([self.past, *(one.counters for one in spoken)]),
             memory=sum(one.memory for one in spoken),
+            begun=self.begun,
+            dependencies=status.dependencies if status is not None else (),
         )
 
 
@@ -123,6 +145,7 @@ class Board:
 
     def __init__(self, seats: Iterable[Seat]) -> None:
         self._places = {seat.index: _Place(seat) for seat in seats}
+        self._merged = Merged()
         self._lock = threading.Lock()
 
     def started(self, seat: Seat, pid: int) -> None:
@@ -140,6 +163,13 @@ class Board:
             if pid in place.living:
                 place.living[pid] = status
                 place.heard[pid] = now
+                place.begun = place.begun or status.serving
+
+    def measured(self, seat: Seat, pid: int, snapshot: bytes) -> None:
+        """A process has told what it has counted since it did last."""
+        with self._lock:
+            if pid in self._places[seat.index].living:
+                self._merged.add(pid, snapshot)
 
     def promoted(self, seat: Seat, pid: int) -> None:
         """This process answers for the seat from now on."""
@@ -154,6 +184,7 @@ class Board:
             place = self._places[seat.index]
             status = place.living.pop(pid, None)
             place.heard.pop(pid, None)
+            self._merged.gone(pid)
             if status is not None:
                 place.past.update({name: count for name, count in status.counters.items() if not is_gauge(name)})
             if place.pid == pid:
@@ -163,6 +194,11 @@ class Board:
         """Everything, as it is at `now` (seconds, monotonic)."""
         with self._lock:
             return Overview(tuple(place.view(now) for place in self._places.values()))
+
+    def metrics(self) -> Told:
+        """What all processes together have counted and measured."""
+        with self._lock:
+            return Told(self._merged.read(), self._merged.refused, self._merged.moved)
 
 
 def _sum(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:

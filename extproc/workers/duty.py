@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Coroutine
+from typing import Any, Final
 
 import orjson
 
@@ -23,29 +22,20 @@ from extproc.server import PolicyServer
 from extproc.serving import loop_factory, settle_in
 from extproc.settings import Settings, parse
 from extproc.tasks import drain, spawn
+from extproc.workers.line import Line
 from extproc.workers.pulse import pulse, status_of
-from extproc.workers.status import Failure, Status, to_line
+from extproc.workers.status import Failure, Measured
 
 _log = logging.getLogger(__name__)
 _LEASH = 0
 """Standard input: the configuration comes on it, and its end means that the supervisor has gone."""
 
 
-class Line:
-    """The status pipe. Never waits: what a supervisor that has stopped does not read is not worth an exchange."""
-
-    def __init__(self, descriptor: int) -> None:
-        os.set_inheritable(descriptor, False)
-        os.set_blocking(descriptor, False)
-        self._descriptor = descriptor
-
-    def say(self, report: Status | Failure) -> None:
-        # A supervisor that has gone is noticed on standard input.
-        with contextlib.suppress(BlockingIOError, BrokenPipeError):
-            os.write(self._descriptor, to_line(report))
+_LAST_WORDS: Final = 1.0
+"""Seconds in which a supervisor may take the last of what was counted."""
 
 
-async def work(settings: Settings, listening: socket.socket, say: Callable[[Status], None], *, patience: float) -> None:
+async def work(settings: Settings, listening: socket.socket, line: Line, *, patience: float) -> None:
     """Serve until SIGTERM or the end of standard input, then drain.
 
     `patience`: seconds in which policies may fetch keys and the like before it takes requests, which wait in the socket.
@@ -61,20 +51,28 @@ async def work(settings: Settings, listening: socket.socket, say: Callable[[Stat
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     loop.add_reader(_LEASH, _leash, stop)
     server = PolicyServer(settings, assemble(settings))
-    beating = spawn(pulse(server, say, serving=False), name="pulse")
+    beating = spawn(pulse(lambda: _tell(server, line, serving=False)), name="pulse")
     try:
         if await _before(stop, server.start(listening, patience=patience)):
             settle_in()
             # It serves on a duplicate. Held open here, the socket would take connections that nobody accepts.
             listening.close()
             beating.cancel()
-            beating = spawn(pulse(server, say), name="pulse")
+            beating = spawn(pulse(lambda: _tell(server, line)), name="pulse")
             await stop.wait()
         await server.stop()
     finally:
         beating.cancel()
     await drain(1.0)
-    say(status_of(server))
+    line.finish(_LAST_WORDS)
+    _tell(server, line)
+    line.finish(_LAST_WORDS)
+
+
+def _tell(server: PolicyServer, line: Line, *, serving: bool = True) -> None:
+    """How it is, and what it has counted since the last time. What is not taken keeps being counted."""
+    if not line.held:
+        line.say(status_of(server, serving=serving), *map(Measured, server.metrics.take()))
 
 
 async def _before(stop: asyncio.Event, work: Coroutine[Any, Any, object]) -> bool:
@@ -107,7 +105,7 @@ def serve(role: Role, socket_descriptor: int, status_descriptor: int) -> int:
         # To settle it needs nothing.
         patience = 0.0 if role is Role.SETTLE else told["patience"]
         with socket.socket(fileno=socket_descriptor) as listening, asyncio.Runner(loop_factory=loop_factory()) as runner:
-            runner.run(work(settings, listening, line.say, patience=patience))
+            runner.run(work(settings, listening, line, patience=patience))
     except ConfigurationError as error:
         line.say(Failure(tuple(error.mistakes)))
         return 2

@@ -16,7 +16,7 @@ from extproc.log import tell
 from extproc.placement import Seat
 from extproc.tasks import spawn
 from extproc.workers.board import Board
-from extproc.workers.status import MAX_LINE, Failure, Status, from_line
+from extproc.workers.status import MAX_LINE, Failure, Measured, Report, Status, from_line
 
 _LAST_WORDS: Final = 0.5
 """Seconds in which the status pipe of an ended worker must be empty. Somebody whom it started may hold it open."""
@@ -167,12 +167,15 @@ class Process:
         finally:
             transport.close()
 
-    def _hear(self, report: Status | Failure | None) -> None:
+    def _hear(self, report: Report | None) -> None:
         if report is None:
             return
         self.heard = time.monotonic()
         if isinstance(report, Failure):
             self.failure = report
+        elif isinstance(report, Measured):
+            self._board.measured(self.seat, self.pid, report.snapshot)
+            return
         else:
             self.status = report
             self._board.heard(self.seat, self.pid, report, self.heard)

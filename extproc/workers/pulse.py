@@ -6,11 +6,11 @@ import asyncio
 import os
 import resource
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Final, Protocol
 
-from extproc.workers.status import Status
+from extproc.workers.status import Dependency, Status
 
 _INTERVAL: Final = 1.0
 
@@ -20,18 +20,20 @@ class Serves(Protocol):
 
     def counters(self) -> Mapping[str, int]: ...
 
-    def readiness(self) -> list[str]: ...
+    def dependencies(self) -> Iterable[Dependency]: ...
 
 
 def status_of(server: Serves, *, serving: bool = True) -> Status:
     """What is to be said of it now."""
-    return Status(serving, tuple(server.readiness()), dict(server.counters()), resident_bytes())
+    dependencies = tuple(server.dependencies())
+    missing = tuple(f"{one.policy}: {one.missing}" for one in dependencies if one.missing is not None)
+    return Status(serving, missing, dict(server.counters()), resident_bytes(), dependencies)
 
 
-async def pulse(server: Serves, tell: Callable[[Status], None], *, serving: bool = True) -> None:
-    """Say it now, and each second from now on, until cancelled."""
+async def pulse(tell: Callable[[], object]) -> None:
+    """Tell now, and each second from now on, until cancelled."""
     while True:
-        tell(status_of(server, serving=serving))
+        tell()
         await asyncio.sleep(_INTERVAL)
 
 

@@ -105,7 +105,7 @@ class Supervisor:
             OSError: an address cannot be bound.
         """
         server = self._given.settings.server
-        with self._signals(), _bound(self._seats) as sockets, admin_endpoint(server.admin, self.overview):
+        with self._signals(), _bound(self._seats) as sockets, self._admin(server.admin):
             self._slots = [
                 Slot(seat, listening, program=self._program, board=self.board, patience=self._patience)
                 for seat, listening in zip(self._seats, sockets, strict=True)
@@ -118,6 +118,9 @@ class Supervisor:
         if self._mistakes:
             raise WorkersError(self._mistakes)
         tell("stopped")
+
+    def _admin(self, address: str | None) -> contextlib.AbstractContextManager[str | None]:
+        return admin_endpoint(address, self.overview, self.board.metrics)
 
     def overview(self) -> Overview:
         """How all are now. From any thread."""

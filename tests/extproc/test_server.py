@@ -109,7 +109,7 @@ async def test_what_policies_count_stands_beside_the_servers_own(served: tuple[P
     board = Board((seat,))
     board.started(seat, 1)
     board.heard(seat, 1, status_of(server), 0.0)
-    assert b"\nsluicegate_settles_paths_total 2.0\n" in metrics(board.read(0.0))
+    assert b"\nsluicegate_settles_paths_total 2.0\n" in metrics(board.read(0.0), board.metrics())[0]
 
 
 @pytest.mark.parametrize("transport", ["wire", "grpcio"])

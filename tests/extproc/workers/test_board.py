@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from extproc.metrics import Metrics
 from extproc.placement import Role, Seat
 from extproc.workers.board import SILENCE, Board
 from extproc.workers.status import Status
@@ -90,6 +91,42 @@ def test_a_candidate_that_dies_takes_nothing_with_it() -> None:
     made.started(ONE, 21)
     made.ended(ONE, 21)
     assert (made.read(0.0).views[0].pid, made.read(0.0).views[0].ready) == (11, True)
+
+
+def counted(amount: int) -> bytes:
+    metrics = Metrics()
+    metrics.counter("x_total", "X.").add((), amount)
+    (piece,) = metrics.take()
+    return piece
+
+
+def gauged(amount: int) -> bytes:
+    metrics = Metrics()
+    metrics.gauge("x_now", "X.").set(amount)
+    (piece,) = metrics.take()
+    return piece
+
+
+def measures(made: Board) -> dict[str, int]:
+    return {one.definition.name: sum(row[0] for row in one.rows.values()) for one in made.metrics().metrics}
+
+
+def test_what_is_counted_stays_when_its_process_ends_and_what_is_measured_goes() -> None:
+    made = board()
+    for seat, pid in ((ONE, 11), (TWO, 12)):
+        made.measured(seat, pid, counted(5))
+        made.measured(seat, pid, gauged(5))
+    assert measures(made) == {"x_total": 10, "x_now": 10}
+    made.ended(ONE, 11)
+    assert measures(made) == {"x_total": 10, "x_now": 5}
+    made.measured(ONE, 11, counted(5))
+    assert measures(made)["x_total"] == 10
+
+
+def test_nonsense_of_one_process_is_counted() -> None:
+    made = board()
+    made.measured(ONE, 11, b"nonsense")
+    assert (made.metrics().metrics, made.metrics().refused) == ((), 1)
 
 
 def test_words_of_the_dead_are_not_heard() -> None:

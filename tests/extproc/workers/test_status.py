@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from extproc.workers.status import Failure, Status, from_line, is_gauge, to_line
+from extproc.workers.status import MAX_LINE, Dependency, Failure, Measured, Status, from_line, is_gauge, to_line
 
 
 @given(st.lists(st.text()), st.dictionaries(st.text(), st.integers(0, 2**63 - 1)), st.integers(0, 2**63 - 1))
@@ -22,6 +22,22 @@ def test_a_failure_is_told_apart() -> None:
     assert from_line(to_line(Failure(("policy x failed",)))) == Failure(("policy x failed",))
 
 
+@given(st.binary(max_size=200))
+def test_a_snapshot_is_heard_as_it_was_taken(snapshot: bytes) -> None:
+    line = to_line(Measured(snapshot))
+    assert line.count(b"\n") == 1
+    assert from_line(line) == Measured(snapshot)
+
+
+def test_the_largest_snapshot_fits_a_line() -> None:
+    assert len(to_line(Measured(b"\xff" * 45_000))) < MAX_LINE
+
+
+def test_dependencies_are_told() -> None:
+    status = Status(dependencies=(Dependency("entra", "closed", missing="keys"), Dependency("cost", "open", shadow=True)))
+    assert from_line(to_line(status)) == status
+
+
 @pytest.mark.parametrize(
     "line",
     [
@@ -35,6 +51,10 @@ def test_a_failure_is_told_apart() -> None:
         b'{"type":"other"}',
         b'{"missing":[]}',
         b'{"type":"failure"}',
+        b'{"type":"measured"}',
+        b'{"type":"measured","snapshot":"%%%"}',
+        b'{"type":"measured","snapshot":[1]}',
+        b'{"type":"status","dependencies":[{"policy":1}]}',
         b"\xff\xfe",
         b'{"type":"status","missing":["\xff"]}',
     ],

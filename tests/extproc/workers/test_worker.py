@@ -20,7 +20,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from extproc.placement import Role, Seat
 from extproc.sockets import bind
-from extproc.workers.status import Failure, Status, from_line
+from extproc.workers.status import Failure, Measured, Status, from_line
 from extproc.workers.supervisor import worker_program
 
 TREE: dict[str, Any] = {
@@ -78,7 +78,8 @@ def worker(configuration: bytes, patience: float = 0.0) -> Iterator[Started]:
                     assert process.stdin is not None
                     process.stdin.write(b'{"patience": %g, "configuration": %s}\n' % (patience, configuration))
                     process.stdin.flush()
-                    yield Started(process, address, listening, map(from_line, pipe))
+                    said = (one for one in map(from_line, pipe) if not isinstance(one, Measured))
+                    yield Started(process, address, listening, said)
                 finally:
                     process.kill()
 

@@ -1,0 +1,391 @@
+"""What a process counts and measures, for Prometheus: whole numbers by name and labels.
+
+A process keeps only what has happened since it told of it last: `take` gives that away, each second, and whoever has
+taken it adds it up (`extproc.workers.merged`). So a counter has one place where it grows, and does not go back when its
+process ends. Names, labels and their number are bounded: there is no series for each of what a client can choose.
+
+For the event loop's thread: a count from another may be lost.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any, Final, Literal, TypeAlias, TypeVar
+
+import msgspec
+
+OTHER: Final = "other"
+"""The value of every label whose own value has no series."""
+NONE: Final = "none"
+"""The value of a label where there is nothing: an exchange without a tenant, or without a model."""
+LONGEST: Final = 128
+"""Characters of a label's value. A longer one is `other`."""
+_HELP: Final = 500
+MOST_LABELS: Final = 8
+MOST_BUCKETS: Final = 40
+MOST: Final = 2**63 - 1
+"""The largest number that travels."""
+NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,99}")
+_AT_ONCE: Final = 20_000
+"""Series of one metric between two tellings. What is beyond is `other`."""
+_PIECE: Final = 500
+_BYTES: Final = 45_000
+"""Series in a piece, and its bytes: as base64 it is a line of less than 64 KiB."""
+
+Labels: TypeAlias = tuple[str, ...]
+Kind: TypeAlias = Literal["counter", "gauge", "histogram"]
+T = TypeVar("T")
+
+
+class Definition(msgspec.Struct, frozen=True, array_like=True):
+    """What a metric is.
+
+    Attributes:
+        labels: names; each series has a value for each of them.
+        per: what one of its unit is inside: micro-dollars in a dollar, for example.
+        bounds: of a histogram: the upper ends of its buckets, in the unit inside.
+        room: series that it may have, over all processes.
+        top: the label whose values are ranked (`Metrics.top`). Empty: none.
+    """
+
+    name: str
+    kind: Kind
+    help: str
+    labels: Labels = ()
+    per: int = 1
+    bounds: tuple[int, ...] = ()
+    room: int = 1_000
+    top: str = ""
+
+
+class Exemplar(msgspec.Struct, frozen=True, array_like=True):
+    """One observation of a series: what it was, in which trace, and when (seconds since the epoch)."""
+
+    value: int
+    trace: str
+    at: float
+
+
+class Series(msgspec.Struct, frozen=True, array_like=True):
+    """A metric, and what has come to some of its series.
+
+    `values` by labels: an amount; of a histogram how many were in each bucket, how many beyond the last, and their sum.
+    """
+
+    definition: Definition
+    values: list[tuple[Labels, int | list[int]]]
+    exemplars: list[tuple[Labels, Exemplar]] = []
+
+
+class Ranked(msgspec.Struct, frozen=True, array_like=True):
+    """The values of a label that have series of their own: the `most` heaviest, and those that are pinned."""
+
+    label: str
+    most: int
+    pinned: tuple[str, ...] = ()
+    weights: list[tuple[str, int]] = []
+
+
+class Snapshot(msgspec.Struct, frozen=True, array_like=True):
+    """What has happened since the last one. Weights count before what they weigh."""
+
+    ranked: list[Ranked] = []
+    series: list[Series] = []
+
+
+_encoder: Final = msgspec.msgpack.Encoder()
+_decoder: Final = msgspec.msgpack.Decoder(Snapshot)
+
+
+def read(data: bytes) -> Snapshot | None:
+    """The snapshot in a piece; None if there is none in it."""
+    try:
+        return _decoder.decode(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+class Counter:
+    """Grows. `Metrics.counter` makes one."""
+
+    def __init__(self, definition: Definition) -> None:
+        self.definition = definition
+        self._values: dict[Labels, int] = {}
+
+    def add(self, labels: Labels = (), amount: int = 1) -> None:
+        """Add to a series. `amount`: whole, in the unit inside.
+
+        Raises:
+            ValueError: the amount is negative, or the labels are not as many as the metric has.
+        """
+        if amount < 0:
+            raise ValueError("a counter does not go back")
+        try:
+            self._values[labels] += amount
+        except KeyError:
+            labels = _kept(self._values, labels, self.definition)
+            self._values[labels] = self._values.get(labels, 0) + amount
+
+    def take(self) -> Iterator[Series]:
+        values, self._values = self._values, {}
+        for piece in _pieces(values.items()):
+            yield Series(self.definition, [(labels, min(value, MOST)) for labels, value in piece])
+
+
+class Gauge:
+    """Says what there is now, in this process. `Metrics.gauge` makes one."""
+
+    def __init__(self, definition: Definition) -> None:
+        self.definition = definition
+        self._values: dict[Labels, int] = {}
+
+    def set(self, value: int, labels: Labels = ()) -> None:
+        """What there is. Where there is no room for another series it is left out.
+
+        Raises:
+            ValueError: the labels are not as many as the metric has.
+        """
+        kept = _kept(self._values, labels, self.definition, self.definition.room)
+        if kept == labels:
+            self._values[labels] = max(-MOST, min(value, MOST))
+
+    def take(self) -> Iterator[Series]:
+        for piece in _pieces(self._values.items()):
+            yield Series(self.definition, list(piece))
+
+
+class Histogram:
+    """Counts observations by how large they were. `Metrics.histogram` makes one."""
+
+    def __init__(self, definition: Definition) -> None:
+        self.definition = definition
+        self._bounds = definition.bounds
+        self._rows: dict[Labels, list[int]] = {}
+        self._exemplars: dict[Labels, Exemplar] = {}
+
+    def observe(self, labels: Labels, value: int) -> None:
+        """Count one. `value`: whole, in the unit inside; a negative one (a clock that was set) counts as nothing.
+
+        Raises:
+            ValueError: the labels are not as many as the metric has.
+        """
+        # max() takes as long as all the rest.
+        if value < 0:  # noqa: PLR1730
+            value = 0
+        try:
+            row = self._rows[labels]
+        except KeyError:
+            row = self._row(labels)
+        row[bisect_left(self._bounds, value)] += 1
+        row[-1] += value
+
+    def exemplify(self, labels: Labels, value: int, trace: str, at: float) -> None:
+        """Show this observation, which has been counted, where the format allows. The first since `take` is kept."""
+        if labels in self._rows and labels not in self._exemplars:
+            self._exemplars[labels] = Exemplar(max(0, min(value, MOST)), trace, at)
+
+    def _row(self, labels: Labels) -> list[int]:
+        return self._rows.setdefault(_kept(self._rows, labels, self.definition), [0] * (len(self._bounds) + 2))
+
+    def take(self) -> Iterator[Series]:
+        rows, self._rows = self._rows, {}
+        exemplars, self._exemplars = self._exemplars, {}
+        for piece in _pieces(rows.items()):
+            found = [(labels, exemplars[labels]) for labels, _ in piece if labels in exemplars]
+            yield Series(self.definition, [(labels, _bounded(row)) for labels, row in piece], found)
+
+
+class Top:
+    """The values of a label that have series of their own: the heaviest, and those that are pinned.
+
+    Which these are is decided where all processes are added up. A metric takes part by `top=`.
+    """
+
+    def __init__(self, label: str, most: int, pinned: Iterable[str] = ()) -> None:
+        self.label = label
+        self.most = most
+        self._pinned = dict.fromkeys(pinned)
+        self._weights: dict[str, int] = {}
+
+    def weigh(self, value: str, weight: int) -> None:
+        """Something has come to this value. Before what it weighs is counted in other metrics, or at once with it."""
+        try:
+            self._weights[value] += weight
+        except KeyError:
+            if len(self._weights) < _AT_ONCE and _is_value(value):
+                self._weights[value] = weight
+
+    def pin(self, value: str) -> None:
+        """This value has series of its own, whatever it weighs."""
+        if value not in self._pinned and _is_value(value):
+            self._pinned[value] = None
+
+    def take(self) -> Iterator[Ranked]:
+        weights, self._weights = self._weights, {}
+        if not weights:
+            return
+        for pinned in _pieces(self._pinned):
+            yield Ranked(self.label, self.most, tuple(pinned))
+        for piece in _pieces(weights.items()):
+            yield Ranked(self.label, self.most, (), [(value, max(0, min(weight, MOST))) for value, weight in piece])
+
+
+Metric: TypeAlias = Counter | Gauge | Histogram
+M = TypeVar("M", Counter, Gauge, Histogram)
+
+
+class Metrics:
+    """Every metric of a process. Who asks twice for the same one gets the same one."""
+
+    def __init__(self) -> None:
+        self._metrics: dict[str, Metric] = {}
+        self._tops: dict[str, Top] = {}
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._metrics
+
+    def counter(
+        self, name: str, help: str, labels: Sequence[str] = (), per: int = 1, *, room: int = 1_000, top: Top | None = None
+    ) -> Counter:
+        """A counter. Its name ends in `_total`.
+
+        Raises:
+            ValueError: it cannot be called so, or there is another metric of this name.
+        """
+        if not name.endswith("_total"):
+            raise ValueError(f"the name of a counter ends in _total: {name!r}")
+        return self._make(Counter, Definition(name, "counter", help, tuple(labels), per, (), room, _label(top)))
+
+    def gauge(self, name: str, help: str, labels: Sequence[str] = (), per: int = 1, *, room: int = 1_000) -> Gauge:
+        """A gauge. Summed over all processes.
+
+        Raises:
+            ValueError: it cannot be called so, or there is another metric of this name.
+        """
+        return self._make(Gauge, Definition(name, "gauge", help, tuple(labels), per, (), room))
+
+    def histogram(
+        self,
+        name: str,
+        help: str,
+        buckets: Sequence[int],
+        labels: Sequence[str] = (),
+        per: int = 1,
+        *,
+        room: int = 1_000,
+        top: Top | None = None,
+    ) -> Histogram:
+        """A histogram. `buckets`: upper ends, whole, in the unit inside, each larger than the one before.
+
+        Raises:
+            ValueError: it cannot be called so, or there is another metric of this name; or these are no buckets.
+        """
+        return self._make(
+            Histogram, Definition(name, "histogram", help, tuple(labels), per, tuple(buckets), room, _label(top))
+        )
+
+    def top(self, label: str, most: int, pinned: Iterable[str] = ()) -> Top:
+        """The ranking of a label's values: one for each label.
+
+        Raises:
+            ValueError: there is one already.
+        """
+        if label in self._tops:
+            raise ValueError(f"the values of {label!r} are ranked already")
+        self._tops[label] = found = Top(label, most, pinned)
+        return found
+
+    def take(self) -> list[bytes]:
+        """What has happened since the last time, in pieces, and gauges as they are. Each can be added up for itself, in
+        this order."""
+        found: list[bytes] = []
+        for top in self._tops.values():
+            for ranked in top.take():
+                found += _encoded(ranked)
+        for metric in self._metrics.values():
+            for series in metric.take():
+                found += _encoded(series)
+        return found
+
+    def _make(self, kind: type[M], definition: Definition) -> M:
+        if why := fault(definition):
+            raise ValueError(f"{definition.name[:100]!r}: {why}")
+        known = self._metrics.setdefault(definition.name, kind(definition))
+        if not isinstance(known, kind) or known.definition != definition:
+            raise ValueError(f"there is another metric called {definition.name!r}")
+        return known
+
+
+def fault(definition: Definition) -> str | None:
+    """Why there can be no such metric, or None."""
+    labels, bounds = definition.labels, definition.bounds
+    if not NAME.fullmatch(definition.name):
+        return "expected a name of lower-case letters, digits and _"
+    if len(labels) > MOST_LABELS or len(set(labels)) < len(labels):
+        return f"expected at most {MOST_LABELS} labels, all of them different"
+    if any(not NAME.fullmatch(label) or label in ("le", "quantile") for label in labels):
+        return "expected labels of lower-case letters, digits and _"
+    if len(definition.help) > _HELP:
+        return f"expected a help of at most {_HELP} characters"
+    if definition.top and definition.top not in labels:
+        return "expected the label that is ranked among the labels"
+    if definition.per < 1 or definition.room < 1:
+        return "expected a unit and room of at least 1"
+    if (definition.kind == "histogram") != bool(bounds) or len(bounds) > MOST_BUCKETS:
+        return f"expected from 1 to {MOST_BUCKETS} buckets"
+    if any(not 0 <= low < high <= MOST for low, high in zip((0, *bounds), (*bounds, MOST), strict=True) if bounds):
+        return "expected buckets that grow"
+    return None
+
+
+def _label(top: Top | None) -> str:
+    return top.label if top is not None else ""
+
+
+def _kept(known: dict[Labels, Any], labels: Labels, definition: Definition, room: int = _AT_ONCE) -> Labels:
+    """Under which labels a series is kept that has these."""
+    if len(labels) != len(definition.labels):
+        raise ValueError(f"{definition.name} has the labels {definition.labels}")
+    kept = tuple(value if _is_value(value) else OTHER for value in labels)
+    return kept if kept in known or len(known) < room else (OTHER,) * len(labels)
+
+
+def _is_value(value: str) -> bool:
+    """Whether it can stand in a label: it is short enough, and can be written down."""
+    return len(value) <= LONGEST and (value.isascii() or not any("\ud800" <= c <= "\udfff" for c in value))
+
+
+def _bounded(row: list[int]) -> list[int]:
+    return row if row[-1] <= MOST else [min(value, MOST) for value in row]
+
+
+def _pieces(whole: Iterable[T]) -> Iterator[list[T]]:
+    rest = iter(whole)
+    while piece := list(islice(rest, _PIECE)):
+        yield piece
+
+
+def _encoded(told: Ranked | Series) -> list[bytes]:
+    """In pieces that fit a line: in one, nearly always."""
+    data = _encoder.encode(Snapshot([told], []) if isinstance(told, Ranked) else Snapshot([], [told]))
+    if len(data) <= _BYTES:
+        return [data]
+    found: list[bytes] = []
+    for half in _halves(told):
+        found += _encoded(half)
+    return found
+
+
+def _halves(told: Ranked | Series) -> Iterator[Ranked | Series]:
+    if isinstance(told, Ranked):
+        middle, pins = len(told.weights) // 2, len(told.pinned) // 2
+        yield Ranked(told.label, told.most, told.pinned[:pins], told.weights[:middle])
+        yield Ranked(told.label, told.most, told.pinned[pins:], told.weights[middle:])
+        return
+    middle = len(told.values) // 2
+    for values in (told.values[:middle], told.values[middle:]):
+        here = {labels for labels, _ in values}
+        yield Series(told.definition, values, [one for one in told.exemplars if one[0] in here])
