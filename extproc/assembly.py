@@ -73,7 +73,7 @@ def examine(tree: Any, *, clock: Callable[[], float] = time.time) -> Examined:
     build.check()
     if mistakes or settings is None:
         raise ConfigurationError(mistakes, more=build.more)
-    return Examined(settings, Chain(build.links, timeout=settings.server.decision_timeout))
+    return Examined(settings, Chain(build.links, timeout=settings.server.decision_timeout, metrics=around.metrics))
 
 
 def assemble(settings: Settings, *, clock: Callable[[], float] = time.time) -> Chain:
@@ -82,13 +82,14 @@ def assemble(settings: Settings, *, clock: Callable[[], float] = time.time) -> C
     Raises:
         ConfigurationError: with every mistake of every policy.
     """
-    build = _Build(surroundings(settings, clock), may_build=True, mistakes=[])
+    around = surroundings(settings, clock)
+    build = _Build(around, may_build=True, mistakes=[])
     for index, entry in enumerate(settings.policies):
         build.add(entry, f"policies[{index}]")
     build.check()
     if build.mistakes:
         raise ConfigurationError(build.mistakes, more=build.more)
-    return Chain(build.links, timeout=settings.server.decision_timeout)
+    return Chain(build.links, timeout=settings.server.decision_timeout, metrics=around.metrics)
 
 
 def surroundings(settings: Settings, clock: Callable[[], float] = time.time) -> Surroundings:

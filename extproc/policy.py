@@ -27,6 +27,7 @@ from pydantic import BaseModel, ConfigDict
 from extproc.catalogue import Catalogue
 from extproc.completion import Completion, Decision
 from extproc.exchange import Chunk, Exchange
+from extproc.metrics import Metrics
 from extproc.outcome import CONTINUE, Reject, RequestOutcome, Respond, ResponseOutcome
 from extproc.recorder import Recorder
 from extproc.tally import Tally
@@ -64,6 +65,8 @@ class Surroundings:
     """Seconds for which an exchange can last, from its decision to its settlement, with a margin."""
     recorder: Recorder = field(default_factory=Recorder)
     """Where to tell what happened, for whoever keeps a record of it."""
+    metrics: Metrics = field(default_factory=Metrics)
+    """Of the process: what is counted there stands at `/metrics`."""
     configuration: str = ""
     """SHA-256 of the configuration, in hexadecimal: what was decided, was decided by this."""
 
