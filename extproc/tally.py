@@ -21,6 +21,7 @@ class Tally(msgspec.Struct, frozen=True):
         name: how people call it.
         was_reset: somebody has set it back, now or long ago: what was used before that is not in it.
         sometimes: it counts some of its subject's exchanges only: those on which its limit bears.
+        since: when anything was counted for its tenant for the first time: it is no older. None where that is not known.
     """
 
     subject: Mapping[str, str]
@@ -32,3 +33,4 @@ class Tally(msgspec.Struct, frozen=True):
     name: str
     was_reset: bool = False
     sometimes: bool = False
+    since: datetime | None = None

@@ -1,8 +1,9 @@
 """The registry in Redis. Keys of all tenants together live in one slot of a cluster, apart from those of any tenant:
 
-`sg:{sg}:tenants` (hash: id to name), `sg:{sg}:overrides` (hash: subject and kind to amount), `sg:{sg}:version`,
-`sg:{sg}:changes` (stream), `sg:{sg}:told` (the last of them that was written down elsewhere), `sg:{sg}:learned` (hash:
-model to sums), `sg:{sg}:reaper` (who reaps); and, wherever it falls, `sg:ended:<request id>`.
+`sg:{sg}:tenants` (hash: id to name), `sg:{sg}:since` (hash: id to when it was first seen), `sg:{sg}:overrides` (hash:
+subject and kind to amount), `sg:{sg}:version`, `sg:{sg}:changes` (stream), `sg:{sg}:told` (the last of them that was
+written down elsewhere), `sg:{sg}:learned` (hash: model to sums), `sg:{sg}:reaper` (who reaps); and, wherever it falls,
+`sg:ended:<request id>`.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from policies.limits.subjects import Subject, SubjectError, parse
 from policies.limits.tokens.learned import FADING, Learned
 
 _TENANTS: Final = "sg:{sg}:tenants"
+_SINCE: Final = "sg:{sg}:since"
 _OVERRIDES: Final = "sg:{sg}:overrides"
 _VERSION: Final = "sg:{sg}:version"
 _CHANGES: Final = "sg:{sg}:changes"
@@ -31,6 +33,7 @@ _CHANGE: Final = script("change")
 _RESET: Final = script("reset")
 _ELECT: Final = script("elect")
 _LEARN: Final = script("learn")
+_REMEMBER: Final = script("remember")
 _MOST: Final = 10**15
 """The largest amount: a billion dollars, in micro-dollars."""
 _PATIENCE: Final = 1.0
@@ -44,11 +47,16 @@ class RedisRegistry:
         self._client = client
 
     async def remember(self, tenant: str, name: str) -> None:
-        await self._client.command(_TENANTS, "HSET", _TENANTS, tenant, name, deadline=_PATIENCE)
+        await self._client.script(_REMEMBER, _TENANTS, [_TENANTS, _SINCE], [tenant, name], deadline=_PATIENCE)
 
     async def tenants(self) -> Mapping[str, str]:
         found = await self._client.command(_TENANTS, "HGETALL", _TENANTS, deadline=_PATIENCE)
         return _pairs(found)
+
+    async def since(self) -> Mapping[str, int]:
+        """When tenants were first seen, in milliseconds since the epoch. Of some that is not known."""
+        found = _pairs(await self._client.command(_SINCE, "HGETALL", _SINCE, deadline=_PATIENCE))
+        return {tenant: int(at) for tenant, at in found.items() if at.isdecimal()}
 
     async def version(self) -> int:
         return int(await self._client.command(_VERSION, "GET", _VERSION, deadline=_PATIENCE) or 0)

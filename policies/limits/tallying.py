@@ -41,15 +41,25 @@ async def tallies(settings: LimitsSettings) -> AsyncIterator[Tally]:
     await client.start()
     try:
         await connected(client, "sg:{sg}:version", 2 * settings.redis.connect_timeout)
-        tenants = await RedisRegistry(client).tenants()
+        registry = RedisRegistry(client)
+        tenants = await registry.tenants()
+        known = first_seen(tenants, await registry.since())
         zone = ZoneInfo(settings.time_zone)
         for levels, kind, sometimes in asked(settings):
             async for one in _of(Survey(client), levels, kind, tenants, zone):
-                yield replace(one, sometimes=sometimes)
+                yield replace(one, sometimes=sometimes, since=known.get(one.subject.get("tenant_id", EVERYONE)))
     except StoreUnavailableError as error:
         raise ConnectionError(f"Redis does not answer: {error}") from error
     finally:
         await client.stop()
+
+
+def first_seen(tenants: Iterable[str], since: Mapping[str, int]) -> Mapping[str, datetime]:
+    """When tenants were first seen, and all of them together, as far as it is known. `since`: in milliseconds. Pure."""
+    found = {tenant: datetime.fromtimestamp(at / 1000, UTC) for tenant, at in since.items()}
+    if found and found.keys() >= set(tenants):
+        found[EVERYONE] = min(found.values())
+    return found
 
 
 def asked(settings: LimitsSettings) -> list[tuple[tuple[Level, ...], Kind, bool]]:

@@ -158,7 +158,26 @@ async def test_what_is_for_a_time_has_an_end(registry: RedisRegistry, redis_serv
         lives = {key.decode(): client.pttl(key) for key in client.scan_iter()}
     assert 0 < lives.pop("sg:ended:r1") <= 60_000
     assert 0 < lives.pop("sg:{sg}:reaper") <= 30_000
-    assert lives == {f"sg:{{sg}}:{name}": -1 for name in ("tenants", "learned", "overrides", "version", "changes")}
+    assert lives == {
+        f"sg:{{sg}}:{name}": -1 for name in ("tenants", "since", "learned", "overrides", "version", "changes")
+    }
+
+
+async def test_when_a_tenant_was_first_seen(registry: RedisRegistry, redis_server: RedisServer) -> None:
+    with redis_server.client() as client:
+        # Another version has seen it.
+        client.hset("sg:{sg}:tenants", "old", "fabrikam")
+        before = int(client.time()[0]) * 1000
+        for tenant, name in (("old", "fabrikam"), ("new", "contoso"), ("new", "Contoso"), ("nameless", "")):
+            await registry.remember(tenant, name)
+        found = await registry.since()
+        assert found.keys() == {"new", "nameless"}
+        assert all(before <= at <= before + 60_000 for at in found.values())
+        client.hset("sg:{sg}:since", mapping={"new": 1_700_000_000_123, "other": "riddle"})
+        await registry.remember("new", "Contoso")
+    assert (await registry.since())["new"] == 1_700_000_000_123
+    assert await registry.tenants() == {"old": "fabrikam", "new": "Contoso", "nameless": ""}
+    assert "other" not in await registry.since()
 
 
 async def test_in_a_cluster(redis_cluster: RedisCluster) -> None:
@@ -171,10 +190,12 @@ async def test_in_a_cluster(redis_cluster: RedisCluster) -> None:
             subject = Subject(f"tenant-{index}", ((Level.USER, "alice"),))
             await client.command(subject.key(), "HSET", subject.key(), "tpd", Counter(20_000, index).write())
             await registry.change(subject, DAY, index, "ops")
+            await registry.remember(subject.tenant, "")
             assert await registry.reset(subject, [DAY], "ops") == 1
             await registry.witness(f"r{index}", 60)
             assert await registry.witnessed(f"r{index}")
         assert {one.amount for one in await registry.overrides()} == set(range(10))
+        assert (await registry.since()).keys() == (await registry.tenants()).keys()
         assert (await registry.version(), len(await registry.changes(100))) == (20, 20)
         await registry.told((await registry.untold(15))[-1].id)
         assert len(await registry.untold(100)) == 5

@@ -15,9 +15,9 @@ from extproc.tally import Tally
 from policies.limits.limit import KINDS, Window
 from policies.limits.settings import LimitsSettings
 from policies.limits.subjects import EVERYONE, Level, Subject
-from policies.limits.tallying import asked, bounds, subject_of, tallies, tally
+from policies.limits.tallying import asked, bounds, first_seen, subject_of, tallies, tally
 from policies.limits.windows import Counter, window_at, zone_at
-from tests.policies.limits.stocked import stock
+from tests.policies.limits.stocked import TENANT, stock
 from tests.redis_servers import RedisServer
 
 ZONES = (
@@ -204,6 +204,20 @@ def test_each_kind_is_asked_once() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("tenants", "since", "found"),
+    [
+        (["a", "b"], {"a": 2_000, "b": 1_000}, {"a": 2, "b": 1, EVERYONE: 1}),
+        # Of all together it is known only if it is of each.
+        (["a", "b"], {"a": 2_000}, {"a": 2}),
+        (["a"], {}, {}),
+        ([], {}, {}),
+    ],
+)
+def test_when_they_were_first_seen(tenants: list[str], since: dict[str, int], found: dict[str, int]) -> None:
+    assert {tenant: at.timestamp() for tenant, at in first_seen(tenants, since).items()} == found
+
+
 async def told(server: RedisServer, *limits: dict[str, Any], zone: str = "UTC") -> dict[str, Tally]:
     """All tallies of a server, by their names."""
     redis = {"url": server.address, "timeout": 5.0}
@@ -214,6 +228,7 @@ async def told(server: RedisServer, *limits: dict[str, Any], zone: str = "UTC") 
 
 async def test_what_is_counted_in_valkey(valkey: RedisServer) -> None:
     async with stock(valkey.settings(timeout=5)) as counting:
+        await counting.registry.remember(TENANT, "contoso")
         await counting.use("r1", "alice", 400)
         await counting.reserve("r2", "alice", output=60)
         await counting.use("r3", "bob", 7, tenant="t-2")
@@ -223,7 +238,7 @@ async def test_what_is_counted_in_valkey(valkey: RedisServer) -> None:
         {"subject": "everyone", "tokens_per_day": 1},
     )
     found = await told(valkey, *limits)
-    tenant = "16223b5e-7f36-5850-bda3-09553ced0b0e"
+    tenant = TENANT
     assert {name: (one.used, one.reserved) for name, one in found.items()} == {
         f"{tenant}/user=alice tokens_per_day": (560, 160),
         "t-2/user=bob tokens_per_day": (7, 0),
@@ -236,6 +251,9 @@ async def test_what_is_counted_in_valkey(valkey: RedisServer) -> None:
     assert not any(one.was_reset or one.sometimes for one in found.values())
     now = datetime.now(UTC)
     assert all(one.start <= now < one.end for one in found.values())
+    # The other tenant is counted, and has not been made known.
+    known = {name for name, one in found.items() if one.since is not None and abs(one.since - now) < timedelta(minutes=5)}
+    assert known == {name for name in found if not name.startswith("t-2")}
 
 
 async def test_zones_pairs_hashes_and_resets_in_valkey(valkey: RedisServer) -> None:
