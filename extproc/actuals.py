@@ -17,10 +17,12 @@ from typing import Final
 import msgspec
 
 from extproc.call import METERS
+from extproc.catalogue import Target
 from extproc.completion import Completion, Ending, Verdict
 from extproc.exchange import Dialect
-from extproc.price import Portions, Price, cost, portions
+from extproc.price import FALLBACK, Portions, Price, cost, portions
 from extproc.reservation import Reservation
+from extproc.tariff import Tariff
 
 
 class Basis(StrEnum):
@@ -38,6 +40,10 @@ class Actual(msgspec.Struct, frozen=True):
     tokens: Portions
     requests: int
     basis: Basis
+    tier: str = ""
+    """The service tier, as the answer names it."""
+    reserved: int | None = None
+    """Micro-dollars, where all that was reserved counts as used: in whatever tier it was."""
 
 
 class Charged(msgspec.Struct, frozen=True):
@@ -47,6 +53,7 @@ class Charged(msgspec.Struct, frozen=True):
         tokens: as they are billed.
         weighted: tokens as limits count them.
         dollars: micro-dollars; None where no price is known.
+        price: which price that is, as `Price.source` says; "" where none is known.
     """
 
     tokens: Portions
@@ -54,8 +61,12 @@ class Charged(msgspec.Struct, frozen=True):
     requests: int
     weighted: int
     dollars: int | None
+    price: str = ""
 
 
+PRICE_FALLBACK: Final = "price_fallback"
+UNPRICED: Final = "unpriced"
+"""What is to be marked of an exchange: that it was priced as declared for models nobody knows, or not at all."""
 _NOTHING: Final = Portions()
 _UNRESERVED: Final = Reservation("")
 
@@ -67,8 +78,39 @@ def charged(completion: Completion, price: Price | None) -> Charged:
         return known
     found = actual(completion)
     tokens = found.tokens
-    count = tokens.input + tokens.cached_input + tokens.cache_write + tokens.output
-    return Charged(tokens, found.basis, found.requests, count, cost(tokens, price) if price is not None else None)
+    return Charged(tokens, found.basis, found.requests, tokens.total, spent(found, price), source(found, price))
+
+
+def price_of(tariff: Tariff, completion: Completion) -> Price | None:
+    """The price that holds for an exchange; None where nothing of a model went to an upstream, or none is known."""
+    target, call, identity = completion.get(Target), completion.call, completion.identity
+    if target is None or call is None or call.model is None:
+        return None
+    tenant, name = (identity.tenant, identity.tenant_name) if identity is not None else ("", "")
+    return tariff.price(target.upstream, call.model, tenant, name, completion.started.timestamp())
+
+
+def spent(found: Actual, price: Price | None) -> int | None:
+    """Micro-dollars; None where there is no price. What was not answered is not billed, not even the request."""
+    if price is None:
+        return None
+    if found.basis is Basis.NOTHING:
+        return 0
+    return cost(found.tokens, price, found.tier) if found.reserved is None else found.reserved
+
+
+def source(found: Actual, price: Price | None) -> str:
+    """Which price that is; "" where there is none, or nothing to be priced."""
+    return "" if price is None or found.basis is Basis.NOTHING else price.of_tier(found.tier).source
+
+
+def price_mark(charge: Charged) -> str | None:
+    """What is to be marked about the price of an exchange: `price_fallback`, `unpriced` or nothing."""
+    if not (charge.tokens.total or charge.tokens.tool_calls):
+        return None
+    if charge.dollars is None:
+        return UNPRICED
+    return PRICE_FALLBACK if charge.price == FALLBACK else None
 
 
 def actual(completion: Completion) -> Actual:
@@ -78,7 +120,7 @@ def actual(completion: Completion) -> Actual:
         return Actual(_NOTHING, 0, Basis.NOTHING)
     if completion.usage is not None:
         dialect = call.dialect if call is not None else Dialect.OPENAI
-        return Actual(portions(completion.usage, dialect), 1, Basis.METERED)
+        return Actual(portions(completion.usage, dialect), 1, Basis.METERED, completion.usage.tier)
     if call is None or call.operation not in METERS:
         return Actual(_NOTHING, 1, Basis.NOTHING)
     if completion.ending is Ending.UPSTREAM_UNAVAILABLE or _failed(completion):
@@ -87,7 +129,7 @@ def actual(completion: Completion) -> Actual:
     whole = Portions(input=reservation.input, output=reservation.output * reservation.choices)
     if call.stream and completion.ending in (Ending.CLIENT_GONE, Ending.UPSTREAM_CUT) and completion.output_floor:
         return Actual(Portions(input=reservation.input, output=completion.output_floor), 1, Basis.CHUNKS)
-    return Actual(whole, 1, Basis.ESTIMATE)
+    return Actual(whole, 1, Basis.ESTIMATE, reserved=reservation.dollars)
 
 
 def _failed(completion: Completion) -> bool:

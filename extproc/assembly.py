@@ -18,6 +18,7 @@ from extproc.chain import Chain, Link, check_order
 from extproc.gate import HOST_PROVIDES
 from extproc.mistakes import ConfigurationError, describe, hint
 from extproc.policy import FailureMode, Policy, PolicySettings, Surroundings
+from extproc.price_list import PriceListError
 from extproc.response_fields import is_free
 from extproc.settings import PolicyEntry, Settings, parse
 from extproc.travel import shared_names
@@ -93,12 +94,27 @@ def assemble(settings: Settings, *, clock: Callable[[], float] = time.time) -> C
 
 
 def surroundings(settings: Settings, clock: Callable[[], float] = time.time) -> Surroundings:
-    """What these settings give to every policy alike."""
+    """What these settings give to every policy alike.
+
+    Raises:
+        ConfigurationError: the list of prices is needed, and cannot be read.
+    """
     server = settings.server
+    _read_prices(settings)
     longest = settings.timeouts.total + server.decision_timeout + _MARGIN
     known = orjson.dumps(settings.model_dump(mode="json"), option=orjson.OPT_SORT_KEYS)
     configuration = hashlib.sha256(known).hexdigest()
     return Surroundings(settings.catalogue(), clock, workers=server.workers, longest=longest, configuration=configuration)
+
+
+def _read_prices(settings: Settings) -> None:
+    """See to it that no exchange has to wait until the list is read: no model that has a price needs it."""
+    if settings.prices.list == "none" or all(m.price is not None for one in settings.upstreams for m in one.models):
+        return
+    try:
+        settings.prices.price_list().load()
+    except PriceListError as error:
+        raise ConfigurationError([f"prices: {error}"]) from error
 
 
 def response_fields(settings: Settings) -> tuple[str, ...]:

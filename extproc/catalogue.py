@@ -59,7 +59,7 @@ class Upstream:
     Attributes:
         base_path: the path of its URL, without a trailing slash.
         region: where it is, for contracts whose prices differ by it.
-        listed_as: the provider under which its models stand in a list of prices; else as `provider` says.
+        url: whose prices a list may tell by its host.
     """
 
     name: str
@@ -69,7 +69,7 @@ class Upstream:
     models: tuple[Model, ...] = ()
     identity_headers: bool = False
     region: str | None = None
-    listed_as: str | None = None
+    url: str = ""
 
     def serves(self, model: str) -> Model | None:
         """The entry that serves `model`: an exact name before a glob, globs in order."""

@@ -2,55 +2,12 @@
 
 from __future__ import annotations
 
-from decimal import Decimal, InvalidOperation
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from extproc.catalogue import Model
-from extproc.price import DECIMALS, Price
-
-_MOST: Final = 1_000_000
-_EXPECTED: Final = f"expected US dollars per million tokens, from 0 to {_MOST:,}, with at most {DECIMALS} decimals"
-
-
-def dollars(value: object) -> Decimal:
-    """The amount that is written in the file, exactly: a YAML number by its shortest spelling, so that 0.075 is 0.075.
-
-    Raises:
-        ValueError: no number, or not one of a price.
-    """
-    if isinstance(value, bool) or not isinstance(value, int | float | str | Decimal):
-        raise ValueError(_EXPECTED)  # noqa: TRY004  (pydantic makes a mistake of this one only)
-    try:
-        # For a float this is its repr: the shortest decimal that reads back as the same float.
-        exact = Decimal(str(value))
-    except (InvalidOperation, ValueError):
-        raise ValueError(_EXPECTED) from None
-    exponent = exact.as_tuple().exponent
-    if not isinstance(exponent, int) or exponent < -DECIMALS or not 0 <= exact <= _MOST:
-        raise ValueError(_EXPECTED)
-    return exact
-
-
-Dollars = Annotated[Decimal, BeforeValidator(dollars), Field(description="US dollars per million tokens")]
-
-
-class PriceEntry(BaseModel):
-    """What a million tokens cost. What is left out costs what input costs."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    input: Dollars
-    output: Dollars
-    cached_input: Dollars | None = None
-    cache_write: Dollars | None = None
-
-    def price(self) -> Price:
-        """The same, in the vocabulary of policies."""
-        return Price.per_million(
-            input=self.input, output=self.output, cached_input=self.cached_input, cache_write=self.cache_write
-        )
+from extproc.price_settings import PriceEntry
 
 
 class ModelEntry(BaseModel):

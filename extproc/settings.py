@@ -16,6 +16,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from extproc.addresses import is_everywhere, listening_ip, socket_address, upstream_url
 from extproc.catalogue import Agent, Catalogue, Opaque, Provider, Upstream
 from extproc.consistency import inconsistencies
+from extproc.contracts import Prices, with_contracts
 from extproc.endpoints import covered_calls
 from extproc.mistakes import ConfigurationError, describe
 from extproc.model_settings import ModelEntry, spell_out_models
@@ -186,6 +187,9 @@ class UpstreamEntry(Section):
     credential: Secret | None = None
     models: Annotated[tuple[ModelEntry, ...], Field(min_length=1)]
     identity_headers: Annotated[bool, Field(description="Tell the upstream who calls")] = False
+    region: (
+        Annotated[str, Field(min_length=1, max_length=64, description="Where it is, for contracts by region")] | None
+    ) = None
 
     @model_validator(mode="before")
     @classmethod
@@ -299,6 +303,7 @@ class Settings(Section):
     upstreams: tuple[UpstreamEntry, ...] = ()
     agents: tuple[AgentEntry, ...] = ()
     opaque: tuple[OpaqueEntry, ...] = ()
+    prices: Prices = Prices()
     policies: Annotated[tuple[PolicyEntry, ...], Field(min_length=1)]
 
     def catalogue(self) -> Catalogue:
@@ -312,6 +317,8 @@ class Settings(Section):
                     api_version=entry.api_version,
                     models=tuple(model.model() for model in entry.models),
                     identity_headers=entry.identity_headers,
+                    region=entry.region,
+                    url=entry.url,
                 )
                 for entry in self.upstreams
             ),
@@ -322,6 +329,7 @@ class Settings(Section):
             opaque=tuple(
                 Opaque(entry.name, entry.path, entry.upstream, frozenset(entry.methods)) for entry in self.opaque
             ),
+            terms=self.prices.terms(),
         )
 
 
@@ -331,7 +339,10 @@ def parse(tree: Any) -> Settings:
     Raises:
         ConfigurationError: with every mistake in it.
     """
-    mistakes = inconsistencies(tree) if isinstance(tree, Mapping) else []
+    mistakes: list[str] = []
+    if isinstance(tree, Mapping):
+        tree, wrong = with_contracts(tree)
+        mistakes = [*inconsistencies(tree), *wrong]
     try:
         settings = Settings.model_validate(tree)
     except ValidationError as error:

@@ -32,8 +32,9 @@ class Dated(msgspec.Struct, frozen=True):
     price: Price | None
 
 
-Listed: TypeAlias = Callable[[str, str], Sequence[Dated]]
-"""What a list says: by the provider and the provider's name of the model. In order of time; empty where it has none."""
+Listed: TypeAlias = Callable[[str, str, str], Sequence[Dated]]
+"""What a list says: by the API and the URL of the upstream, and its name of the model. In order of time; empty where it
+has none."""
 
 
 class Contract(msgspec.Struct, frozen=True):
@@ -119,9 +120,9 @@ class Tariff:
         if entry is not None and entry.price is not None:
             dated = [Dated(-inf, entry.price if entry.price.source else sourced(entry.price, CONFIGURED))]
         elif self._terms.listed is not None and not _is_glob(model):
-            dated = [*self._terms.listed(upstream.listed_as or upstream.provider.value, real)]
+            dated = [*self._terms.listed(upstream.provider.value, upstream.url, real)]
             if not dated and real != model:
-                dated = [*self._terms.listed(upstream.listed_as or upstream.provider.value, model)]
+                dated = [*self._terms.listed(upstream.provider.value, upstream.url, model)]
         # It holds until the next contract begins or ends, or the list's next price begins.
         changes = sorted(
             {*(one.since for one in fitting), *(one.until for one in fitting), *(one.since for one in dated)}

@@ -6,15 +6,15 @@ from collections.abc import Iterable
 
 import msgspec
 
-from extproc.actuals import Actual
-from extproc.price import PICO, Portions, Price, cost
+from extproc.actuals import Actual, spent
+from extproc.price import PICO, Portions, Price, Worst, worst
 from policies.limits.limit import Limit, Measure, OutputReserve, Window
 from policies.limits.settings import Weights
 from policies.limits.store import Demand, Used
 
 _RATE = (Window.MINUTE, Window.NONE)
 _OVERRUN = (Measure.TOKENS, Measure.DOLLARS)
-_NO_PRICE = Price(0, 0, 0, 0)
+_NO_PRICE = Worst(0, 0)
 
 
 class Scale(msgspec.Struct, frozen=True):
@@ -40,12 +40,12 @@ class Scale(msgspec.Struct, frozen=True):
         return max(self.output, self.reasoning)
 
     def weigh(self, tokens: Portions) -> int:
-        """Weighted tokens, rounded up for the whole exchange."""
+        """Weighted tokens, rounded up for the whole exchange. Audio weighs what text does."""
         exact = (
-            tokens.input * self.input
+            (tokens.input + tokens.audio_input) * self.input
             + tokens.cached_input * self.cached_input
-            + tokens.cache_write * self.cache_write
-            + (tokens.output - tokens.reasoning) * self.output
+            + (tokens.cache_write + tokens.cache_write_1h) * self.cache_write
+            + (tokens.output - tokens.reasoning + tokens.audio_output) * self.output
             + tokens.reasoning * self.reasoning
         )
         return -(-exact // PICO)
@@ -59,25 +59,35 @@ class Size(msgspec.Struct, frozen=True):
         output: the most tokens of one answer; 0 where there is none.
         choices: how many answers are generated.
         price: of the model; None where it has none.
+        tier: the service tier that is asked for; "" where none is.
+        searches: the most searches that the provider may run itself.
     """
 
     input: int = 0
     output: int = 0
     choices: int = 1
     price: Price | None = None
+    tier: str = ""
+    searches: int = 0
+
+    @property
+    def dollars(self) -> tuple[int, int]:
+        """Micro-dollars whatever the output is, rounded up; and picodollars for a token of output."""
+        # What has no price costs nothing: only calls that use no tokens come here without one.
+        most = worst(self.price, self.input, self.tier) if self.price is not None else _NO_PRICE
+        whole = self.input * most.input + most.request + self.searches * most.tool_call
+        return -(-whole // PICO), most.output
 
 
 def demands(limits: Iterable[Limit], size: Size, scale: Scale) -> tuple[Demand, ...]:
     """A demand for each limit, in their order."""
-    # What has no price costs nothing: only calls that use no tokens come here without one.
-    price = size.price or _NO_PRICE
-    dearest = max(price.input, price.cached_input, price.cache_write)
+    fixed_dollars, dollars_per_output = size.dollars
     choices = size.choices if size.output else 0
     amounts = {
         Measure.REQUESTS: (1, 0),
         Measure.PARALLEL: (1, 0),
         Measure.TOKENS: (-(-size.input * scale.most_input // PICO), scale.most_output * choices),
-        Measure.DOLLARS: (-(-size.input * dearest // PICO), price.output * choices),
+        Measure.DOLLARS: (fixed_dollars, dollars_per_output * choices),
     }
     asked = []
     for limit in limits:
@@ -108,17 +118,17 @@ def demands(limits: Iterable[Limit], size: Size, scale: Scale) -> tuple[Demand, 
 def charged(size: Size, output: int, scale: Scale) -> tuple[int, int | None]:
     """Weighted tokens and micro-dollars under limits that reserve the ceiling, where so much output is granted: what
     their counters hold if the exchange is never settled. No dollars where there is no price."""
-    price, choices = size.price, size.choices if size.output else 0
+    choices = size.choices if size.output else 0
     tokens = -(-size.input * scale.most_input // PICO) - (-output * scale.most_output * choices // PICO)
-    if price is None:
+    if size.price is None:
         return tokens, None
-    dearest = max(price.input, price.cached_input, price.cache_write)
-    return tokens, -(-size.input * dearest // PICO) - (-output * price.output * choices // PICO)
+    fixed, per_output = size.dollars
+    return tokens, fixed - (-output * per_output * choices // PICO)
 
 
 def in_units(found: Actual, scale: Scale, price: Price | None) -> Used:
     """What was used, in the units of the counters."""
-    return Used(found.requests, scale.weigh(found.tokens), cost(found.tokens, price) if price is not None else 0)
+    return Used(found.requests, scale.weigh(found.tokens), spent(found, price) or 0)
 
 
 def within_rates(asked: Iterable[Demand], output: int, floor: int) -> int:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
-from extproc.actuals import Basis, Charged, actual
+from extproc.actuals import Basis, Charged, actual, price_of, source
 from extproc.call import Call, OutputCeiling, Payload
 from extproc.catalogue import Target
 from extproc.completion import Completion, Ending, Verdict
@@ -59,6 +59,7 @@ class LimitsPolicy(Policy):
         self._shadow = surroundings.shadow
         self._clock = surroundings.clock
         self._workings = workings
+        self._tariff = surroundings.catalogue.tariff
         self._counts = dict.fromkeys(("admitted", "refused", "clamped", "soft", "estimated"), 0)
 
     @classmethod
@@ -115,20 +116,14 @@ class LimitsPolicy(Policy):
         found = actual(completion)
         if found.basis in (Basis.ESTIMATE, Basis.CHUNKS):
             self._counts["estimated"] += 1
-        target = completion.get(Target)
+        price = price_of(self._tariff, completion)
         call = completion.call
-        price = None
-        if target is not None and call is not None and call.model is not None:
-            known = workings.sizer.known(target, call.model)
-            price = known.model.price if known.model is not None else None
-            if found.basis is Basis.METERED:
-                tokens = found.tokens
-                taken = tokens.input + tokens.cached_input + tokens.cache_write
-                if reservation.estimated:
-                    workings.watch.learn(call.model, reservation.estimated, taken, tokens.output)
+        if call is not None and call.model is not None and found.basis is Basis.METERED and reservation.estimated:
+            workings.watch.learn(call.model, reservation.estimated, found.tokens.taken, found.tokens.made)
         used = in_units(found, workings.scale, price)
         dollars = used.dollars if price is not None else None
-        completion.put(Charged(found.tokens, found.basis, found.requests, used.tokens, dollars))
+        told_price = source(found, price)
+        completion.put(Charged(found.tokens, found.basis, found.requests, used.tokens, dollars, told_price))
         for tenant in reservation.tenants:
             workings.settler.put(Settlement(tenant, reservation.id, used))
         here = completion.get(CountedHere)
@@ -148,7 +143,12 @@ class LimitsPolicy(Policy):
 
     def _size(self, exchange: Exchange, call: Call, known: Known, estimate: Estimate) -> Size:
         learned = self._workings.watch.learned(call.model or "")
-        return self._workings.sizer.size(call, estimate, known, exchange.get(OutputCeiling), learned)
+        identity, target = exchange.need(Identity), exchange.get(Target)
+        price = None
+        if target is not None and call.model is not None:
+            price = self._tariff.price(target.upstream, call.model, identity.tenant, identity.tenant_name, self._clock())
+        ceiling, members = exchange.get(OutputCeiling), _members(exchange)
+        return self._workings.sizer.size(call, estimate, known, ceiling, learned, price=price, members=members)
 
     async def _decide(self, exchange: Exchange, tenant: str, plan: Plan, sized: _Sized) -> RequestOutcome:
         reserver = self._workings.reserver

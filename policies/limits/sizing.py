@@ -10,12 +10,18 @@ import msgspec
 
 from extproc.call import METERS, OUTPUT_FIELDS, Call, OutputCeiling, output_field
 from extproc.catalogue import Catalogue, Model, Target
+from extproc.price import Price
 from policies.limits.demands import Size
 from policies.limits.tokens.estimate import Estimate, Estimator
 from policies.limits.tokens.learned import Learned
 from policies.limits.tokens.models import Vocabulary, vocabulary_of
 
 _REMEMBERED: Final = 1_024
+_NO_MEMBERS: Final[Mapping[str, Any]] = {}
+_SEARCH: Final = "web_search"
+_USES: Final = 10
+"""Searches of a call that does not bound them."""
+_MOST_USES: Final = 1_000
 
 
 class Known(msgspec.Struct, frozen=True):
@@ -61,21 +67,31 @@ class Sizer:
         return self._estimator.exact(call.operation, members, known.vocabulary, known.name)
 
     def size(
-        self, call: Call, estimate: Estimate, known: Known, ceiling: OutputCeiling | None, learned: Learned | None
+        self,
+        call: Call,
+        estimate: Estimate,
+        known: Known,
+        ceiling: OutputCeiling | None,
+        learned: Learned | None,
+        *,
+        price: Price | None = None,
+        members: Mapping[str, Any] = _NO_MEMBERS,
     ) -> Size:
-        """The size of a call whose input is estimated so."""
+        """The size of a call whose input is estimated so. `members`: of its body."""
         tokens = estimate.tokens
         if estimate.counted and not estimate.exact and learned is not None:
             # Counted with a foreign vocabulary: what such calls have really used says how far that is off.
             tokens = math.ceil(tokens * learned.factor())
         if not estimate.visible:
             tokens += self._hidden_input
-        model = known.model
+        tier = members.get("service_tier")
         return Size(
             tokens,
-            self._output(call, model, ceiling),
+            self._output(call, known.model, ceiling),
             call.choices,
-            model.price if model is not None else None,
+            price,
+            tier if isinstance(tier, str) else "",
+            searches(call, members) if call.hosted_tools else 0,
         )
 
     def _output(self, call: Call, model: Model | None, ceiling: OutputCeiling | None) -> int:
@@ -84,6 +100,17 @@ class Sizer:
         # A ceiling of 0 reads as none at some servers.
         output = call.max_output or (model.max_output if model is not None else None) or self._max_output
         return min(output, ceiling.tokens) if ceiling is not None else output
+
+
+def searches(call: Call, members: Mapping[str, Any]) -> int:
+    """The most searches that the provider may run itself for this call: what its tools say, or what is usual at most."""
+    tools = members.get("tools")
+    kinds = [tool for tool in tools if isinstance(tool, dict)] if isinstance(tools, list) else []
+    bounds = [tool.get("max_uses") for tool in kinds if str(tool.get("type")).startswith(_SEARCH)]
+    if bounds:
+        return sum(bound if type(bound) is int and 0 < bound <= _MOST_USES else _USES for bound in bounds)
+    # Asked for in another way, or in a prompt that is stored at the provider.
+    return _USES if any(kind.startswith((_SEARCH, "stored_prompt")) for kind in call.hosted_tools) else 0
 
 
 def uses_tokens(call: Call) -> bool:

@@ -67,7 +67,7 @@ class Workings:
         Raises:
             ValueError: a budget of dollars meets a model without a price.
         """
-        _check_prices(settings, surroundings.catalogue)
+        _check_prices(settings, surroundings)
         client = RedisClient(settings.redis)
         registry = RedisRegistry(client)
         patient = RedisStore(client, deadline=_PATIENCE)
@@ -162,15 +162,10 @@ def _settle_again(settler: Settler, watch: Watch, found: Iterable[Settled]) -> N
             settler.put(Settlement(tenant, one.reservation, Used(one.requests, one.tokens, one.dollars)))
 
 
-def _check_prices(settings: LimitsSettings, catalogue: Catalogue) -> None:
+def _check_prices(settings: LimitsSettings, surroundings: Surroundings) -> None:
     if not any(entry.dollars_per_day is not None or entry.dollars_per_month is not None for entry in settings.limits):
         return
-    unpriced = [
-        f"{upstream.name}/{model.name}"
-        for upstream in catalogue.upstreams
-        for model in upstream.models
-        if model.price is None
-    ]
+    unpriced = surroundings.catalogue.tariff.unpriced(surroundings.clock())
     if unpriced:
         names = ", ".join(unpriced[:5]) + (", …" if len(unpriced) > 5 else "")
         raise ValueError(f"limits of dollars need a price for every model, and these have none: {names}")

@@ -12,7 +12,9 @@ from extproc.catalogue import Agent, Catalogue, Model, Opaque, Provider, Upstrea
 from extproc.configured import read_tree
 from extproc.mistakes import ConfigurationError
 from extproc.policy import FailureMode
+from extproc.price_list import PriceList
 from extproc.settings import Settings, parse
+from extproc.tariff import Terms
 
 LEAST: dict[str, Any] = {"policies": [{"policy": "p"}]}
 UPSTREAM: dict[str, Any] = {"name": "up", "provider": "openai", "url": "http://host/v1", "models": ["m"]}
@@ -51,7 +53,7 @@ def test_the_least() -> None:
     assert (settings.timeouts.idle, settings.timeouts.stream_idle, settings.timeouts.total) == (60, 120, 180)
     assert settings.policies[0].failure is FailureMode.CLOSED
     assert settings.policies[0].shadow is False
-    assert settings.catalogue() == Catalogue()
+    assert settings.catalogue() == Catalogue(terms=Terms(listed=PriceList()))
 
 
 TLS: dict[str, Any] = {
@@ -241,8 +243,9 @@ def test_no_secret_is_repeated(tree: dict[str, Any]) -> None:
 def test_the_catalogue() -> None:
     tree = {
         **LEAST,
+        "prices": {"list": "none"},
         "upstreams": [
-            {**UPSTREAM, "url": "http://host/v1/", "models": ["m", {"name": "f", "target": "org/f:2"}]},
+            {**UPSTREAM, "url": "http://host/v1/", "region": "eu", "models": ["m", {"name": "f", "target": "org/f:2"}]},
             {
                 **UPSTREAM,
                 "name": "az",
@@ -257,8 +260,13 @@ def test_the_catalogue() -> None:
     }
     assert parse(tree).catalogue() == Catalogue(
         (
-            Upstream("up", Provider.OPENAI, "/v1", models=(Model("m"), Model("f", "org/f:2"))),
-            Upstream("az", Provider.AZURE, "", "v1", (Model("m"),), identity_headers=True),
+            Upstream(
+                *("up", Provider.OPENAI, "/v1"),
+                models=(Model("m"), Model("f", "org/f:2")),
+                region="eu",
+                url="http://host/v1",
+            ),
+            Upstream("az", Provider.AZURE, "", "v1", (Model("m"),), identity_headers=True, url="https://az"),
         ),
         (Agent("kb", "/base", identity_headers=False, forward_token=True),),
         (Opaque("files", "/v1/files", "up", frozenset({"GET"})),),

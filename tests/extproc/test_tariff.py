@@ -36,7 +36,7 @@ UPSTREAMS = (
     ),
     Upstream("west", Provider.AZURE, models=(Model("gpt-4o", "deployment-b"), Model("gpt-5")), region="westeurope"),
     Upstream("claude", Provider.ANTHROPIC, models=(Model("claude-*"),)),
-    Upstream("groq", Provider.OPENAI, models=(Model("llama"),), listed_as="groq"),
+    Upstream("groq", Provider.OPENAI, models=(Model("llama"),), url="https://groq"),
 )
 LISTED = {
     ("azure", "gpt-5"): (Dated(-inf, price(5, "list")), Dated(day("2026-10-12"), price(4, "list"))),
@@ -58,8 +58,8 @@ CONTRACTS = (
 AT = day("2026-06-01")
 
 
-def listed(provider: str, model: str) -> tuple[Dated, ...]:
-    return LISTED.get((provider, model), ())
+def listed(provider: str, url: str, model: str) -> tuple[Dated, ...]:
+    return LISTED.get((url.removeprefix("https://") or provider, model), ())
 
 
 def found(terms: Terms, upstream: str, model: str, tenant: str = "", name: str = "", at: float = AT) -> str | None:
@@ -180,7 +180,7 @@ def test_it_remembers_and_still_obeys_dates(asked: list[tuple[str, str, str, str
 def test_the_list_is_asked_once_and_names_that_clients_invent_are_forgotten() -> None:
     asked: list[str] = []
 
-    def counted(_: str, model: str) -> tuple[Dated, ...]:
+    def counted(_: str, __: str, model: str) -> tuple[Dated, ...]:
         asked.append(model)
         return (Dated(-inf, price(1, "list")),)
 

@@ -84,7 +84,7 @@ def test_a_demand_is_of_its_limit(kind: str, shadow: bool, output: int) -> None:
 WEIGHTS = st.integers(0, 100 * PICO)
 SCALES = st.builds(Scale, WEIGHTS, WEIGHTS, WEIGHTS, WEIGHTS, WEIGHTS)
 TOKENS = st.integers(0, 10**7)
-PRICES = st.builds(Price, *[st.integers(0, 10**9)] * 4)
+PRICES = st.builds(Price, *[st.integers(0, 10**9)] * 9)
 SIZES = st.builds(Size, TOKENS, TOKENS, st.integers(1, 128), PRICES)
 
 
@@ -95,10 +95,12 @@ def test_the_need_is_covered_and_rounded_up_once_for_input_and_once_for_output(
     granted = data.draw(st.integers(0, size.output))
     price = size.price
     assert price is not None
-    dearest = max(price.input, price.cached_input, price.cache_write)
+    inputs = (price.input, price.cached_input, price.cache_write, price.cache_write_1h, price.audio_input)
+    dearest = size.input * max(inputs) + price.request
+    outputs = max(price.output, price.audio_output)
     needs = (
         (Fraction(size.input * scale.most_input, PICO), Fraction(granted * size.choices * scale.most_output, PICO)),
-        (Fraction(size.input * dearest, PICO), Fraction(granted * size.choices * price.output, PICO)),
+        (Fraction(dearest, PICO), Fraction(granted * size.choices * outputs, PICO)),
     )
     for asked, (of_input, of_output) in zip(demands((TPM, DOLLARS), size, scale), needs, strict=True):
         assert asked.reserved(granted) == ceil(of_input) + ceil(of_output)

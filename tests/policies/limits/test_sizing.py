@@ -87,9 +87,8 @@ def test_short_and_long_prompts_are_estimated_alike(sizer: Sizer) -> None:
 )
 def test_the_most_output(sizer: Sizer, asked: Call, model: str, ceiling: int | None, output: int) -> None:
     bound = OutputCeiling(ceiling) if ceiling is not None else None
-    size = sizer.size(asked, Estimate(10), known(sizer, model), bound, None)
-    assert (size.input, size.output) == (10, output)
-    assert size.price == (PRICE if model == "gpt-4o" else None)
+    size = sizer.size(asked, Estimate(10), known(sizer, model), bound, None, price=PRICE)
+    assert (size.input, size.output, size.price) == (10, output, PRICE)
 
 
 def test_answers_are_multiplied(sizer: Sizer) -> None:
