@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from typing import Any, Final
 
-from extproc.actuals import Charged
+from extproc.actuals import Charged, price_mark
 from extproc.call import Call
 from extproc.catalogue import Target
 from extproc.completion import Completion, Ending, Verdict
 from extproc.identity import Identity
 from extproc.reservation import Reservation
 from policies.audit import bounded
+from policies.audit.canonical import written
 from policies.audit.deciding import held, is_own_id, is_uuid, request_name, reserved, said, what, who
 from policies.audit.form import Values
 from policies.audit.moments import dollars, moment
@@ -33,6 +34,8 @@ _RESULTS: Final[Mapping[Ending, str]] = {
 }
 
 
+_USUAL: Final = ("cache_write", "cached_input", "input", "output", "reasoning")
+_RARE: Final = ("audio_input", "audio_output", "cache_write_1h", "tool_calls")
 BLANKS: Final = frozenset(
     {
         *("bytes_in", "bytes_out", "cost", "exchange_id", "first_byte_us", "journal", "latency_ms", "latency_us"),
@@ -58,15 +61,15 @@ def alike(completion: Completion, charge: Charged) -> Hashable | None:
         completion.get(Target),
         *(completion.method, completion.path, completion.status, completion.verdict, completion.ending),
         *(completion.ended_by, completion.upstream, completion.backend, completion.response_model),
-        *(completion.marks, completion.flags, completion.details, completion.decisions),
-        *(completion.first_byte is None, held, charge.basis, charge.requests),
+        *(_marks(completion, charge), completion.flags, completion.details, completion.decisions),
+        *(completion.first_byte is None, held, charge.basis, charge.requests, charge.price),
         *(_has_tokens(charge), charge.dollars is None),
     )
 
 
 def differing(completion: Completion, charge: Charged) -> Values:
     """The values of `BLANKS`, but for those of the chain and the time."""
-    micros, first, spent = round(completion.duration * 1_000_000), completion.first_byte, charge.tokens
+    micros, first = round(completion.duration * 1_000_000), completion.first_byte
     reservation = completion.get(Reservation)
     return {
         "bytes_in": completion.bytes_in,
@@ -80,9 +83,19 @@ def differing(completion: Completion, charge: Charged) -> Values:
         "reservation_id": completion.id,
         "reserved": reserved(reservation) if reservation is not None else "",
         "started": moment(completion.started.timestamp()),
-        "tokens": f'{{"cache_write":{spent.cache_write},"cached_input":{spent.cached_input},"input":{spent.input},'
-        f'"output":{spent.output},"reasoning":{spent.reasoning},"total":{_total(charge)},"weighted":{charge.weighted}}}',
+        "tokens": _tokens_text(charge),
     }
+
+
+def _tokens_text(charge: Charged) -> str:
+    spent = charge.tokens
+    if spent.cache_write_1h or spent.audio_input or spent.audio_output or spent.tool_calls:
+        return written(_tokens(charge))
+    # Of nearly all exchanges: a quarter of the time.
+    return (
+        f'{{"cache_write":{spent.cache_write},"cached_input":{spent.cached_input},"input":{spent.input},'
+        f'"output":{spent.output},"reasoning":{spent.reasoning},"total":{spent.total},"weighted":{charge.weighted}}}'
+    )
 
 
 def closed(completion: Completion, charge: Charged, words: Words) -> dict[str, Any]:
@@ -124,8 +137,8 @@ def closed(completion: Completion, charge: Charged, words: Words) -> dict[str, A
         fields["backend"] = bounded.name(completion.backend, words)
     if completion.response_model is not None:
         fields["response_model"] = bounded.name(completion.response_model, words)
-    if completion.marks:
-        fields["marks"] = completion.marks
+    if marks := _marks(completion, charge):
+        fields["marks"] = marks
     if completion.flags:
         fields["flags"] = completion.flags
     if completion.details:
@@ -140,29 +153,30 @@ def _used(completion: Completion, charge: Charged) -> dict[str, Any]:
     reservation = completion.get(Reservation)
     if reservation is not None:
         fields |= held(reservation)
-    spent = charge.tokens
     if _has_tokens(charge):
-        fields["tokens"] = {
-            "cache_write": spent.cache_write,
-            "cached_input": spent.cached_input,
-            "input": spent.input,
-            "output": spent.output,
-            "reasoning": spent.reasoning,
-            "total": _total(charge),
-            "weighted": charge.weighted,
-        }
+        fields["tokens"] = _tokens(charge)
     if charge.dollars is not None and completion.verdict is Verdict.ALLOW and charge.requests:
         fields["cost"] = dollars(charge.dollars)
+        if charge.price:
+            fields["price"] = charge.price
     return fields
 
 
-def _total(charge: Charged) -> int:
+def _tokens(charge: Charged) -> dict[str, int]:
+    """What most exchanges do not have is left out where it is nothing."""
     spent = charge.tokens
-    return spent.input + spent.cached_input + spent.cache_write + spent.output
+    rare = {name: count for name in _RARE if (count := getattr(spent, name))}
+    usual = {name: getattr(spent, name) for name in _USUAL}
+    return {**usual, **rare, "total": spent.total, "weighted": charge.weighted}
+
+
+def _marks(completion: Completion, charge: Charged) -> tuple[str, ...]:
+    mark = price_mark(charge)
+    return completion.marks if mark is None else (*completion.marks, mark)
 
 
 def _has_tokens(charge: Charged) -> bool:
-    return bool(_total(charge) or charge.weighted)
+    return bool(charge.tokens.total or charge.weighted or charge.tokens.tool_calls)
 
 
 def _result(completion: Completion) -> str:

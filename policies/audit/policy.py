@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from extproc.actuals import charged
-from extproc.catalogue import Catalogue, Target
+from extproc.actuals import charged, price_of
+from extproc.catalogue import Catalogue
 from extproc.completion import Completion, Decision
 from extproc.exchange import Exchange
 from extproc.identity import Identity
 from extproc.outcome import Reject, Respond
 from extproc.policy import Policy, Surroundings, VerdictAnswer
-from extproc.price import Price
 from extproc.recorder import Event
+from extproc.spending import Question, Spent
 from extproc.tasks import aside, waits
 from policies.audit import closing, deciding
 from policies.audit.form import Form, Forms, Values
@@ -26,6 +26,7 @@ from policies.audit.journal.settings import JournalError
 from policies.audit.journal.slots import left_behind
 from policies.audit.journal.writer import JournalWriter
 from policies.audit.keys import redaction_key
+from policies.audit.ledger.spending import spent
 from policies.audit.moments import moment
 from policies.audit.redaction import RedactionSettings, Redactor
 from policies.audit.settings import AuditSettings
@@ -35,7 +36,6 @@ from policies.audit.words import Words
 _log = logging.getLogger(__name__)
 _UNREADY: Final = Redactor(RedactionSettings(), bytes(32))
 """Until the key is known: nothing is recorded before."""
-_REMEMBERED: Final = 1_024
 _GRACE: Final = 5.0
 
 
@@ -57,7 +57,6 @@ class AuditPolicy(Policy):
         self._strict = settings.journal.durability == "strict"
         self._common = {"configuration": surroundings.configuration[:16], "service.version": VERSION}
         self._decisions, self._closings = Forms(deciding.BLANKS), Forms(closing.BLANKS)
-        self._prices: dict[tuple[str, str], Price | None] = {}
         self._unrecorded = self._refused = 0
 
     @classmethod
@@ -90,6 +89,10 @@ class AuditPolicy(Policy):
         insisting = self._insisting
         own = {"refused": self._refused, "unrecorded": self._unrecorded + insisting.lost, "held": insisting.held}
         return {**self._writer.counters(), **own}
+
+    async def spending(self, question: Question) -> AsyncIterator[Spent]:
+        async for one in spent(self._settings.sinks, question):
+            yield one
 
     def on_verdict(
         self, exchange: Exchange, outcome: Reject | Respond | None, decisions: Sequence[Decision]
@@ -141,7 +144,7 @@ class AuditPolicy(Policy):
     def on_settle(self, completion: Completion) -> Awaitable[None] | None:
         """Write down how it ended, also if that has to wait. What can never be written down is closed by the companion,
         as it was reserved."""
-        charge = charged(completion, self._price(completion))
+        charge = charged(completion, price_of(self._catalogue.tariff, completion))
         alike = closing.alike(completion, charge)
         form = self._closings.get(alike) if alike is not None else None
         if form is not None and not self._insisting.held and self._fill(form, closing.differing(completion, charge)):
@@ -185,19 +188,6 @@ class AuditPolicy(Policy):
             retry_after=1.0,
             why=str(error),
         )
-
-    def _price(self, completion: Completion) -> Price | None:
-        target, call = completion.get(Target), completion.call
-        if target is None or call is None or call.model is None:
-            return None
-        at = (target.upstream, call.model)
-        if at not in self._prices:
-            if len(self._prices) >= _REMEMBERED:
-                self._prices.pop(next(iter(self._prices)))
-            upstream = self._catalogue.upstream(target.upstream)
-            model = upstream.serves(call.model) if upstream is not None else None
-            self._prices[at] = model.price if model is not None else None
-        return self._prices[at]
 
     # What others tell
 

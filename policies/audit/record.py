@@ -88,8 +88,9 @@ class Reserved(Struct, frozen=True, omit_defaults=True):
 
 
 class Tokens(Struct, frozen=True, omit_defaults=True):
-    """What was used. `input` and `output` as they are billed: cached input and cache writes stand beside `input`,
-    reasoning inside `output`; `total` is the sum of all but reasoning. `weighted` is what limits count."""
+    """What was used, as it is billed: cached input, cache writes (those kept for an hour apart) and audio stand beside
+    `input`, audio beside `output`, reasoning inside it; `total` is the sum of all tokens but reasoning. `tool_calls` are
+    searches that the provider ran itself. `weighted` is what limits count."""
 
     cache_write: int = 0
     cached_input: int = 0
@@ -98,6 +99,20 @@ class Tokens(Struct, frozen=True, omit_defaults=True):
     reasoning: int = 0
     total: int = 0
     weighted: int = 0
+    audio_input: int = 0
+    audio_output: int = 0
+    cache_write_1h: int = 0
+    tool_calls: int = 0
+
+    @property
+    def taken(self) -> int:
+        """All tokens of input."""
+        return self.input + self.cached_input + self.cache_write + self.cache_write_1h + self.audio_input
+
+    @property
+    def made(self) -> int:
+        """All tokens of output."""
+        return self.output + self.audio_output
 
 
 Hash = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
@@ -134,6 +149,8 @@ class Record(Struct, frozen=True, omit_defaults=True, kw_only=True):
         params: parameters of the call without prompts; messages where the tenant opted in. Numbers that are not whole
             stand as text.
         policy, reason, why: which policy refused, its code, and what it says to operators.
+        price: which price `cost` was worked out with: `configured`, `contract:<name>`, `list:<list>`, `fallback`; of a
+            service tier with its name behind a slash.
         previous: the hash of the record before it; 64 zeros in the first.
         recovered: it was not written when it happened: `decision` from the closing, `closing` because none came.
         redacted: something in it was replaced, for it was a secret, or of a person.
@@ -187,6 +204,7 @@ class Record(Struct, frozen=True, omit_defaults=True, kw_only=True):
     params: dict[str, Any] = field(default_factory=dict)
     policy: str = ""
     previous: Hash
+    price: str = ""
     reason: str = ""
     recovered: str = ""
     redacted: bool = False

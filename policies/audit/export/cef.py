@@ -98,7 +98,7 @@ def _custom(closed: Closed) -> Iterator[tuple[str, str, str]]:
     yield "cs5", "costUSD", record.cost
     yield "cs6", "hash", closed.hash
     yield "cn1", "inputTokens", _input(record)
-    yield "cn2", "outputTokens", str(record.tokens.output) if record.tokens is not None else ""
+    yield "cn2", "outputTokens", str(record.tokens.made) if record.tokens is not None else ""
     yield "cn3", "httpStatus", str(record.status or "")
     yield "flexString1", "exchange", record.exchange_id
     yield "flexString2", "requestId", record.request_id
@@ -107,7 +107,7 @@ def _custom(closed: Closed) -> Iterator[tuple[str, str, str]]:
 def _input(record: Record) -> str:
     """All of it: a record has cached input and cache writes beside `input`."""
     tokens = record.tokens
-    return str(tokens.input + tokens.cached_input + tokens.cache_write) if tokens is not None else ""
+    return str(tokens.taken) if tokens is not None else ""
 
 
 def _milliseconds(timestamp: str) -> int:

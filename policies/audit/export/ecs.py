@@ -143,7 +143,7 @@ def _gen_ai(record: Record) -> dict[str, Any]:
 
 def _usage(tokens: Tokens) -> dict[str, int]:
     """All input, as OpenTelemetry counts it: a record has cached input and cache writes beside `input`."""
-    return {"input_tokens": tokens.input + tokens.cached_input + tokens.cache_write, "output_tokens": tokens.output}
+    return {"input_tokens": tokens.taken, "output_tokens": tokens.made}
 
 
 def _labels(record: Record) -> Iterator[tuple[str, str]]:

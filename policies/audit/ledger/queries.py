@@ -65,6 +65,9 @@ class Usage(msgspec.Struct, frozen=True):
     output: int
     cached_input: int
     cache_write: int
+    cache_write_1h: int
+    audio_input: int
+    audio_output: int
     reasoning: int
     total: int
     weighted: int
@@ -132,10 +135,15 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     output: int
     cached_input: int
     cache_write: int
+    cache_write_1h: int
+    audio_input: int
+    audio_output: int
     reasoning: int
+    tool_calls: int
     total: int
     weighted: int
     cost: Decimal | None
+    price: str
     latency_us: int
     first_byte_us: int
 

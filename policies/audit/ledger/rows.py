@@ -52,8 +52,12 @@ CLOSING_TEXTS: Final = (
     "details",
     "result",
     "basis",
+    "price",
 )
-TOKENS: Final = ("input", "output", "cached_input", "cache_write", "reasoning", "total", "weighted")
+TOKENS: Final = (
+    *("input", "output", "cached_input", "cache_write", "cache_write_1h", "audio_input", "audio_output", "reasoning"),
+    *("total", "weighted"),
+)
 PROSE: Final = frozenset({"why", "details", "before", "after"})
 DECISION: Final = (
     *("decision_key", "at", "decided_at", "decision_journal", "decision_sequence", *DECISION_TEXTS),
@@ -62,7 +66,7 @@ DECISION: Final = (
 """The decision half. `at` is when it was decided, as well as that is known."""
 CLOSING: Final = (
     *("closing_key", "closed", "recovered", "closed_at", "closing_journal", "closing_sequence", *CLOSING_TEXTS),
-    *("status", "requests", *TOKENS, "cost_micro", "latency_us", "first_byte_us"),
+    *("status", "requests", *TOKENS, "tool_calls", "cost_micro", "latency_us", "first_byte_us"),
 )
 """The closing half."""
 COLUMNS: Final = ("exchange_id", *DECISION, *CLOSING)
@@ -122,6 +126,7 @@ def usage_row(record: Record) -> Row:
     used = record.tokens or _NOTHING_USED
     for name in TOKENS:
         row[name] = _whole(getattr(used, name))
+    row["tool_calls"] = _whole(used.tool_calls)
     row["cost_micro"] = micro(record.cost)
     row["latency_us"], row["first_byte_us"] = _whole(record.latency_us), _whole(record.first_byte_us)
     return row

@@ -31,7 +31,16 @@ KEY: Final = Text().with_variant(Text(collation="C"), "postgresql")
 _TIMES: Final = frozenset({"at", "decided_at", "closed_at"})
 _NUMBERS: Final = frozenset(
     {
-        *(*TOKENS, "reserved_tokens", "reserved_micro", "cost_micro", "latency_us", "first_byte_us", "lost"),
+        *(
+            *TOKENS,
+            "tool_calls",
+            "reserved_tokens",
+            "reserved_micro",
+            "cost_micro",
+            "latency_us",
+            "first_byte_us",
+            "lost",
+        ),
         *("sequence", "decision_sequence", "closing_sequence", "status", "requests"),
     }
 )

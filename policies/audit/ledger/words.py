@@ -17,8 +17,8 @@ from policies.audit.showing.words import money
 COLUMNS: Final = ("requests", "refused", "open", "input", "cached", "output", "reasoning", "cost")
 """Of the table, after what is asked by."""
 _CSV: Final = (
-    *("requests", "refused", "open", "unpriced", "input", "output", "cached_input", "cache_write", "reasoning"),
-    *("total", "weighted", "cost"),
+    *("requests", "refused", "open", "unpriced", "input", "output", "cached_input", "cache_write"),
+    *("cache_write_1h", "audio_input", "audio_output", "reasoning", "total", "weighted", "cost"),
 )
 _FORMULA: Final = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20", "\t", "\r", "\n")
 """What a spreadsheet takes for the beginning of a formula, some also in full width or behind spaces: names of users and

@@ -205,7 +205,10 @@ def _used(closing: Record) -> Iterator[str]:
             ("input", used.input),
             ("cached input", used.cached_input),
             ("cache write", used.cache_write),
+            ("cache write for an hour", used.cache_write_1h),
+            ("audio input", used.audio_input),
             ("output", used.output),
+            ("audio output", used.audio_output),
             ("of it reasoning", used.reasoning),
         )
         parts = ", ".join(f"{name} {count:,}" for name, count in kinds if count)

@@ -32,11 +32,12 @@ uuids = st.from_regex("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", fullmatch=Tru
 counts = st.integers(0, 2**40)
 charges = st.builds(
     Charged,
-    st.builds(Portions, counts, counts, counts, counts, counts),
+    st.builds(Portions, *[counts] * 5) | st.builds(Portions, *[st.sampled_from([0, 1, 2**40])] * 9),
     st.sampled_from(Basis),
     st.integers(0, 1),
     counts,
     st.none() | counts,
+    st.sampled_from(["", "configured", "contract:a%b", "fallback", "list:genai-prices 0.2.3/priority"]),
 )
 
 

@@ -134,6 +134,6 @@ def test_the_configuration_comes_last_or_as_an_option(typed: Typed, words: tuple
 
 def test_migrate(empty: Typed) -> None:
     assert "not there; it is made when the journal is followed" in empty("usage", status=1)
-    assert empty("migrate") == "the tables are of revision 0001; before: none\n"
-    assert empty("migrate") == "the tables are of revision 0001\n"
+    assert empty("migrate") == "the tables are of revision 0002; before: none\n"
+    assert empty("migrate") == "the tables are of revision 0002\n"
     assert empty("usage") == "nothing in this period\n"

@@ -12,6 +12,8 @@ from policies.audit.ledger.settings import LedgerSettings
 from policies.audit.ledger.sql_engine import connect
 from policies.audit.ledger.sql_migrations import FOLDER, NewerLedgerError, check, migrate, scripts
 
+NEWEST = "0002"
+
 
 def set_revision(engine: Engine, revision: str) -> None:
     with engine.begin() as connection:
@@ -32,7 +34,7 @@ def test_several_at_once(settings: LedgerSettings) -> None:
     engines = [connect(settings) for _ in range(4)]
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(migrate, engines))
-    assert sorted(found, key=str) == sorted([(None, "0001"), *[("0001", "0001")] * 3], key=str)
+    assert sorted(found, key=str) == sorted([(None, NEWEST), *[(NEWEST, NEWEST)] * 3], key=str)
     for engine in engines:
         engine.dispose()
 
@@ -42,7 +44,7 @@ def test_a_newer_ledger_is_left_alone(settings: LedgerSettings) -> None:
     migrate(engine)
     set_revision(engine, "9999")
     for what in (migrate, check):
-        with pytest.raises(NewerLedgerError, match="of revision 9999, and 0001 is the newest"):
+        with pytest.raises(NewerLedgerError, match="of revision 9999, and 0002 is the newest"):
             what(engine)
     with engine.connect() as connection:
         assert connection.execute(text("SELECT version_num FROM ledger_version")).scalar_one() == "9999"

@@ -40,6 +40,6 @@ def test_no_tables(settings: LedgerSettings) -> None:
     engine.dispose()
     with pytest.raises(SinkError, match="sluicegate ledger migrate"), Reading(settings):
         pass
-    assert bring_up_to_date(settings) == (None, "0001")
+    assert bring_up_to_date(settings) == (None, "0002")
     with Reading(settings) as reading:
         assert reading.find("x") == []

@@ -22,7 +22,7 @@ from policies.audit.ledger.words import (
 from policies.audit.record import Closed
 from tests.policies.audit.ledger.histories import closing, decision
 
-ONE = Usage(("contoso", "=1+1"), 1_000, 2, 3, 4, 5_000, 6, 7, 8, 9, 10, 11, Decimal("1234.500001"))
+ONE = Usage(("contoso", "=1+1"), 1_000, 2, 3, 4, 5_000, 6, 7, 8, 0, 0, 0, 9, 10, 11, Decimal("1234.500001"))
 
 
 @pytest.mark.parametrize(
