@@ -43,7 +43,7 @@ _STANDARD: Final[Mapping[str, str]] = {
     "stream": "gen_ai.request.stream",
 }
 _ELSEWHERE: Final = frozenset(
-    {"event", "level", "params", "timestamp", "tokens", "trace_id", "version", "decisions", "reserved"}
+    {"event", "level", "params", "timestamp", "timings", "tokens", "trace_id", "version", "decisions", "reserved"}
 )
 """Members that stand in the log record itself, its resource or its body, or that are taken apart here."""
 _PARAMETERS: Final[Mapping[str, tuple[str, type[int] | type[float]]]] = {
@@ -65,15 +65,21 @@ _FAILED: Final = frozenset({"refused", "failure", "aborted"})
 def attributes(closed: Closed) -> dict[str, Attribute]:
     """All that has a value, by its name."""
     record = closed.record
-    found: dict[str, Attribute] = {
+    return {
         "log.record.uid": f"{record.journal}/{record.sequence}",
         "sluicegate.hash": closed.hash,
+        **of_record(record),
     }
+
+
+def of_record(record: Record) -> dict[str, Attribute]:
+    """What the record says, without what it is."""
+    found: dict[str, Attribute] = {}
     for field, own in _NAMES:
         value = getattr(record, field)
         if value not in ("", 0, (), False):
             found[own] = value
-    for part in (_operation(record), _error(record), _tokens(record.tokens), _parameters(record.params)):
+    for part in (operation(record), error(record), usage(record.tokens), parameters(record.params)):
         found.update(part)
     if record.reserved is not None:
         reserved = msgspec.structs.asdict(record.reserved)
@@ -90,7 +96,8 @@ def _names() -> Iterator[tuple[str, str]]:
 _NAMES: Final = tuple(_names())
 
 
-def _operation(record: Record) -> Iterator[tuple[str, str]]:
+def operation(record: Record) -> Iterator[tuple[str, str]]:
+    """What is done, and in which flavour."""
     name = "execute_tool" if record.tool else OPERATIONS.get(record.operation)
     if name is not None:
         yield "gen_ai.operation.name", name
@@ -99,7 +106,7 @@ def _operation(record: Record) -> Iterator[tuple[str, str]]:
             yield "gen_ai.provider.name", provider
 
 
-def _error(record: Record) -> Iterator[tuple[str, str]]:
+def error(record: Record) -> Iterator[tuple[str, str]]:
     """`error.type`, of few values: the code of a refusal, else how it ended, else the status."""
     if record.result in _FAILED:
         ending = "" if record.ending == "answered" else record.ending
@@ -107,19 +114,20 @@ def _error(record: Record) -> Iterator[tuple[str, str]]:
         yield "error.type", record.reason or ending or status or "_OTHER"
 
 
-def _tokens(tokens: Tokens | None) -> Iterator[tuple[str, int]]:
+def usage(tokens: Tokens | None) -> Iterator[tuple[str, int]]:
     """The conventions count cached input and cache writes inside `input_tokens`; a record has them beside it."""
     if tokens is not None:
-        yield "gen_ai.usage.input_tokens", tokens.input + tokens.cached_input + tokens.cache_write
-        yield "gen_ai.usage.output_tokens", tokens.output
+        yield "gen_ai.usage.input_tokens", tokens.taken
+        yield "gen_ai.usage.output_tokens", tokens.made
         yield "gen_ai.usage.cache_read.input_tokens", tokens.cached_input
-        yield "gen_ai.usage.cache_creation.input_tokens", tokens.cache_write
+        yield "gen_ai.usage.cache_creation.input_tokens", tokens.cache_write + tokens.cache_write_1h
         yield "gen_ai.usage.reasoning.output_tokens", tokens.reasoning
         yield "sluicegate.tokens.total", tokens.total
         yield "sluicegate.tokens.weighted", tokens.weighted
 
 
-def _parameters(params: Mapping[str, Any]) -> Iterator[tuple[str, int | float]]:
+def parameters(params: Mapping[str, Any]) -> Iterator[tuple[str, int | float]]:
+    """What was asked for, where it is a number."""
     for name, (own, kind) in _PARAMETERS.items():
         value = params.get(name)
         if isinstance(value, str | int) and not isinstance(value, bool):

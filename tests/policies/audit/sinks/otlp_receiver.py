@@ -18,6 +18,7 @@ from policies.audit.sinks.otlp_messages import (
     ExportLogsServiceResponse,
     KeyValue,
     LogRecord,
+    Message,
 )
 
 
@@ -40,9 +41,19 @@ def partial(rejected: int) -> Answer:
 class Receiver:
     """`judge` is asked for the answer to each request: its number from 0, and the records in it."""
 
-    def __init__(self, judge: Callable[[int, list[LogRecord]], Answer] = lambda _number, _records: Answer()) -> None:
+    path = "/v1/logs"
+
+    def decoded(self, content: bytes) -> tuple[Message, list[Message]]:
+        """A request, and what is in it."""
+        request = ExportLogsServiceRequest.FromString(content)
+        return request, list(records_of(request))
+
+    def __init__(
+        self, judge: Callable[[int, list[LogRecord]], Answer] = lambda _number, _records: Answer(), port: int = 0
+    ) -> None:
         self.requests: list[ExportLogsServiceRequest] = []
         self.headers: list[dict[str, str]] = []
+        self.paths: list[str] = []
         self.taken: list[LogRecord] = []
         """The records of requests that were answered with 200 and no rejection, in the order of their arrival."""
         self._judge = judge
@@ -57,16 +68,16 @@ class Receiver:
             def log_message(self, *_: Any) -> None:
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
         self._server.daemon_threads = True
         self.port = self._server.server_address[1]
-        self.url = f"http://127.0.0.1:{self.port}/v1/logs"
+        self.url = f"http://127.0.0.1:{self.port}{self.path}"
 
     def with_tls(self, certificate: str, key: str) -> None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate, key)
         self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
-        self.url = f"https://localhost:{self.port}/v1/logs"
+        self.url = f"https://localhost:{self.port}{self.path}"
 
     def __enter__(self) -> Receiver:
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
@@ -80,10 +91,10 @@ class Receiver:
         content = handler.rfile.read(int(handler.headers["content-length"]))
         if handler.headers.get("content-encoding") == "gzip":
             content = gzip.decompress(content)
-        request = ExportLogsServiceRequest.FromString(content)
-        records = list(records_of(request))
+        request, records = self.decoded(content)
         answer = self._judge(len(self.requests), records)
         self.requests.append(request)
+        self.paths.append(handler.path)
         self.headers.append({name.lower(): value for name, value in handler.headers.items()})
         if not answer.status:
             handler.close_connection = True

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from policies.audit.moments import moment
-from policies.audit.sinks.nanoseconds import nanoseconds
+from policies.audit.sinks.nanoseconds import began, nanoseconds
+from tests.policies.audit.sinks.made import made
 
 
 @given(st.integers(0, 4_000_000_000), st.integers(0, 999_999))
@@ -18,3 +19,16 @@ def test_it_is_what_was_written(seconds: int, micros: int) -> None:
 def test_what_is_no_time(text: str) -> None:
     with pytest.raises(ValueError, match=r"does not match|invalid literal|day is out of range|unconverted"):
         nanoseconds(text)
+
+
+@pytest.mark.parametrize(
+    ("started", "timestamp", "expected"),
+    [
+        ("1970-01-01T00:00:01.000002Z", "1970-01-01T00:00:09.000000Z", 1_000_002_000),
+        ("", "1970-01-01T00:00:09.000000Z", 9_000_000_000),
+        ("soon", "1970-01-01T00:00:09.000000Z", 9_000_000_000),
+        ("soon", "1970-99-01T00:00:09.000000Z", 0),
+    ],
+)
+def test_when_an_exchange_began(started: str, timestamp: str, expected: int) -> None:
+    assert began(made(1, started=started, timestamp=timestamp).record) == expected
