@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from fractions import Fraction
 from math import inf
 from pathlib import Path
@@ -29,9 +29,11 @@ _DATE: Final = re.compile(r"\d{4}-\d\d-\d\d")
 
 
 def _day(value: object) -> object:
-    """A date as text, in UTC; YAML's own dates are not read as such."""
+    """A date as text: strict YAML has no other."""
     if value is None:
         return None
+    if type(value) is date:
+        return value.isoformat()
     if isinstance(value, str) and _DATE.fullmatch(value):
         with contextlib.suppress(ValueError):
             return datetime.fromisoformat(value).date().isoformat()

@@ -13,12 +13,18 @@ from pydantic import BaseModel, TypeAdapter
 from pydantic.fields import FieldInfo
 
 from extproc.assembly import configuration_schema
+from extproc.contracts import ContractEntry
+from extproc.price_settings import BracketEntry, PriceEntry, Rates, TierEntry
 from extproc.secret import Secret
 from extproc.settings import Settings, parse
 
 PAGE = (Path(__file__).resolve().parent.parent / "docs/reference/configuration.md").read_text("utf-8")
 HEADING = re.compile(r"^## (?:`([a-z_]+)`|[^`\n]*$)", re.MULTILINE)
-ROW = re.compile(r"^\| `([a-z_.]+)` \| ([^|]*) \| [^|]+ \|$", re.MULTILINE)
+ROW = re.compile(r"^\| `([a-z0-9_.]+)` \| ([^|]*) \| [^|]+ \|$", re.MULTILINE)
+OWN = {Secret, PriceEntry, Rates}
+"""Sections that stand in several places and have a table to themselves."""
+PRICED = {BracketEntry, TierEntry, ContractEntry}
+"""Sections that have the keys of a price as well."""
 LEAST: Mapping[str, Any] = {"policies": [{"policy": "access"}]}
 
 
@@ -31,13 +37,16 @@ def sections_of(annotation: Any) -> Iterator[type[BaseModel]]:
 
 
 def keys_of(section: type[BaseModel], path: str = "") -> Iterator[tuple[str, FieldInfo]]:
-    """Dotted path of every key that has a value of its own. Secrets have a section to themselves."""
-    for name, info in section.model_fields.items():
+    """Dotted path of every key that has a value of its own."""
+    for field, info in section.model_fields.items():
+        if section in PRICED and field in PriceEntry.model_fields:
+            continue
+        name = info.alias or field
         inner = [*sections_of(info.annotation)]
-        if not inner or inner == [Secret] or (path and name == "models"):
+        if not inner or set(inner) <= OWN or (path and name == "models"):
             yield path + name, info
         for one in inner:
-            if one is not Secret:
+            if one not in OWN:
                 yield from keys_of(one, f"{path}{name}.")
 
 
@@ -49,7 +58,7 @@ def rows() -> Iterator[tuple[str, str]]:
             yield prefix + row[1], row[2].strip()
 
 
-KEYS = dict([*keys_of(Settings), *keys_of(Secret, "credential.")])
+KEYS = dict([*keys_of(Settings), *keys_of(Secret, "credential."), *keys_of(PriceEntry, "price.")])
 ROWS = dict(rows())
 EXAMPLES = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)]
 
