@@ -15,7 +15,7 @@ help: ## Say what there is.
 up: $(VENV)/.embedded ## Start the gateway with all it needs on 127.0.0.1:8080 (UP="--port 9090 my.yaml" for another).
 	@$(BIN)/sluicegate up $(UP)
 
-demo: $(VENV)/.embedded ## Start it, send a tour of requests, say what came of each, stop it.
+demo: $(VENV)/.embedded ## Start it, send a tour of requests, say what came of each and what it cost, stop it.
 	@$(BIN)/sluicegate demo
 
 test: $(VENV)/.dev ## Run every test (TEST="tests/extproc -k name" for some).

@@ -30,6 +30,7 @@ from extproc.exchange import Chunk, Exchange
 from extproc.metrics import Metrics
 from extproc.outcome import CONTINUE, Reject, RequestOutcome, Respond, ResponseOutcome
 from extproc.recorder import Recorder
+from extproc.spending import Question, Spent
 from extproc.tally import Tally
 
 RequestAnswer: TypeAlias = RequestOutcome | Awaitable[RequestOutcome]
@@ -157,6 +158,18 @@ class Policy:
         none: tuple[Tally, ...] = ()
         for tally in none:
             yield tally
+
+    async def spending(self, question: Question) -> AsyncIterator[Spent]:
+        """What was spent, for who makes reports of it: each combination of what is asked by once. Overridden by a policy
+        that keeps a record of it; of several the first of the configuration is asked. Asked of a policy that was built
+        and not started.
+
+        Raises:
+            SpendingError: it cannot be told.
+        """
+        none: tuple[Spent, ...] = ()
+        for spent in none:
+            yield spent
 
     @classmethod
     def overrides(cls, hook: str) -> bool:
