@@ -17,7 +17,7 @@ from policies.audit.redaction.kinds import LABEL
 _UNDECIDED: Final = "none"
 _WHOSE: Final = ("tenant_id", "department", "user_id", "app_id", "model", "route", "session_id")
 _PSEUDONYM: Final = re.compile("user-[0-9a-f]{4}-[0-9a-f]{24}")
-_APART: Final = timedelta(seconds=1)
+APART: Final = timedelta(seconds=1)
 """By how much clocks may be apart: Envoy's, the counters' and that of the process that decided."""
 
 
@@ -59,6 +59,22 @@ class Account(msgspec.Struct, frozen=True):
     whose: Mapping[str, str]
 
 
+class Lease(msgspec.Struct, frozen=True):
+    """A reservation that was charged as it was made, for nobody settled it.
+
+    Attributes:
+        at: when that was written down: it was made before.
+        everyone: it is charged on the counters of all tenants together, and on no other.
+        whose: as of an `Account`; what of it any of its counters is about.
+    """
+
+    used: Amounts
+    at: datetime
+    everyone: bool
+    reservation: str
+    whose: Mapping[str, str]
+
+
 class _Decided(msgspec.Struct, frozen=True, order=True):
     """A decision: the smallest of an exchange counts."""
 
@@ -79,7 +95,7 @@ class _Ended(msgspec.Struct, frozen=True, order=True):
     request: str
     started: str
     used: tuple[int, int, int]
-    counted: bool
+    reservation: str
     whose: tuple[str, ...]
 
 
@@ -89,7 +105,6 @@ class Accounts:
     Attributes:
         closed: those that were decided in the period and are over.
         open: those that are not.
-        lost: how many records were dropped.
         replaced: members of which some values are not on record, but labels or pseudonyms in their place.
     """
 
@@ -98,10 +113,11 @@ class Accounts:
         self._until = until
         self.closed: dict[str, Account] = {}
         self.open: set[str] = set()
-        self.lost = 0
+        self._gaps: list[tuple[datetime, int]] = []
         self.replaced: set[str] = set()
         self._all: dict[str, Account] = {}
         self._resets: dict[str, datetime] = {}
+        self._leases: dict[str, Lease] = {}
         self._decided: dict[str, _Decided] = {}
         self._ended: dict[str, _Ended] = {}
         # Who calls is the same for many exchanges.
@@ -126,8 +142,11 @@ class Accounts:
             for kind in kinds.split(","):
                 name = _counter(subject, kind)
                 self._resets[name] = max(at, self._resets.get(name, at))
+        elif record.event == Name.LEASE_EXPIRED:
+            # It may be told more than once.
+            self._leases[record.of] = _lease(record)
         elif record.event == Name.JOURNAL_GAP:
-            self.lost += record.lost
+            self._gaps.append((parsed(record.timestamp), record.lost))
 
     def _read(self, record: Record) -> _Ended:
         tokens = record.tokens.weighted if record.tokens is not None else 0
@@ -136,7 +155,7 @@ class Accounts:
             *(bool(record.recovered), record.timestamp, record.journal, record.sequence),
             *(record.decision == _UNDECIDED, record.request_id, record.started or record.timestamp),
             used=(record.requests, tokens, micro_dollars(record.cost) if record.cost else 0),
-            counted=bool(record.reservation_id),
+            reservation=record.reservation_id,
             whose=self._whose.setdefault(whose, whose),
         )
 
@@ -172,7 +191,7 @@ class Accounts:
             # Only decisions know.
             whose["session_id"] = decided.session
         used = Amounts(*ended.used)
-        return Account(used, began, at, parsed(ended.timestamp), ended.recovered, ended.counted, whose)
+        return Account(used, began, at, parsed(ended.timestamp), ended.recovered, bool(ended.reservation), whose)
 
     def _is_within(self, at: datetime) -> bool:
         return self._since <= at < self._until
@@ -180,6 +199,10 @@ class Accounts:
     def knows(self, exchange: str) -> bool:
         """Whether anything is on record of it, also outside of the period."""
         return exchange in self._decided or exchange in self._all
+
+    def lost(self, tally: Tally) -> int:
+        """How many records were dropped since the window of a counter began."""
+        return sum(count for at, count in self._gaps if at + APART >= tally.start)
 
     def was_reset(self, tally: Tally) -> bool:
         """Whether it is on record that somebody has set a counter back in its window."""
@@ -192,8 +215,24 @@ class Accounts:
         """What counters count, also outside of the period."""
         return (account for account in self._all.values() if account.counted)
 
+    def leases(self) -> Iterator[Lease]:
+        """What was charged as it was reserved, and is in no account: of its exchange no end is on record."""
+        ended = {one.reservation for one in self._ended.values()}
+        return (lease for lease in self._leases.values() if lease.reservation not in ended)
+
 
 _SOMEBODY: Final = "*"
+_EVERYONE: Final = "*"
+"""What stands for a tenant in what is said of all together."""
+
+
+def _lease(record: Record) -> Lease:
+    reserved = record.reserved
+    tokens, micro = (0, 0) if reserved is None else (reserved.tokens, reserved.dollars or 0)
+    everyone = record.tenant_id == _EVERYONE
+    whose = {} if everyone else {field: value for field in _WHOSE if (value := getattr(record, field))}
+    used = Amounts(record.requests, tokens, micro)
+    return Lease(used, parsed(record.timestamp), everyone, record.reservation_id, whose)
 
 
 def _counter(subject: str, kind: str) -> str:
@@ -213,6 +252,7 @@ class Expected(msgspec.Struct, frozen=True):
     Attributes:
         least, most: the same without, and with, all exchanges of which it is not known in which window they were counted.
         seen: whether there is any exchange on record of its subject.
+        leases, leased: how many reservations may be charged in it beside these, and what they come to.
     """
 
     tally: Tally
@@ -220,12 +260,17 @@ class Expected(msgspec.Struct, frozen=True):
     least: int
     most: int
     seen: bool
+    leases: int = 0
+    leased: int = 0
 
 
 class _Sum(msgspec.Struct):
     amount: Amounts = Amounts()
     least: Amounts = Amounts()
     most: Amounts = Amounts()
+    seen: bool = False
+    leases: int = 0
+    leased: Amounts = Amounts()
 
 
 def expected(accounts: Accounts, tallies: Iterable[Tally]) -> Iterator[Expected]:
@@ -240,22 +285,28 @@ def expected(accounts: Accounts, tallies: Iterable[Tally]) -> Iterator[Expected]
             may, surely = _lies(account, start, end)
             if may and all(values):
                 _add(found.setdefault(values, _Sum()), account, is_in=start <= account.at < end, surely=surely)
+    for lease in accounts.leases():
+        for (fields, start, _), found in sums.items():
+            values = tuple(lease.whose.get(field, "") for field in fields)
+            if all(values) and lease.everyone == (not fields) and lease.at + APART >= start:
+                held = found.setdefault(values, _Sum())
+                held.leases, held.leased = held.leases + 1, held.leased + lease.used
     for one in known:
         fields = tuple(sorted(one.subject))
-        total = sums[fields, one.start, one.end].get(tuple(one.subject[field] for field in fields))
-        held = total if total is not None else _Sum()
-        bounds = (held.amount.of(one.measure), held.least.of(one.measure), held.most.of(one.measure))
-        yield Expected(one, *bounds, seen=total is not None)
+        held = sums[fields, one.start, one.end].get(tuple(one.subject[field] for field in fields), _Sum())
+        amount, least, most, leased = (each.of(one.measure) for each in (held.amount, held.least, held.most, held.leased))
+        yield Expected(one, amount, least, most, held.seen, held.leases, leased)
 
 
 def _lies(account: Account, start: datetime, end: datetime) -> tuple[bool, bool]:
     """Whether an exchange may have been counted in a window, and whether it certainly was. It was counted after it began,
     and before its decision was written down."""
-    first, last = account.began - _APART, account.at + _APART
+    first, last = account.began - APART, account.at + APART
     return first < end and last >= start, start <= first and last < end
 
 
 def _add(held: _Sum, account: Account, *, is_in: bool, surely: bool) -> None:
+    held.seen = True
     held.most += account.used
     if is_in:
         held.amount += account.used

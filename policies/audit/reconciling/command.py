@@ -12,16 +12,20 @@ from typing import Annotated, Any, Final, Protocol
 import msgspec
 import typer
 
+from extproc.commands import STATE, Config, State
+from extproc.configured import validated
+from extproc.mistakes import ConfigurationError
 from extproc.tally import Tally
 from policies.audit.following.status import read_status
+from policies.audit.ledger.settings import LedgerSettings
 from policies.audit.ledger.sql_reading import Reading
 from policies.audit.reconciling.accounts import Accounts, Amounts, expected
 from policies.audit.reconciling.compare import Behind, Difference, With, with_counters, with_ledger
+from policies.audit.settings import AuditSettings
 from policies.audit.showing import times
-from policies.audit.showing.assembled import ledger_of
 from policies.audit.showing.complaints import told
-from policies.audit.showing.configured import Configured, ConfiguredError, read
-from policies.audit.showing.options import STATE, Config, Json, State
+from policies.audit.showing.configured import Configured, read
+from policies.audit.showing.options import Json
 from policies.audit.showing.printing import complain, say, show_json, show_table
 from policies.audit.showing.reading import everything
 from policies.audit.showing.words import micro_dollars
@@ -45,10 +49,16 @@ class Host(Protocol):
 
 
 class Compared(msgspec.Struct, frozen=True):
-    """What was looked at, and where it differs. `broken`: journals that could not be read to their end, and why: what
-    stands behind that was compared with nothing, and whoever follows them has not got it either."""
+    """What was looked at, and where it differs.
+
+    Attributes:
+        ledger: which one, by its name among the sinks.
+        broken: journals that could not be read to their end, and why: what stands behind that was compared with nothing,
+            and whoever follows them has not got it either.
+    """
 
     since: datetime
+    ledger: str
     exchanges: int
     open: int
     recovered: int
@@ -68,21 +78,26 @@ def reconcile(
     config: Config = None,
     state: State = STATE,
     since: Annotated[str, typer.Option("--from", metavar="TIME", help="30d, 2026-11-01, this-month, …")] = "this-month",
+    ledger: Annotated[
+        str | None, typer.Option("--ledger", "--sink", metavar="NAME", help="Of several ledgers, in place of the first.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Compare journal, ledger and the counters of the limits: exchange by exchange, and counter by counter.
 
-    Counters are compared whose day or month the journal knows whole. Exit status 1 where something differs that nothing
-    explains, or a journal cannot be read to its end. On a gateway that serves, what ends meanwhile may differ: ask again.
-    What retention has removed from the journal is in the ledger still, and differs: say --from when all is on record.
-    Dollars are micro-dollars with --json.
+    Counters are compared over their whole day or month, whatever --from says. Where the record begins within it, what
+    they hold more may be from before, unless their tenant was not seen until then. Exit status 1 where something differs
+    that nothing explains, or a journal cannot be read to its end. On a gateway that serves, what ends meanwhile may
+    differ: ask again. What retention has removed from the journal is in the ledger still, and differs: say --from when
+    all is on record. Dollars are micro-dollars with --json.
     """
     with told():
         configured = read(config, None, state)
+        chosen = chosen_ledger(configured, ledger)
         now = datetime.now(UTC)
         first = times.read(times.moment(since, "from", now))
         path = config or state / "run" / "config.yaml"
-        compared = asyncio.run(_compare(configured, path, context.obj, first, now))
+        compared = asyncio.run(_compare(configured, chosen, path, context.obj, first, now))
     if as_json:
         show_json(compared)
     else:
@@ -91,11 +106,14 @@ def reconcile(
         raise typer.Exit(1)
 
 
-async def _compare(configured: Configured, path: Path, host: Host, since: datetime, now: datetime) -> Compared:
-    tallies = await _tallies(host, path)
+async def _compare(  # noqa: PLR0917 (each is one thing that is compared, or when)
+    configured: Configured, ledger: LedgerSettings, path: Path, host: Host, since: datetime, now: datetime
+) -> Compared:
+    whole = [tally for tally in await _tallies(host, path) if tally.end > now]
     accounts = Accounts(since, now + _AHEAD)
     beginning: datetime | None = None
-    found, sources = everything(configured.folder, times.stamp(since - _SLACK))
+    earliest = min([since, *(tally.start for tally in whole)])
+    found, sources = everything(configured.folder, times.stamp(earliest - _SLACK))
     for closed in found:
         beginning = beginning or times.read(closed.record.timestamp)
         accounts.saw(closed.record)
@@ -103,24 +121,38 @@ async def _compare(configured: Configured, path: Path, host: Host, since: dateti
     for why in broken:
         complain(f"cannot be read to its end: {why}", prefix="warning: ")
     accounts.whole()
-    known = max(since, beginning) if beginning is not None else now
-    whole = [tally for tally in tallies if tally.end > now]
-    differences = [
-        *_with_ledger(configured, accounts, known, now + _AHEAD),
+    known = beginning if beginning is not None else now
+    differences = (
+        *_with_ledger(configured.folder, ledger, accounts, max(since, known), now + _AHEAD),
         *with_counters(accounts, expected(accounts, whole), known),
-    ]
+    )
     recovered = sum(account.recovered for account in accounts.closed.values())
-    return Compared(since, len(accounts.closed), len(accounts.open), recovered, len(whole), tuple(differences), broken)
+    counts = len(accounts.closed), len(accounts.open), recovered, len(whole)
+    return Compared(since, ledger.name, *counts, differences, broken)
 
 
 async def _tallies(host: Host, path: Path) -> Sequence[Tally]:
     return [tally async for tally in host.tallies(path)]
 
 
-def _with_ledger(configured: Configured, accounts: Accounts, known: datetime, until: datetime) -> Iterator[Difference]:
-    settings = ledger_of(configured)
-    if settings is None:
-        raise ConfiguredError([f"{configured.place}.sinks: there is no sink of `kind: ledger`"])
+def chosen_ledger(configured: Configured, name: str | None) -> LedgerSettings:
+    """The ledger of this name among the sinks; the first without a name.
+
+    Raises:
+        ConfigurationError: there is none, or the settings are wrong.
+    """
+    settings = validated(AuditSettings, configured.settings, configured.place)
+    ledgers = {sink.name: sink for sink in settings.sinks if isinstance(sink, LedgerSettings)}
+    if not ledgers:
+        raise ConfigurationError([f"{configured.place}.sinks: there is no sink of `kind: ledger`"])
+    if name is not None and name not in ledgers:
+        raise ConfigurationError([f"--ledger {name}: expected one of {', '.join(ledgers)}"])
+    return ledgers[name] if name is not None else next(iter(ledgers.values()))
+
+
+def _with_ledger(
+    folder: Path, settings: LedgerSettings, accounts: Accounts, known: datetime, until: datetime
+) -> Iterator[Difference]:
     with Reading(settings) as reading:
         rows = reading.amounts(known - _SLACK, until + _SLACK)
     ledger = (
@@ -128,7 +160,7 @@ def _with_ledger(configured: Configured, accounts: Accounts, known: datetime, un
         for row in rows
         if row.at >= known or row.exchange_id in accounts.closed
     )
-    yield from with_ledger(accounts, ledger, _behind(configured.folder, settings.name))
+    yield from with_ledger(accounts, ledger, _behind(folder, settings.name))
 
 
 def _behind(folder: Path, sink: str) -> Behind | None:
@@ -145,7 +177,7 @@ def _show(compared: Compared) -> None:
     say(
         f"since {times.stamp(compared.since)[:19]} UTC: {compared.exchanges:,} exchanges on record"
         f" ({compared.recovered:,} closed without word of their end), {compared.open:,} open,"
-        f" {compared.counters:,} counters"
+        f" {compared.counters:,} counters; the ledger is {compared.ledger!r}"
     )
     if not compared.differences:
         say("journal, ledger and counters agree" + (", as far as the journal can be read" if compared.broken else ""))

@@ -8,7 +8,8 @@ from enum import StrEnum
 
 import msgspec
 
-from policies.audit.reconciling.accounts import Account, Accounts, Amounts, Expected
+from extproc.tally import Tally
+from policies.audit.reconciling.accounts import APART, Account, Accounts, Amounts, Expected
 
 
 class With(StrEnum):
@@ -81,7 +82,7 @@ def _apart(name: str, account: Account, used: Amounts | None, behind: Behind | N
 
 
 def with_counters(accounts: Accounts, found: Iterable[Expected], known: datetime) -> Iterator[Difference]:
-    """Every counter that holds something else than what is settled. `known`: since when all is on record."""
+    """Every counter that holds something else than what is settled. `known`: when the record begins."""
     for one in found:
         tally = one.tally
         settled = tally.used - tally.reserved
@@ -93,16 +94,28 @@ def with_counters(accounts: Accounts, found: Iterable[Expected], known: datetime
 def _reason(accounts: Accounts, one: Expected, settled: int, known: datetime) -> str:
     """Why a counter need not hold what is on record; "" if it must."""
     tally = one.tally
-    if tally.start < known and settled >= one.least:
-        return f"the journal was looked at from {known.isoformat()[:19]} on, its window began before"
     if tally.sometimes and settled <= one.most:
         return "its limit bears on some exchanges only (`match`)"
     if one.least <= settled <= one.most:
         return "exchanges were under way when its window began"
+    if one.amount < settled <= one.most + one.leased:
+        return f"nobody settled {_reservations(one.leases)}, charged as made (`limit.lease_expired`)"
     if settled <= one.most and tally.was_reset and accounts.was_reset(tally):
         return "it was reset: what was used before that is not in it"
     if not one.seen and (replaced := sorted(accounts.replaced & tally.subject.keys())):
         return "users stand on record under pseudonyms" if replaced == ["user_id"] else "its name is redacted on record"
-    if accounts.lost:
-        return f"{accounts.lost:,} records were dropped (`journal.gap`)"
+    if lost := accounts.lost(tally):
+        return f"{lost:,} records were dropped (`journal.gap`)"
+    if one.amount < settled and _is_older(tally, known):
+        return f"the record begins at {known.isoformat()[:19]}, and its window began before"
     return ""
+
+
+def _is_older(tally: Tally, known: datetime) -> bool:
+    """Whether anything may have been counted in the window before the record began. Not for a tenant that nobody had seen
+    until then: what its counters hold too much is a fault, also in the month in which a gateway was installed."""
+    return tally.start < known and (tally.since is None or tally.since + APART < known)
+
+
+def _reservations(count: int) -> str:
+    return f"{count:,} reservations" if count > 1 else "a reservation"

@@ -13,7 +13,19 @@ from hypothesis import strategies as st
 from extproc.tally import Tally
 from policies.audit.reconciling.accounts import Accounts, Amounts, Expected, expected
 from policies.audit.record import Closed
-from tests.policies.audit.reconciling.told import DAY, NEXT, accounts, at, decided, ended, event, lost, stray, tally
+from tests.policies.audit.reconciling.told import (
+    DAY,
+    NEXT,
+    accounts,
+    at,
+    decided,
+    ended,
+    event,
+    lease,
+    lost,
+    stray,
+    tally,
+)
 
 
 def used(found: Accounts) -> dict[str, tuple[int, int, int]]:
@@ -96,7 +108,11 @@ def test_only_decisions_know_the_session() -> None:
 
 
 def test_dropped_records_are_added_up() -> None:
-    assert accounts([event("journal.gap", 5, lost=3), event("journal.gap", 7, lost=4)]).lost == 7
+    """Those before a window explain nothing in it."""
+    found = accounts([event("journal.gap", minutes, lost=count) for minutes, count in ((5, 8), (7, 10), (-9, 1))])
+    assert found.lost(tally("tokens", 5)) == 18
+    assert found.lost(tally("tokens", 5, start=DAY + timedelta(minutes=6))) == 10
+    assert found.lost(tally("tokens", 5, start=DAY - timedelta(hours=1))) == 19
 
 
 @pytest.mark.parametrize(
@@ -139,6 +155,44 @@ def test_what_is_not_on_record_is_known(members: dict[str, Any], replaced: set[s
 def one(records: list[Closed], of: Tally) -> Expected:
     (found,) = expected(accounts(records), [of])
     return found
+
+
+@pytest.mark.parametrize(
+    ("records", "leases", "leased"),
+    [
+        ([lease(1, 5)], 1, 50),
+        # Of which there is a decision, and no end yet.
+        ([decided(1, 5), lease(1, 9)], 1, 50),
+        ([lease(1, 5), lease(2, 6, 7)], 2, 57),
+        # Told twice.
+        ([lease(1, 5), lease(1, 6)], 1, 50),
+        # What is on record of its end counts: as it was reserved, or as somebody heard of it late.
+        ([lease(1, 5), lost(1, 1)], 0, 0),
+        ([lease(1, 5), decided(1, 1), ended(1, 1)], 0, 0),
+        # Another attempt of the same exchange.
+        ([lease(1, 5, reservation_id="e-1"), decided(1, 1), ended(1, 1)], 1, 50),
+        # It was made before that, so not on this day.
+        ([lease(1, -1)], 0, 0),
+        ([lease(1, 5, user_id="bob")], 0, 0),
+        ([lease(1, 5, user_id="")], 0, 0),
+        ([lease(1, 5, tenant_id="t-2")], 0, 0),
+        ([lease(1, 5, tenant_id="*")], 0, 0),
+        # Of a version that did not tell.
+        ([lease(1, 5, reserved=None)], 1, 0),
+    ],
+)
+def test_reservations_that_nobody_settled(records: list[Closed], leases: int, leased: int) -> None:
+    found = one(records, tally("tokens", 0))
+    assert (found.leases, found.leased) == (leases, leased)
+    bare = one([record for record in records if record.record.event != "limit.lease_expired"], tally("tokens", 0))
+    assert (found.amount, found.least, found.most, found.seen) == (bare.amount, bare.least, bare.most, bare.seen)
+
+
+def test_what_all_tenants_use_together_is_charged_by_itself() -> None:
+    records = [lease(1, 5), lease(1, 5, 60, tenant_id="*", user_id="", of="*/e-1.1")]
+    assert one(records, tally("tokens", 0, subject={})).leased == 60
+    assert one(records, tally("requests", 0, subject={})).leased == 1
+    assert one(records, tally("dollars", 0, subject={"tenant_id": "t-1"})).leased == 500
 
 
 EXCHANGES = [
@@ -207,13 +261,15 @@ def histories(draw: st.DrawFn) -> list[Closed]:
         minutes = draw(st.sampled_from([-30.0, -0.01, 0.0, 0.01, 12.0, 1_439.0]))
         ask: dict[str, Any] = {"request_id": draw(st.sampled_from(["q-a", f"q-{number}"]))}
         who: dict[str, Any] = {"user_id": draw(st.sampled_from(["alice", "bob"]))}
-        parts = draw(st.sets(st.sampled_from(["decided", "again", "ended", "lost", "stray"]), min_size=1))
+        parts = draw(st.sets(st.sampled_from(["decided", "again", "ended", "lease", "lost", "stray"]), min_size=1))
         if "decided" in parts:
             records.append(decided(number, minutes + 0.01, session_id=draw(st.sampled_from(["", "s"])), **ask))
         if "again" in parts:
             records.append(decided(number, minutes + 20, recovered="decision", **ask))
         if "ended" in parts:
             records.append(ended(number, minutes, number + 1, **who, **ask))
+        if "lease" in parts:
+            records.append(lease(number, minutes + 11, **who))
         if "lost" in parts:
             records.append(lost(number, minutes, **who, **ask))
         if "stray" in parts:
@@ -229,7 +285,8 @@ def test_the_order_of_records_does_not_matter(both: tuple[list[Closed], list[Clo
         tally("dollars", 0, subject={"tenant_id": "t-1", "session_id": "s"}),
     ]
     one, other = (accounts(records) for records in both)
-    assert (one.closed, one.open, one.lost) == (other.closed, other.open, other.lost)
+    assert (one.closed, one.open) == (other.closed, other.open)
+    assert {each.lost(tallies[0]) for each in (one, other)} == {2}
     assert list(expected(one, tallies)) == list(expected(other, tallies))
     # A record that is read twice changes nothing but what was dropped.
     twice = accounts([*both[0], *both[1]])

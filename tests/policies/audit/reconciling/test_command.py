@@ -96,7 +96,8 @@ AGREED = tally("tokens", 123), tally("dollars", 1_230), tally("requests", 4, res
 
 def test_they_agree(gateway: Gateway) -> None:
     first, second = gateway(*AGREED).splitlines()
-    assert first.endswith("3 exchanges on record (0 closed without word of their end), 0 open, 3 counters")
+    told = "3 exchanges on record (0 closed without word of their end), 0 open, 3 counters; the ledger is 'ledger'"
+    assert first.endswith(told)
     assert second == "journal, ledger and counters agree"
 
 
@@ -153,9 +154,40 @@ def test_a_journal_that_began_within_the_window(gateway: Gateway) -> None:
     early = tally("tokens", 500, minutes=200)
     ((what, *_, why),) = gateway.differences(early, status=0)
     assert what == early.name
-    assert why.startswith("the journal was looked at from ")
+    assert why.startswith("the record begins at ")
     lines = gateway(early).splitlines()
     assert lines[-1] == "0 differences, and 1 that are explained"
+
+
+def test_in_the_month_in_which_it_was_installed_what_a_counter_holds_more_is_a_fault(gateway: Gateway) -> None:
+    early = tally("tokens", 500, minutes=200, since=NOW - timedelta(minutes=179))
+    assert gateway.differences(early) == [(early.name, "tokens", 123, 500, "")]
+
+
+def test_counters_are_compared_over_their_whole_window_whatever_is_asked(gateway: Gateway) -> None:
+    """What is on record and was not asked for explains nothing."""
+    found = gateway.json(*AGREED, words=("--from", "5m"))
+    assert (found["exchanges"], found["differences"]) == (1, [])
+    found = gateway.json(tally("tokens", 124), status=1, words=("--from", "5m"))
+    assert [(one["journal"], one["other"], one["explained"]) for one in found["differences"]] == [(123, 124, "")]
+
+
+def test_one_of_several_ledgers(gateway: Gateway) -> None:
+    """The first, or the one that is named. Which one is said."""
+    other = LedgerSettings(kind="ledger", name="books", url=f"sqlite:///{gateway.folder}/books.db")
+    bring(other, recorded(gateway.journals))
+    file = {"kind": "file", "name": "copy", "path": "copy.jsonl"}
+    ledgers = [{"kind": "ledger", "name": one.name, "url": one.url} for one in (gateway.ledger, other)]
+    gateway.configure(file, *ledgers)
+    gateway.change("UPDATE usage SET weighted = 7 WHERE exchange_id = 'x-1'")
+    assert gateway.json(status=1)["ledger"] == "ledger"
+    for option in ("--ledger", "--sink"):
+        found = gateway.json(words=("--from", "4h", option, "books"))
+        assert (found["ledger"], found["differences"]) == ("books", [])
+    first, _ = gateway(words=("--from", "4h", "--ledger", "books")).splitlines()
+    assert first.endswith("; the ledger is 'books'")
+    (told,) = gateway(status=2, words=("--ledger", "copy")).splitlines()
+    assert told.endswith("--ledger copy: expected one of ledger, books")
 
 
 def test_what_the_ledger_has_from_before_the_journal(gateway: Gateway) -> None:
@@ -256,8 +288,9 @@ def test_a_ledger_that_is_not_there(gateway: Gateway) -> None:
 # With counters in Valkey, by the policies themselves.
 
 
-async def serve(settings: LimitsSettings, audit: AuditSettings, count: int) -> None:
-    """Exchanges of alice's, from their reservation to their settlement; the last one goes on."""
+async def serve(settings: LimitsSettings, audit: AuditSettings, count: int, *, killed: bool = False) -> None:
+    """Exchanges of alice's, from their reservation to their settlement; the last one goes on. `killed`: nobody writes
+    down what was decided of that one, nor hears of its end; its lease ends."""
     begun = (datetime.now(UTC).replace(day=1, hour=0, minute=0) - timedelta(hours=1)).timestamp()
     shift = begun - time.time()
     recorder = Recorder()
@@ -273,38 +306,62 @@ async def serve(settings: LimitsSettings, audit: AuditSettings, count: int) -> N
         for number in range(count + 1):
             exchange = asked(max_output=50)
             await outcome(limits, exchange)
-            verdict = keeper.on_verdict(exchange, None, ())
-            assert verdict is None
+            if number < count or not killed:
+                verdict = keeper.on_verdict(exchange, None, ())
+                assert verdict is None
             if number < count:
                 completion = ended(exchange, Usage(input=30 + number, output=7, total=37 + number))
                 limits.on_settle(completion)
                 keeper.on_settle(completion)
+        async with asyncio.timeout(20):
+            # Once under the limits of the tenant, and once under those of all.
+            while killed and limits.counters()["leases_expired"] < 2:
+                await asyncio.sleep(0.01)
     finally:
         await limits.stop()
         await keeper.stop()
 
 
-def test_with_the_counters_of_a_gateway(tmp_path: Path, valkey: RedisServer, capsys: pytest.CaptureFixture[str]) -> None:
+def served(folder: Path, valkey: RedisServer, *, killed: bool = False) -> Path:
+    """The configuration of a gateway that has served five exchanges, and one that goes on or was lost."""
     kinds = {"requests_per_month": 100, "tokens_per_month": 90_000, "dollars_per_month": 5}
     limits: list[dict[str, Any]] = [
         {"subject": level, **kinds} for level in ("user", "tenant", ["user", "model"], "everyone")
     ]
-    sink = {"kind": "ledger", "url": f"sqlite:///{tmp_path}/ledger.db"}
-    audit = {"journal": {"folder": str(tmp_path / "journal"), "instance": "gate"}, "sinks": [sink]}
+    sink = {"kind": "ledger", "url": f"sqlite:///{folder}/ledger.db"}
+    audit = {"journal": {"folder": str(folder / "journal"), "instance": "gate"}, "sinks": [sink]}
     weights = {"output": 3.5, "input": 0.5}
     after = [{"policy": "audit", "settings": audit}]
-    config = tmp_path / "gateway.yaml"
+    config = folder / "gateway.yaml"
     more: dict[str, Any] = {"after": after, "limits_settings": {"weights": weights}}
-    config.write_text(yaml.safe_dump(tree(tmp_path, "http://127.0.0.1:9", 9, 9, valkey.address, limits, **more)))
+    config.write_text(yaml.safe_dump(tree(folder, "http://127.0.0.1:9", 9, 9, valkey.address, limits, **more)))
     redis = {"url": valkey.address, "timeout": 5.0}
-    counted = LimitsSettings.model_validate({"redis": redis, "limits": limits, "weights": weights})
-    asyncio.run(serve(counted, AuditSettings.model_validate(audit), 5))
-    bring(LedgerSettings.model_validate(sink), recorded(tmp_path / "journal"))
+    lease = {"lease": 1} if killed else {}
+    counted = LimitsSettings.model_validate({"redis": redis, "limits": limits, "weights": weights} | lease)
+    asyncio.run(serve(counted, AuditSettings.model_validate(audit), 5, killed=killed))
+    bring(LedgerSettings.model_validate(sink), recorded(folder / "journal"))
+    return config
 
+
+def test_one_of_which_only_the_end_of_its_lease_tells(
+    tmp_path: Path, valkey: RedisServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A worker was killed between a reservation and its record, and Envoy's access log was lost as well."""
+    words = str(served(tmp_path, valkey, killed=True)), "--from", "40d", "--json"
+    found = json.loads(Typed(capsys)(Host(), *words))
+    assert (found["exchanges"], found["open"], len(found["differences"])) == (5, 0, 12)
+    assert {one["explained"] for one in found["differences"]} == {
+        "nobody settled a reservation, charged as made (`limit.lease_expired`)"
+    }
+
+
+def test_with_the_counters_of_a_gateway(tmp_path: Path, valkey: RedisServer, capsys: pytest.CaptureFixture[str]) -> None:
+    config = served(tmp_path, valkey)
     typed = Typed(capsys)
     words = str(config), "--from", "40d"
     first, second = typed(Host(), *words).splitlines()
-    assert first.endswith("5 exchanges on record (0 closed without word of their end), 1 open, 12 counters")
+    told = "5 exchanges on record (0 closed without word of their end), 1 open, 12 counters; the ledger is 'ledger'"
+    assert first.endswith(told)
     assert second == "journal, ledger and counters agree"
     with closing(valkey.client()) as client:
         (key,) = client.scan_iter("sg:*:s:user=alice")

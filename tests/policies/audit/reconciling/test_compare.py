@@ -13,7 +13,7 @@ from extproc.tally import Tally
 from policies.audit.reconciling.accounts import Amounts, expected
 from policies.audit.reconciling.compare import Behind, Difference, With, with_counters, with_ledger
 from policies.audit.record import Closed
-from tests.policies.audit.reconciling.told import DAY, accounts, decided, ended, event, tally
+from tests.policies.audit.reconciling.told import DAY, accounts, decided, ended, event, lease, lost, tally
 
 RECORDS = [
     decided(1, 5),
@@ -99,13 +99,36 @@ def why(of: Tally, *more: Closed, minutes: float = 0, records: list[Closed] = RE
     return one.explained
 
 
+BEGAN = "the record begins at 2026-01-10T00:01:00, and its window began before"
+
+
 def test_a_window_that_began_before_the_journal() -> None:
-    assert why(tally("tokens", 31), minutes=1) == (
-        "the journal was looked at from 2026-01-10T00:01:00 on, its window began before"
-    )
+    assert why(tally("tokens", 31), minutes=1) == BEGAN
     assert why(tally("tokens", 31), minutes=0) == ""
     # Less than is on record is not to be explained by what is not.
     assert why(tally("tokens", 29), minutes=1) == ""
+
+
+@pytest.mark.parametrize(("seen", "explained"), [(-60.0, BEGAN), (0.5, BEGAN), (1.0, ""), (3.0, ""), (None, BEGAN)])
+def test_a_tenant_that_nobody_had_seen_before_the_journal_began(seen: float | None, explained: str) -> None:
+    """In the month in which a gateway was installed: whatever its counters hold more is a fault."""
+    since = DAY + timedelta(minutes=seen) if seen is not None else None
+    assert why(tally("tokens", 31, since=since), minutes=1) == explained
+
+
+def test_what_nobody_settled() -> None:
+    nobody = "nobody settled a reservation, charged as made (`limit.lease_expired`)"
+    assert why(tally("tokens", 80), lease(9, 15)) == nobody
+    assert why(tally("requests", 3), lease(9, 15)) == nobody
+    assert why(tally("dollars", 800), lease(9, 15)) == nobody
+    two = [lease(8, 15, 10), lease(9, 15)]
+    assert why(tally("tokens", 90), *two) == nobody.replace("a reservation", "2 reservations")
+    # Less than they are charged: a limit may reserve less than another. No more.
+    assert why(tally("tokens", 31), lease(9, 15)) == nobody
+    assert why(tally("tokens", 81), lease(9, 15)) == ""
+    assert why(tally("tokens", 29), lease(9, 15)) == ""
+    # Its end is on record, and counted.
+    assert counters(tally("tokens", 120), lease(8, 15), decided(8, 5), lost(8, 5)) == []
 
 
 RESET = event("limit.changed", 5, action="reset", subject="t-1/user=alice tokens_per_day")
@@ -128,6 +151,7 @@ def test_a_limit_that_bears_on_some() -> None:
 def test_dropped_records() -> None:
     gap = event("journal.gap", 5, lost=1_200)
     assert why(tally("tokens", 40), gap) == "1,200 records were dropped (`journal.gap`)"
+    assert why(tally("tokens", 40), event("journal.gap", -5, lost=1_200)) == ""
 
 
 def test_users_under_pseudonyms() -> None:

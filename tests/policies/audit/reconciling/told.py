@@ -9,7 +9,7 @@ from typing import Any, Final
 from extproc.tally import Tally
 from policies.audit.moments import dollars, moment
 from policies.audit.reconciling.accounts import Accounts
-from policies.audit.record import Closed, Tokens
+from policies.audit.record import Closed, Reserved, Tokens
 from tests.policies.audit import world
 
 DAY: Final = datetime(2026, 1, 10, tzinfo=UTC)
@@ -63,6 +63,14 @@ def stray(number: int, minutes: float, of: str, **members: Any) -> Closed:
 def event(name: str, minutes: float, **members: Any) -> Closed:
     """Something else that happened."""
     return world.closed(event=name, timestamp=at(minutes), **members)
+
+
+def lease(number: int, minutes: float, tokens: int = 50, micro: int = 500, **members: Any) -> Closed:
+    """A reservation was charged as it was made, for nobody settled it."""
+    name = f"e-{number}.1"
+    own: dict[str, Any] = {"reservation_id": name, "of": f"t-1/{name}", "tenant_id": "t-1", "user_id": "alice"}
+    own |= {"requests": 1, "reserved": Reserved(tokens=tokens, dollars=micro)}
+    return event("limit.lease_expired", minutes, **own | members)
 
 
 def accounts(records: Iterable[Closed], since: datetime = DAY, until: datetime = NEXT) -> Accounts:
