@@ -2,6 +2,9 @@
 
 A settlement can be repeated: the store does each once. So one whose answer was lost is simply sent again, and one that
 cannot be kept is not lost either: its reservation is charged as it was made when the lease ends.
+
+What was used is settled once that is on record: a process that is killed leaves it to the next one. What was not used is
+given back also where that takes long, as with a disk that hangs: until then limits would refuse what they have room for.
 """
 
 from __future__ import annotations
@@ -9,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Final
 
 import msgspec
@@ -23,8 +26,14 @@ _BATCH: Final = 256
 _MOST: Final = 200_000
 _PAUSES: Final = (0.05, 1.0)
 """Seconds between attempts while the store is away: at first, and at most."""
+_SOON: Final = 0.25
+"""Seconds for the record of what is given back. It is written within milliseconds, and one that is given back and not on
+record after a kill is closed as it was reserved: then the record says more than the counters."""
 _TRIES: Final = 5
 """How often what the store says that it cannot do is tried again: for ever, it would slow down all others."""
+
+
+_NOTHING: Final = Used()
 
 
 class Settlement(msgspec.Struct, frozen=True):
@@ -36,6 +45,60 @@ class Settlement(msgspec.Struct, frozen=True):
     used: Used
     local: Ask | None = None
     tries: int = 0
+
+
+class _Line:
+    """Settlements that wait for the same thing before they are brought."""
+
+    def __init__(
+        self,
+        before: Callable[[], Awaitable[None]],
+        bring: Callable[[list[Settlement]], Awaitable[list[Settlement]]],
+        drained: Callable[[], None],
+    ) -> None:
+        """`bring` gives back those that could not be brought; `drained` is called when all have been."""
+        self._before = before
+        self._bring = bring
+        self._drained = drained
+        self._waiting: deque[Settlement] = deque()
+        self._arrived = asyncio.Event()
+        self._busy = 0
+
+    def __len__(self) -> int:
+        """Those that wait to be brought."""
+        return len(self._waiting)
+
+    @property
+    def backlog(self) -> int:
+        """Those that have not arrived."""
+        return len(self._waiting) + self._busy
+
+    def put(self, settlements: Iterable[Settlement]) -> None:
+        self._waiting.extend(settlements)
+        if self._waiting:
+            self._arrived.set()
+
+    async def work(self) -> None:
+        """Bring them, batch after batch, until it is cancelled."""
+        pause = _PAUSES[0]
+        while True:
+            await self._arrived.wait()
+            batch = [self._waiting.popleft() for _ in range(min(_BATCH, len(self._waiting)))]
+            if not self._waiting:
+                self._arrived.clear()
+            self._busy = len(batch)
+            await self._before()
+            failed = await self._bring(batch)
+            self._busy = 0
+            if not failed:
+                pause = _PAUSES[0]
+                if not self._waiting:
+                    self._drained()
+                continue
+            # At the end: what can never be brought keeps nothing else from it.
+            self.put(failed)
+            await asyncio.sleep(pause)
+            pause = min(_PAUSES[1], 2 * pause)
 
 
 class Settler:
@@ -51,10 +114,11 @@ class Settler:
         self._spool = spool
         # What there is no room to wait for is cleared by no one: a later process brings it.
         self._overflow = spool.beside() if spool is not None else None
-        self._waiting: deque[Settlement] = deque()
-        self._arrived = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
-        self._busy = 0
+        self._used = _Line(self._on_record, self._bring_all, self._clear)
+        self._unused = _Line(self._soon_on_record, self._bring_all, lambda: None)
+        self._tasks: list[asyncio.Task[None]] = []
+        # While the record of what was given back is waited for no longer.
+        self._late_record: asyncio.Task[None] | None = None
         self._done = self._late = self._dropped = 0
 
     def start(self) -> None:
@@ -62,16 +126,15 @@ class Settler:
         if self._spool is not None:
             for text in self._spool.take():
                 try:
-                    self._waiting.append(msgspec.json.decode(text, type=Settlement))
+                    self._used.put([msgspec.json.decode(text, type=Settlement)])
                 except msgspec.MsgspecError:
                     _log.error("a line of the spool of limits cannot be read, and is left out")
-        if self._waiting:
-            self._arrived.set()
-        self._task = spawn(self._work(), name="limits: settle")
+        lines = (("settle", self._used), ("give back", self._unused))
+        self._tasks = [spawn(line.work(), name=f"limits: {what}") for what, line in lines]
 
     def put(self, settlement: Settlement) -> None:
         """Settle in time. Returns at once."""
-        full = len(self._waiting) >= _MOST
+        full = len(self._used) + len(self._unused) >= _MOST
         spool = self._overflow if full else self._spool
         if settlement.local is not None and spool is not None:
             spool.keep(msgspec.json.encode(settlement))
@@ -81,56 +144,54 @@ class Settler:
             if self._dropped == 1:
                 _log.error("more than %d settlements wait for the store: from now on they are not kept", _MOST)
             return
-        self._waiting.append(settlement)
-        self._arrived.set()
+        line = self._unused if settlement.local is None and settlement.used == _NOTHING else self._used
+        line.put([settlement])
 
     @property
     def backlog(self) -> int:
         """Settlements that have not arrived."""
-        return len(self._waiting) + self._busy
+        return self._used.backlog + self._unused.backlog
 
     def counters(self) -> Mapping[str, int]:
         return {"settled": self._done, "settled_again": self._late, "settlements_dropped": self._dropped}
 
     async def stop(self, grace: float) -> None:
         """Bring what waits to the store, for at most `grace` seconds."""
-        if self._task is None:
+        if not self._tasks:
             return
         try:
             async with asyncio.timeout(grace):
-                while self.backlog and not self._task.done():  # noqa: ASYNC110  (the task is watched as well)
+                while self.backlog and not any(task.done() for task in self._tasks):  # noqa: ASYNC110  (they are watched)
                     await asyncio.sleep(0.01)
         except TimeoutError:
             _log.error("%d settlements have not arrived: their reservations will be charged as made", self.backlog)
-        self._task.cancel()
-        await asyncio.wait([self._task])
+        tasks = [*self._tasks, *([self._late_record] if self._late_record is not None else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
         for spool in (self._spool, self._overflow):
             if spool is not None:
                 spool.close()
 
-    async def _work(self) -> None:
-        pause = _PAUSES[0]
-        while True:
-            await self._arrived.wait()
-            batch = [self._waiting.popleft() for _ in range(min(_BATCH, len(self._waiting)))]
-            if not self._waiting:
-                self._arrived.clear()
-            self._busy = len(batch)
-            if self._recorded is not None:
-                await self._recorded()
-            failed = await self._bring_all(batch)
-            self._busy = 0
-            if not failed:
-                pause = _PAUSES[0]
-                if self._spool is not None and not self._waiting:
-                    self._spool.clear()
-                continue
-            self._late += len(failed)
-            # At the end: what can never be brought keeps nothing else from it.
-            self._waiting.extend(failed)
-            self._arrived.set()
-            await asyncio.sleep(pause)
-            pause = min(_PAUSES[1], 2 * pause)
+    async def _on_record(self) -> None:
+        if self._recorded is not None:
+            await self._recorded()
+
+    async def _soon_on_record(self) -> None:
+        """As above, but for no longer than it takes where all is well; where it has just taken longer, not at all."""
+        if self._recorded is None or (self._late_record is not None and not self._late_record.done()):
+            return
+        record = spawn(self._on_record(), name="limits: record")
+        try:
+            late = not (await asyncio.wait([record], timeout=_SOON))[0]
+        except BaseException:
+            record.cancel()
+            raise
+        self._late_record = record if late else None
+
+    def _clear(self) -> None:
+        if self._spool is not None:
+            self._spool.clear()
 
     async def _bring_all(self, batch: list[Settlement]) -> list[Settlement]:
         """Those that could not be brought."""
@@ -144,7 +205,9 @@ class Settler:
         failed = [one for one, result in zip(plain, results, strict=True) if result is None]
         self._done += len(plain) - len(failed)
         tried = await asyncio.gather(*(self._bring(one) for one in others))
-        return [*failed, *(one for one in tried if one is not None)]
+        failed += [one for one in tried if one is not None]
+        self._late += len(failed)
+        return failed
 
     async def _bring(self, one: Settlement) -> Settlement | None:
         """The settlement itself, if it could not be brought."""
