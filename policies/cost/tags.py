@@ -17,7 +17,7 @@ class Attribution(msgspec.Struct, frozen=True):
 
     Attributes:
         trace: the client's trace; "" where it began none.
-        tags: values by position in the settings.
+        tags: values by position in the settings; none where none is said.
     """
 
     trace: str = ""
@@ -34,9 +34,14 @@ class Tags:
     def read(self, headers: Headers) -> Attribution | None:
         """What is said; None where it is nothing. A tag that is said twice says nothing that can be believed."""
         told = headers.get(HEADER)
+        for name, _ in self._fields:
+            if name in headers:
+                break
+        else:
+            # Nearly always. What says nothing would travel for nothing.
+            return Attribution(trace) if told is not None and (trace := client_span(told)[0]) else None
         trace = client_span(told)[0] if told is not None else ""
-        tags = tuple(self._value(headers, name, known) for name, known in self._fields) if self._fields else ()
-        return Attribution(trace, tags) if trace or tags else None
+        return Attribution(trace, tuple([self._value(headers, name, known) for name, known in self._fields]))
 
     @staticmethod
     def _value(headers: Headers, name: str, known: frozenset[str]) -> str:

@@ -188,7 +188,7 @@ def test_pinned_by_id_or_by_name() -> None:
 def test_what_a_request_says_is_remembered_and_nothing_is_decided() -> None:
     counted = Counted(TAGS)
     for fields, said in (
-        ((), Attribution(tags=("none",))),
+        ((), None),
         ((("x-project", "gemini"), ("traceparent", f"00-{TRACE}-00f067aa0ba902b7-01")), Attribution(TRACE, ("gemini",))),
     ):
         exchange = Exchange("e-1", Request("POST", "/", "", "g", "https", Headers(fields), "q-1"))
