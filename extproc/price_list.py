@@ -5,7 +5,8 @@ The gateway itself asks nobody. Loading takes 0.3 s and 30 MB, so it is done bef
 some model has no price beside it.
 
 The list has what providers publish for all: token prices with their brackets, tiers of OpenAI, dates from which a price
-holds. It does not tell: prices by the hour of the day (the ordinary one is taken), images, and audio that was cached.
+holds. Where they differ by the hour of the day, the dearest is taken. It does not tell apart images, and audio that was
+cached.
 """
 
 from __future__ import annotations
@@ -216,9 +217,10 @@ def _at(model: Any, moment: datetime, context: Mapping[str, str]) -> dict[str, A
     """Prices of the list by its own names."""
     prices = model.prices
     if isinstance(prices, list):
-        # The last that holds; an hour of the day is not looked at.
-        holding = [one for one in prices if one.constraint is None or _begun(one.constraint, moment)]
-        prices = (holding[-1] if holding else prices[0]).prices
+        # The last that has begun; where prices differ by the hour, that of the dearest.
+        begun = [one for one in prices if one.constraint is None or _begun(one.constraint, moment)]
+        hourly = [one for one in prices if hasattr(one.constraint, "start_time")]
+        prices = max(((begun or prices)[-1], *hourly), key=_dearness).prices
     told = {key: value for key, value in vars(prices).items() if value is not None}
     over: dict[str, Any] = {}
     for variant in model.price_variants or () if context else ():
@@ -227,6 +229,13 @@ def _at(model: Any, moment: datetime, context: Mapping[str, str]) -> dict[str, A
                 if value is not None:
                     over.setdefault(key, value)
     return told | over
+
+
+def _dearness(one: Any) -> Fraction:
+    told = vars(one.prices)
+    return sum(
+        (_reached(told[key], None) for key in ("input_mtok", "output_mtok") if told.get(key) is not None), Fraction()
+    )
 
 
 def _begun(constraint: Any, moment: datetime) -> bool:

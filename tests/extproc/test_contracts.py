@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from extproc.catalogue import Model, Provider, Upstream
 from extproc.contracts import ContractEntry, Prices, with_contracts
 from extproc.mistakes import ConfigurationError, describe
 from extproc.price import Portions, cost
 from extproc.price_list import PriceList
 from extproc.settings import parse
 from extproc.strict_yaml import read
-from extproc.tariff import Contract, Terms
+from extproc.tariff import Contract, Tariff, Terms
 
 LEAST: dict[str, Any] = {"policies": [{"policy": "p"}]}
 
@@ -53,6 +54,61 @@ def test_another_currency_is_exact_at_its_fixed_rate() -> None:
     assert cost(Portions(1_000_000), found) == 2_308_307
     # 8.51 * 1.083712 = 9.22238912; of 10**8 tokens whole.
     assert cost(Portions(output=10**8), found) == 922_238_912
+
+
+AGREED = Prices.model_validate(
+    read(
+        """
+        list: none
+        contracts:
+          - {name: east, provider: azure, region: eastus, models: 'gpt-4o*', input: 2.75, output: 11, cached_input: 1.375}
+          - {name: euro, models: gpt-4o, tenant: 'fab*', currency: EUR, rate: 1.08, input: 2.10, output: 8.40}
+          - {name: contoso, models: gpt-4o, tenant: contoso, input: 2, output: 8, tiers: {batch: {discount: 50%}}}
+          - {name: flat, models: search-*, input: 0, output: 0, request: 0.005}
+          - {name: old, models: gpt-5, until: 2026-06-01, input: 9, output: 90}
+          - {name: new, models: gpt-5, from: 2026-06-01, input: 1, output: 9, tool_call: 0.008}
+        fallback: {input: 15, output: 75}
+        """
+    )
+).terms()
+MODELS = tuple(Model(name) for name in ("gpt-4o", "gpt-5", "search-1", "unheard-of"))
+AZURE = Upstream("az", Provider.AZURE, models=MODELS, region="eastus")
+TARIFF = Tariff((AZURE, Upstream("up", Provider.OPENAI, models=MODELS)), AGREED)
+
+
+@pytest.mark.parametrize(
+    ("at", "model", "tenant", "tokens", "tier", "micro_dollars", "source"),
+    [
+        # 1000 * 2.75 + 500 * 11
+        ("2026-07-01", "az/gpt-4o", "other", Portions(1_000, output=500), "", 8_250, "east"),
+        # 100 * 2.75 + 900 * 1.375 + 10 * 11 = 1622.5
+        ("2026-07-01", "az/gpt-4o", "other", Portions(100, 900, output=10), "", 1_623, "east"),
+        # 1000 * 2.10 + 500 * 8.40 = 6300, at 1.08
+        ("2026-07-01", "az/gpt-4o", "fabrikam", Portions(1_000, output=500), "", 6_804, "euro"),
+        # 333 * 2.10 * 1.08 = 755.244
+        ("2026-07-01", "up/gpt-4o", "fabrikam", Portions(333), "", 755, "euro"),
+        # 1000 * 2 + 500 * 8
+        ("2026-07-01", "az/gpt-4o", "contoso", Portions(1_000, output=500), "default", 6_000, "contoso"),
+        # 1000 * 1 + 500 * 4
+        ("2026-07-01", "az/gpt-4o", "contoso", Portions(1_000, output=500), "batch", 3_000, "contoso/batch"),
+        # A request at half a cent, whatever its tokens.
+        ("2026-07-01", "up/search-1", "", Portions(1_000_000, output=500), "", 5_000, "flat"),
+        # 100 * 9 + 10 * 90, until the end of May
+        ("2026-05-31", "up/gpt-5", "", Portions(100, output=10), "", 1_800, "old"),
+        # 100 * 1 + 10 * 9 + 2 * 8000
+        ("2026-06-01", "up/gpt-5", "", Portions(100, output=10, tool_calls=2), "", 16_190, "new"),
+        # 10 * 15 + 1 * 75
+        ("2026-06-01", "up/unheard-of", "", Portions(10, output=1), "", 225, "fallback"),
+    ],
+)
+def test_what_was_agreed_is_charged(
+    at: str, model: str, tenant: str, tokens: Portions, tier: str, micro_dollars: int, source: str
+) -> None:
+    upstream, _, name = model.partition("/")
+    price = TARIFF.price(upstream, name, "t-1", tenant, day(at))
+    assert price is not None
+    assert cost(tokens, price, tier) == micro_dollars
+    assert price.of_tier(tier).source == (source if source == "fallback" else f"contract:{source}")
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,10 @@ def test_a_price_holds_from_its_day_on() -> None:
     assert set(priced("openai", "o3").tiers) == {"batch", "flex", "priority"}
 
 
+def test_of_prices_by_the_hour_the_dearest_holds() -> None:
+    assert priced("openai", "deepseek-chat", "https://api.deepseek.com").input == 270_000
+
+
 @pytest.mark.parametrize(
     ("provider", "url", "model"),
     [
