@@ -28,7 +28,10 @@ def introduce(stack: Stack, state: Path) -> None:
     known = list(TITLES)
     # Companions of policies last: they have no title of ours.
     plans = sorted(stack.plans, key=lambda plan: known.index(plan.name) if plan.name in TITLES else len(known))
-    show_table(("what", "where"), [(TITLES.get(plan.name, plan.name), plan.where) for plan in plans])
+    places = [(TITLES.get(plan.name, plan.name), plan.where) for plan in plans]
+    if stack.metrics is not None:
+        places.append(("metrics", stack.metrics))
+    show_table(("what", "where"), places)
     say(f"logs in {state / 'logs'}")
     say()
     # Pasted into another shell, in another directory: full paths.

@@ -51,6 +51,12 @@ class Stack:
         return tuple(plan for stage in self.stages for plan in stage)
 
     @property
+    def metrics(self) -> str | None:
+        """Where Prometheus reads metrics; None where they are on a unix socket."""
+        admin = self.settings.server.admin
+        return f"http://{admin}/metrics" if admin is not None and not admin.startswith("unix:") else None
+
+    @property
     def url(self) -> str:
         """Where clients connect."""
         return gateway_url(self.settings)
@@ -73,8 +79,10 @@ def stand_ins(tree: Any, ports: Callable[[], int], *, sockets: Path, state: Path
     return addresses | {"valkey": f"unix://{sockets / 'valkey.sock'}"} | kept
 
 
-def settle_addresses(tree: Mapping[str, Any], addresses: Mapping[str, str], *, port: int | None, policy: str) -> Any:
-    """The configuration with every address in it known.
+def settle_addresses(
+    tree: Mapping[str, Any], addresses: Mapping[str, str], *, port: int | None, policy: str, admin: str
+) -> Any:
+    """The configuration with every address in it known. `admin`: of health and metrics, where it says none.
 
     Raises:
         ConfigurationError: it is not a valid one.
@@ -82,7 +90,7 @@ def settle_addresses(tree: Mapping[str, Any], addresses: Mapping[str, str], *, p
     resolved = resolve_embedded(tree, addresses)
     settings = parse(resolved)
     listen = {**resolved.get("listen", {}), "port": settings.listen.port if port is None else port}
-    return {**resolved, "listen": listen, "server": {**resolved.get("server", {}), "listen": policy}}
+    return {**resolved, "listen": listen, "server": {"admin": admin, **resolved.get("server", {}), "listen": policy}}
 
 
 def prepare(tree: Mapping[str, Any], *, state: Path, sockets: Path, port: int | None = None) -> Stack:
@@ -97,7 +105,7 @@ def prepare(tree: Mapping[str, Any], *, state: Path, sockets: Path, port: int | 
     """
     addresses = stand_ins(tree, free_port, sockets=sockets, state=state)
     policy = sockets / "policy.sock"
-    resolved = settle_addresses(tree, addresses, port=port, policy=f"unix:{policy}")
+    resolved = settle_addresses(tree, addresses, port=port, policy=f"unix:{policy}", admin=f"127.0.0.1:{free_port()}")
     if resolved["listen"]["port"] == 0:
         resolved["listen"]["port"] = free_port()
     settings = parse(resolved)

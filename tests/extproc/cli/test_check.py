@@ -115,7 +115,7 @@ def test_no_secret_is_repeated(defect: str, secret: str, capsys: pytest.CaptureF
 def test_the_demo_is_right(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["check", str(DEMO)], plugins=()) == 0
     written = capsys.readouterr()
-    assert written.out == f"{DEMO}: right (4 policies, 2 upstreams, 1 agent)\n"
+    assert written.out == f"{DEMO}: right (5 policies, 2 upstreams, 1 agent)\n"
     assert written.err == ""
 
 

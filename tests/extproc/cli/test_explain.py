@@ -98,9 +98,10 @@ def test_as_a_table_with_the_token_from_stdin_and_the_body_from_a_file(
     lines = out.splitlines()
     assert status == 0
     assert lines[0].split() == ["policy", "phase", "outcome", "why"]
-    assert [line.split()[:3] for line in lines[1:4]] == [
+    assert [line.split()[:3] for line in lines[1:5]] == [
         ["entra", "request_headers", "continue"],
         ["access", "request_headers", "continue"],
+        ["cost", "request_headers", "continue"],
         ["access", "request_body", "continue"],
     ]
     assert "permission use_agent through role User" in lines[3]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,16 @@ def test_sections_that_are_there_are_kept(tmp_path: Path, sockets: Path) -> None
     assert stack.settings.listen.address == "127.0.0.2"
     assert stack.settings.server.grace == 3.0
     assert tree["listen"] == {"address": "127.0.0.2", "port": 0}
+
+
+def test_metrics_are_on_this_machine_unless_it_says_otherwise(tmp_path: Path, sockets: Path) -> None:
+    own = prepare(PLAIN, state=tmp_path, sockets=sockets, port=0)
+    assert own.metrics is not None
+    assert re.fullmatch(r"http://127\.0\.0\.1:[1-9][0-9]+/metrics", own.metrics)
+    told = prepare({**PLAIN, "server": {"admin": "127.0.0.2:9902"}}, state=tmp_path, sockets=sockets, port=0)
+    assert told.metrics == "http://127.0.0.2:9902/metrics"
+    hidden = prepare({**PLAIN, "server": {"admin": f"unix:{sockets}/a.sock"}}, state=tmp_path, sockets=sockets, port=0)
+    assert hidden.metrics is None
 
 
 @pytest.mark.parametrize("tree", [{}, {**PLAIN, "listen": []}, {**PLAIN, "server": None}, {**PLAIN, "x": "embedded://y"}])

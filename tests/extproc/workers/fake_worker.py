@@ -5,7 +5,7 @@
 The configuration: `generation`, told to whoever connects; and by seat index (`"1"`) or for `"all"` one behaviour of
 `fail` (says so, ends with status 1), `die` (ends with status 3), `mute` (never speaks), `deaf` (ignores SIGTERM),
 `hang` (speaks once), `babble` (no lines), `lack` (lacks keys; serves if it shall not wait for them for long), `wait`
-(speaks, and never serves).
+(speaks, and never serves), `count` (tells the `snapshots` of the configuration after one another, base64, once each).
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ def main() -> int:
         os.write(status, b"no line of JSON\n" + b"x" * 60_000)
     listening.settimeout(0.02)
     asked = spoken = 0
+    snapshots = list(configuration.get("snapshots", [])) if behaviour == "count" else []
     missing = ["keys"] if behaviour == "lack" else []
     serving = behaviour != "wait" and (not missing or told["patience"] < 3)
     while not stopping:
@@ -43,6 +44,8 @@ def main() -> int:
             spoken += 1
             counters = {"streams": asked, "streams_open": 1}
             say(status, {"type": "status", "serving": serving, "missing": missing, "counters": counters, "memory": 1})
+        if snapshots:
+            say(status, {"type": "measured", "snapshot": snapshots.pop(0)})
         with contextlib.suppress(TimeoutError, BlockingIOError):
             if not serving:
                 raise TimeoutError
