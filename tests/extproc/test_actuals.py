@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from decimal import Decimal
 from itertools import product
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
-from extproc.actuals import Actual, Basis, Charged, actual, charged
+from extproc.actuals import Actual, Basis, Charged, actual, charged, price_mark, price_of, source, spent
 from extproc.call import METERS, Call, Operation
+from extproc.catalogue import Catalogue, Model, Provider, Target, Upstream
 from extproc.completion import Completion, EndedBy, Ending, Usage, Verdict, by_type
 from extproc.exchange import Dialect
-from extproc.price import Portions, Price
+from extproc.identity import CallerKind, Identity
+from extproc.price import Portions, Price, sourced
 from extproc.reservation import Reservation
+from extproc.tariff import Contract, Terms
 
 RESERVED = Reservation("r1", ("contoso",), input=100, output=400, choices=2)
 CHAT = Call(Operation.CHAT, Dialect.OPENAI, "gpt-4o")
@@ -134,6 +139,57 @@ def test_without_a_reservation_what_was_seen_counts() -> None:
 
 
 PRICE = Price(2_500_000, 10_000_000, 1_250_000, 3_000_000)
+
+
+TIERED = Price.per_million(
+    input=Decimal(1), output=Decimal(1), request=Decimal("0.005"), tiers={"flex": Price(0, 0, 0, 0, source="list/flex")}
+)
+
+
+@pytest.mark.parametrize(
+    ("found", "price", "dollars", "named"),
+    [
+        (Actual(Portions(10), 1, METERED), None, None, ""),
+        (Actual(Portions(10), 1, METERED), TIERED, 5_010, ""),
+        (Actual(Portions(10), 1, METERED, "flex"), TIERED, 0, "list/flex"),
+        (Actual(Portions(10), 1, METERED, "default"), sourced(TIERED, "list"), 5_010, "list"),
+        # What was not answered is not billed, not even as a request; and has no price.
+        (Actual(Portions(), 1, NOTHING), sourced(TIERED, "list"), 0, ""),
+        # What is not known is charged as it was reserved: in the dearest tier that it could have been.
+        (Actual(Portions(10), 1, ESTIMATE, reserved=9_999), sourced(TIERED, "list"), 9_999, "list"),
+        (Actual(Portions(10), 1, ESTIMATE), sourced(TIERED, "list"), 5_010, "list"),
+    ],
+)
+def test_what_was_spent_and_at_which_price(found: Actual, price: Price | None, dollars: int | None, named: str) -> None:
+    assert (spent(found, price), source(found, price)) == (dollars, named)
+
+
+@pytest.mark.parametrize(
+    ("charge", "mark"),
+    [
+        (Charged(Portions(1), METERED, 1, 1, 5, "configured"), None),
+        (Charged(Portions(1), METERED, 1, 1, 5, "fallback"), "price_fallback"),
+        (Charged(Portions(1), METERED, 1, 1, None), "unpriced"),
+        (Charged(Portions(), NOTHING, 1, 0, None), None),
+    ],
+)
+def test_what_is_marked(charge: Charged, mark: str | None) -> None:
+    assert price_mark(charge) == mark
+
+
+def test_the_price_is_that_of_the_tenant_when_the_exchange_began() -> None:
+    upstream = Upstream("up", Provider.OPENAI, models=(Model("*"),))
+    completion = ended(Ending.ANSWERED, CHAT, usage=USAGE)
+    began = completion.started.timestamp()
+    old, new = (Contract(name, Price(1, 1, 1, 1, source=name), tenant="contoso") for name in ("old", "new"))
+    terms = Terms((replace(old, until=began), replace(new, since=began)))
+    tariff = Catalogue((upstream,), terms=terms).tariff
+    assert price_of(tariff, completion) is None
+    completion.put(Target("up", "/v1", Provider.OPENAI))
+    assert price_of(tariff, completion) is None
+    completion.put(Identity("t", "u", "a", CallerKind.USER, tenant_name="contoso"))
+    assert price_of(tariff, completion) == new.price
+    assert price_of(tariff, ended(Ending.ANSWERED, None, usage=USAGE)) is None
 
 
 def test_who_keeps_counters_says_what_is_charged() -> None:

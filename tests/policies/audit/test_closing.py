@@ -91,6 +91,31 @@ def test_all_that_is_known_is_recorded() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("charge", "marks", "price"),
+    [
+        (Charged(Portions(1), Basis.METERED, 1, 1, 5, "configured"), (), "configured"),
+        (Charged(Portions(1), Basis.METERED, 1, 1, 5, "fallback"), ("price_fallback",), "fallback"),
+        (Charged(Portions(1), Basis.METERED, 1, 1, None), ("unpriced",), ""),
+        (Charged(Portions(tool_calls=1), Basis.METERED, 1, 0, None), ("unpriced",), ""),
+        # What used nothing has no price to be missed.
+        (Charged(Portions(), Basis.NOTHING, 1, 0, None), (), ""),
+        (Charged(Portions(), Basis.NOTHING, 1, 0, 0), (), ""),
+    ],
+)
+def test_the_price_and_what_is_marked_about_it(charge: Charged, marks: tuple[str, ...], price: str) -> None:
+    ended = completion(*(ALICE, CHAT, OPENAI), marks=("soft_limit",))
+    expect(of(ended, charge), marks=("soft_limit", *marks), price=price)
+
+
+def test_what_is_billed_apart_is_recorded_where_there_is_any() -> None:
+    spent = Portions(1, 2, 3, 4, 0, 5, 6, 7, 8)
+    record = of(completion(*(ALICE, CHAT, OPENAI)), Charged(spent, Basis.METERED, 1, 30, 9, "contract:a"))
+    expect(record, tokens=Tokens(3, 2, 1, 4, 0, 28, 30, 6, 7, 5, 8), cost="0.000009", price="contract:a")
+    plain = closed(completion(*(ALICE, CHAT, OPENAI)), METERED, Plain())
+    assert set(plain["tokens"]) == {"input", "output", "cached_input", "cache_write", "reasoning", "total", "weighted"}
+
+
 def test_an_exchange_of_which_nothing_is_known() -> None:
     """Envoy refused it, say: no policy was asked."""
     ended = completion(verdict=Verdict.NONE, ending=Ending.REFUSED, ended_by=EndedBy.GATEWAY, status=413)

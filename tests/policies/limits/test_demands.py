@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from extproc.actuals import Actual, Basis
-from extproc.price import PICO, Portions, Price, cost
+from extproc.price import PICO, Bracket, Portions, Price, cost
 from policies.limits.demands import Scale, Size, charged, demands, in_units, within_rates
 from policies.limits.limit import KINDS, Limit, Measure, OutputReserve, Window
 from policies.limits.settings import Weights
@@ -20,6 +20,14 @@ from tests.policies.limits.world import demand, limit
 
 PLAIN = Scale.of(Weights())
 PRICE = Price.per_million(input=Decimal("2.5"), output=Decimal(10), cached_input=Decimal("1.25"), cache_write=Decimal(3))
+RICH = Price.per_million(
+    input=Decimal(1),
+    output=Decimal(4),
+    request=Decimal("0.005"),
+    tool_call=Decimal("0.01"),
+    brackets=[Bracket(500, Price(3_000_000, 6_000_000, 0, 0, request=5_000_000_000, tool_call=10_000_000_000))],
+    tiers={"priority": Price(2_000_000, 8_000_000, 0, 0, request=5_000_000_000, tool_call=10_000_000_000)},
+)
 RPM, TPM, TPD = limit(amount=60), limit("tokens_per_minute", 1_000), limit("tokens_per_day", 9_000, "contoso")
 DOLLARS, PARALLEL = limit("dollars_per_month", 5_000_000, "contoso"), limit("parallel_requests", 3)
 WEIGHTED = Scale.of(Weights(input=0.5, cached_input=0.1, cache_write=1.25, output=4, reasoning=2))
@@ -49,6 +57,11 @@ WEIGHTED = Scale.of(Weights(input=0.5, cached_input=0.1, cache_write=1.25, outpu
         (DOLLARS, Size(500, 1_000, 2, PRICE), WEIGHTED, (1_500, 1_520, 21_500)),
         (DOLLARS, Size(500, 0, price=PRICE), PLAIN, (1_500, 1_500, 1_500)),
         (DOLLARS, Size(1, 1_000, price=Price(1, 1, 1, 1)), PLAIN, (1, 2, 2)),
+        # A request for half a cent, up to three searches for one each; in the dearest tier; above the step.
+        (DOLLARS, Size(500, 1_000, price=RICH), PLAIN, (1_000 + 5_000, 6_008, 6_000 + 8_000)),
+        (DOLLARS, Size(500, 1_000, price=RICH, searches=3), PLAIN, (36_000, 36_008, 44_000)),
+        (DOLLARS, Size(500, 1_000, price=RICH, tier="default"), PLAIN, (5_500, 5_504, 9_500)),
+        (DOLLARS, Size(501, 1_000, price=RICH, tier="default"), PLAIN, (1_503 + 5_000, 6_509, 12_503)),
     ],
 )
 def test_what_is_reserved(of: Limit, size: Size, scale: Scale, reserved: tuple[int, int, int]) -> None:
@@ -216,6 +229,12 @@ HEAVY = Scale.of(Weights(input=1, cached_input=0.1, output=4, reasoning=2))
             Used(1, 146, 587),
         ),  # 145.5 tokens, 586.5 micro-dollars
         (Actual(Portions(100, output=10), 1, Basis.METERED), None, Used(1, 140, 0)),
+        (Actual(Portions(100, output=10), 1, Basis.METERED, "priority"), RICH, Used(1, 140, 5_280)),
+        # Writes for an hour weigh as writes, audio as text.
+        (Actual(Portions(1, 0, 0, 1, 0, 10, 100, 1_000), 1, Basis.METERED), ANOTHER, Used(1, 4_115, 15_348)),
+        # No answer, no fee; all that was reserved, whatever tier it was.
+        (Actual(Portions(), 1, Basis.NOTHING), RICH, Used(1)),
+        (Actual(Portions(100, output=10), 1, Basis.ESTIMATE, reserved=6_100), RICH, Used(1, 140, 6_100)),
     ],
 )
 def test_in_the_units_of_the_counters(found: Actual, price: Price | None, used: Used) -> None:

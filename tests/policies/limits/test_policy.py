@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ from extproc.outcome import CONTINUE, Mutate, Reject, RequestOutcome
 from extproc.policy import Surroundings
 from extproc.price import Portions, Price
 from extproc.reservation import Reservation
+from extproc.tariff import Contract, Terms
 from extproc.tasks import waits
 from policies.limits import LimitsPolicy
 from policies.limits.settings import LimitsSettings
@@ -54,10 +56,58 @@ def built(valkey: RedisServer) -> Built:
     return make
 
 
+TIERED = Price.per_million(
+    input=Decimal(1),
+    output=Decimal(4),
+    tiers={"priority": Price(2_000_000, 8_000_000, 0, 0, source="configured/priority")},
+)
+CONTRACT = Contract(
+    "contoso", Price(1_000_000, 1_000_000, 0, 0, source="contract:contoso"), ("agreed",), tenant="contoso"
+)
+FALLBACK = Price(20_000_000, 20_000_000, 0, 0, source="fallback")
+
+
+@pytest.mark.parametrize(
+    ("model", "tier", "reserved", "charged", "price"),
+    [
+        # Per token of output in whole dollars a million: the dearest that can be, then what it was.
+        ("tiered", None, 8, 4, "configured"),
+        ("tiered", "default", 4, 4, "configured"),
+        ("tiered", "priority", 8, 8, "configured/priority"),
+        ("agreed", None, 1, 1, "contract:contoso"),
+        ("other", None, 20, 20, "fallback"),
+    ],
+)
+async def test_dollars_are_reserved_at_the_dearest_and_settled_at_the_price_that_was(
+    valkey: RedisServer, model: str, tier: str | None, reserved: int, charged: int, price: str
+) -> None:
+    models = (Model("tiered", price=TIERED), Model("*"))
+    catalogue = Catalogue((Upstream("main", Provider.OPENAI, models=models),), terms=Terms((CONTRACT,), None, FALLBACK))
+    given = {"redis": {"url": valkey.address, "timeout": 5.0}, "limits": [{"subject": "user", "dollars_per_day": 1_000}]}
+    policy = LimitsPolicy.build(LimitsSettings.model_validate(given), Surroundings(catalogue, time.time))
+    await policy.start()
+    exchange = asked(model, max_output=1_000, members={"service_tier": tier} if tier is not None else {})
+    await outcome(policy, exchange)
+    reservation = exchange.need(Reservation)
+    assert reservation.dollars is not None
+    # Input beside it: less than 20 tokens.
+    assert 1_000 * reserved < reservation.dollars < 1_000 * reserved + 20 * 20
+    completion = ended(exchange, Usage(output=500, tier=tier or ""))
+    policy.on_settle(completion)
+    assert completion.get(Charged) == Charged(Portions(output=500), Basis.METERED, 1, 500, 500 * charged, price)
+    await policy.stop()
+
+
 _numbers = iter(range(10_000))
 
 
-def asked(model: str = "gpt-4o", dialect: Dialect = Dialect.OPENAI, prompt: str = "Say it.", **call: Any) -> Exchange:
+def asked(
+    model: str = "gpt-4o",
+    dialect: Dialect = Dialect.OPENAI,
+    prompt: str = "Say it.",
+    members: dict[str, Any] | None = None,
+    **call: Any,
+) -> Exchange:
     """An exchange of alice's as it comes to the policy."""
     name = f"e{next(_numbers)}"
     exchange = Exchange(name, Request("POST", "/v1/chat/completions", "", "gw", "https", Headers(()), f"q-{name}"))
@@ -66,7 +116,7 @@ def asked(model: str = "gpt-4o", dialect: Dialect = Dialect.OPENAI, prompt: str 
     exchange.put(Call(Operation.CHAT, dialect, model, **call))
     if model != "nobody":
         exchange.put(Target("main", "/v1/chat/completions", Provider.OPENAI, model))
-    exchange.put(Payload({"model": model, "messages": [{"role": "user", "content": prompt}]}))
+    exchange.put(Payload({"model": model, "messages": [{"role": "user", "content": prompt}], **(members or {})}))
     return exchange
 
 

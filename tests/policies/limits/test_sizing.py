@@ -91,6 +91,37 @@ def test_the_most_output(sizer: Sizer, asked: Call, model: str, ceiling: int | N
     assert (size.input, size.output, size.price) == (10, output, PRICE)
 
 
+WEB = {"type": "web_search_20250305", "name": "web_search"}
+
+
+@pytest.mark.parametrize(
+    ("hosted", "members", "most"),
+    [
+        ((), {"tools": [{"type": "function", "max_uses": 7}]}, 0),
+        (("web_search_20250305",), {"tools": [{**WEB, "max_uses": 3}]}, 3),
+        (("web_search_20250305",), {"tools": [{**WEB, "max_uses": 3}, {**WEB, "max_uses": 4}]}, 7),
+        # Unbounded, or bounded by nothing that is a bound.
+        (("web_search_20250305",), {"tools": [WEB]}, 10),
+        *((("web_search",), {"tools": [{"type": "web_search", "max_uses": bound}]}, 10) for bound in (0, -1, True, "3")),
+        (("web_search",), {"tools": [{"type": "web_search", "max_uses": 10**9}]}, 10),
+        (("web_search",), {"web_search_options": {}}, 10),
+        (("stored_prompt",), {"prompt": {"id": "p"}}, 10),
+        (("code_interpreter",), {"tools": [{"type": "code_interpreter"}]}, 0),
+    ],
+)
+def test_the_most_searches(sizer: Sizer, hosted: tuple[str, ...], members: dict[str, Any], most: int) -> None:
+    size = sizer.size(call(hosted_tools=hosted), Estimate(10), known(sizer, "gpt-4o"), None, None, members=members)
+    assert size.searches == most
+
+
+@pytest.mark.parametrize(("asked", "tier"), [("flex", "flex"), (None, ""), (1, ""), (["flex"], "")])
+def test_the_tier_that_is_asked_for(sizer: Sizer, asked: object, tier: str) -> None:
+    members = {"service_tier": asked}
+    size = sizer.size(call(), Estimate(10), known(sizer, "gpt-4o"), None, None, members=members)
+    assert size.tier == tier
+    assert sizer.size(call(), Estimate(10), known(sizer, "gpt-4o"), None, None).tier == ""
+
+
 def test_answers_are_multiplied(sizer: Sizer) -> None:
     assert sizer.size(call(choices=5), Estimate(10), known(sizer, "gpt-4o"), None, None).choices == 5
 
