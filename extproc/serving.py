@@ -77,10 +77,12 @@ async def serve(settings: Settings, recheck: Recheck) -> None:
         address = await server.start()
         settle_in()
 
-        def tell_board() -> None:
+        async def tell_board() -> None:
             board.heard(seat, pid, status_of(server), time.monotonic())
             for piece in server.metrics.take():
                 board.measured(seat, pid, piece)
+                # Whoever waits for a decision is served in between.
+                await asyncio.sleep(0)
 
         beating = spawn(pulse(tell_board), name="pulse")
         tell("listening", address=address, transport=settings.server.transport)

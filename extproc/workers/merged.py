@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
+from operator import add
 from typing import Final
 
 from extproc.metrics import LONGEST, MOST, NONE, OTHER, Definition, Exemplar, Labels, Ranked, Series, fault, read
@@ -44,7 +45,7 @@ class _Family:
 
     def add(self, labels: Labels, row: Row) -> None:
         before = self.rows.get(labels)
-        self.rows[labels] = row if before is None else tuple(map(int.__add__, before, row))
+        self.rows[labels] = row if before is None else tuple(map(add, before, row))
 
 
 @dataclass(slots=True)
@@ -143,10 +144,14 @@ class Merged:
         at = definition.labels.index(definition.top) if definition.top else -1
         for labels, value in series.values:
             row = (value,) if isinstance(value, int) else tuple(value)
-            if len(row) != width or not all(0 <= one <= MOST for one in row) or not _fits(labels, definition):
+            if len(row) != width or min(row) < 0 or max(row) > MOST:
                 self.refused += 1
-                continue
-            if at >= 0 and labels[at] not in (OTHER, NONE) and (ranking is None or not ranking.owns(labels[at])):
+            elif labels in family.rows:
+                # Nearly always: these have been looked at before, and whoever lost its place lost its series.
+                family.add(labels, row)
+            elif not _fits(labels, definition):
+                self.refused += 1
+            elif at >= 0 and labels[at] not in (OTHER, NONE) and (ranking is None or not ranking.owns(labels[at])):
                 family.add(self._placed(family, _replaced(labels, at)), row)
             else:
                 family.add(self._placed(family, labels), row)
@@ -193,7 +198,7 @@ def _shape(definition: Definition) -> tuple[object, ...]:
 
 
 def _fits(labels: Labels, definition: Definition) -> bool:
-    return len(labels) == len(definition.labels) and all(len(value) <= LONGEST for value in labels)
+    return len(labels) == len(definition.labels) and (not labels or max(map(len, labels)) <= LONGEST)
 
 
 def _replaced(labels: Labels, at: int) -> Labels:

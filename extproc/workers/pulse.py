@@ -6,7 +6,7 @@ import asyncio
 import os
 import resource
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -30,10 +30,12 @@ def status_of(server: Serves, *, serving: bool = True) -> Status:
     return Status(serving, missing, dict(server.counters()), resident_bytes(), dependencies)
 
 
-async def pulse(tell: Callable[[], object]) -> None:
+async def pulse(tell: Callable[[], Awaitable[None] | None]) -> None:
     """Tell now, and each second from now on, until cancelled."""
     while True:
-        tell()
+        telling = tell()
+        if telling is not None:
+            await telling
         await asyncio.sleep(_INTERVAL)
 
 

@@ -52,7 +52,8 @@ async def test_it_goes_on_until_it_is_cancelled(monkeypatch: pytest.MonkeyPatch)
     said: list[int] = []
     again = asyncio.Event()
 
-    def tell() -> None:
+    async def tell() -> None:
+        await asyncio.sleep(0)
         said.append(1)
         if len(said) == 3:
             again.set()
