@@ -14,11 +14,11 @@ import msgspec
 
 DIMENSIONS: Final = (
     *("tenant", "department", "cost_centre", "user", "app", "agent", "session", "model", "response_model", "upstream"),
-    *("day", "month"),
+    *("price", "day", "month"),
 )
 """What spending can be told apart by. A tenant goes by its name, or by its id where it has none; `agent` is the agent
-backend that was called; `model` is what the client asked for, and `response_model` what the provider says it used.
-Days and months are UTC, `2026-11-20` and `2026-11`."""
+backend that was called; `model` is what the client asked for, and `response_model` what the provider says it used;
+`price` is the source of the price (`extproc.price.Price.source`). Days and months are UTC, `2026-11-20` and `2026-11`."""
 
 
 class SpendingError(Exception):

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from extproc.commands import STATE, Config, OnlyConfigOption, State, named, taking, told
+from extproc.commands import STATE, OnlyConfigOption, State, named, taking, told
 from extproc.configured import chosen
 from extproc.printing import complain, say, show_json, show_table, show_text
 from extproc.spending import DIMENSIONS, Question, SpendingError
@@ -133,11 +133,11 @@ def estimate(
 
 
 @app.command()
+@taking(config=named)
 def reconcile(
     *,
     context: typer.Context,
     invoice: Annotated[Path, typer.Argument(metavar="INVOICE", help="CSV: costs or usage of OpenAI, costs of Azure.")],
-    config: Config = None,
     upstream: Annotated[
         Some, typer.Option(metavar="NAME", help="Whose invoice it is; again for more. Left out: all of its provider.")
     ] = None,
@@ -148,6 +148,7 @@ def reconcile(
     rate: Annotated[str, typer.Option(metavar="DOLLARS", help="For one of the invoice's currency.")] = "",
     as_csv: Csv = False,
     as_json: Json = False,
+    config: Path | None,
     state: State = STATE,
 ) -> None:
     """Compare an invoice with the record: by model and day, with the likely reason of every difference.

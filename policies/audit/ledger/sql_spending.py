@@ -21,6 +21,7 @@ _ROW: Final = USAGE.c
 _BESIDE: Final[Mapping[str, ColumnElement[str]]] = {
     "agent": case((_ROW.operation == "agent", _ROW.route), else_=""),
     "response_model": case((_ROW.response_model != "", _ROW.response_model), else_=_ROW.model),
+    "price": _ROW.price,
 }
 """What usage is not told apart by elsewhere."""
 _KINDS: Final = tuple(name for name in TOKENS if name not in ("total", "weighted"))

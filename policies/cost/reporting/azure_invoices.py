@@ -16,7 +16,7 @@ from decimal import Decimal
 from typing import Final
 
 from policies.cost.reporting.invoice_files import Row
-from policies.cost.reporting.invoices import Line, amount, decimal, model_name
+from policies.cost.reporting.invoices import Line, amount, day, decimal, model_name
 
 DETAILS: Final = ("date", "metername", "metercategory", "costinbillingcurrency", "quantity", "unitofmeasure")
 FOCUS: Final = ("chargeperiodstart", "billedcost", "billingcurrency", "x_skumetername")
@@ -129,8 +129,10 @@ def _day(text: str) -> str:
     american = _AMERICAN.fullmatch(stripped)
     try:
         if american is not None:
-            month, day, year = map(int, american.groups())
-            return date(year, month, day).isoformat()
-        return datetime.fromisoformat(stripped).date().isoformat()
+            month, of_month, year = map(int, american.groups())
+            found = date(year, month, of_month)
+        else:
+            found = datetime.fromisoformat(stripped).date()
     except ValueError:
         raise ValueError(f"{stripped[:30]!r}: expected a day such as 11/20/2026 or 2026-11-20") from None
+    return day(found)

@@ -15,6 +15,8 @@ from policies.cost.reporting.money import MICRO
 
 EVERY: Final = "all models"
 """In place of a model where the invoice names none."""
+NOT_SEEN: Final = "not metered, or dearer: calls that did not come through here, or another price"
+CHEAPER: Final = "cheaper: a contract, a credit or a cache that the price here does not know"
 _KINDS: Final = ("input", "cached_input", "output", "audio_input", "audio_output")
 """Kinds of tokens that invoices tell apart."""
 _ALIKE: Final = 100
@@ -93,13 +95,14 @@ def compared(invoice: Invoice, rows: Iterable[Spent], allowed: Tolerance) -> lis
         ours.setdefault((row.by["day"], model), []).append(row)
     theirs = invoice.billed if invoice.by_model else _merged(invoice)
     tells_money = any(one.amount is not None for one in theirs.values())
+    nothing = Billed(amount=0) if tells_money else Billed(tokens={"input": 0})
     found = []
     for day, model in sorted({*ours, *theirs}):
         spent, billed = total(ours.get((day, model), [])), theirs.get((day, model))
         if billed is None and not (spent.dollars or spent.unpriced):
             # Refused, or an agent's: nobody bills that.
             continue
-        found.append(_row(day, model, spent, billed or Billed(amount=0 if tells_money else None), allowed))
+        found.append(_row(day, model, spent, billed or nothing, allowed))
     return [_beside(row, found) if row.over else row for row in found]
 
 
@@ -132,6 +135,15 @@ def reasons(row: Row, spent: Spent, billed: Billed) -> Iterator[str]:
     apart = row.apart
     if not apart and not row.tokens_apart:
         return
+    found = list(_reasons(row, spent, billed))
+    if not found and apart:
+        # The file does not tell tokens apart, or none of what it tells.
+        found = [NOT_SEEN if apart > 0 else CHEAPER]
+    yield from found
+
+
+def _reasons(row: Row, spent: Spent, billed: Billed) -> Iterator[str]:
+    apart = row.apart
     if not spent.requests:
         yield "not metered: nothing of this model is on record on this day"
         return

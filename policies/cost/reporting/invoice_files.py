@@ -17,7 +17,8 @@ from policies.cost.reporting.invoices import InvoiceError
 MOST_BYTES: Final = 1 << 30
 _DELIMITERS: Final = (",", ";", "\t")
 _MOST_COLUMNS: Final = 500
-_LONGEST_HEADING: Final = 1 << 16
+_LONGEST: Final = 1 << 20
+"""Characters of a line."""
 _MARKS: Final = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 _OTHER: Final = {b"PK\x03\x04": "a ZIP archive or a workbook", b"\x1f\x8b": "compressed by gzip", b"PAR1": "Parquet"}
 
@@ -50,7 +51,7 @@ class Sheet:
         self._file = _opened(path)
         try:
             with self._told():
-                first = self._file.readline(_LONGEST_HEADING)
+                first = next(self._lines(), "")
             self._delimiter = max(_DELIMITERS, key=first.count)
             self.columns = self._heading(first)
         except BaseException:
@@ -71,10 +72,19 @@ class Sheet:
         if len(names) > _MOST_COLUMNS:
             raise InvoiceError(f"{self.path}:1: {len(names):,} columns: expected those of an export")
         named = [name for name in names if name]
+        if not named:
+            raise InvoiceError(f"{self.path}:1: no column has a name")
         twice = sorted({name for name in named if named.count(name) > 1})
         if twice:
             raise InvoiceError(f"{self.path}:1: two columns are called {harmless(twice[0])!r}")
         return {name: index for index, name in enumerate(names) if name}
+
+    def _lines(self) -> Iterator[str]:
+        """Its lines: one without an end is not held in memory."""
+        while line := self._file.readline(_LONGEST):
+            if len(line) == _LONGEST:
+                raise InvoiceError(f"{self.path}: a line is longer than {_LONGEST:,} characters: it is no export")
+            yield line
 
     def rows(self) -> Iterator[Row]:
         """The rows, without empty ones.
@@ -82,7 +92,7 @@ class Sheet:
         Raises:
             InvoiceError: one of them is not to be understood.
         """
-        reader = csv.reader(self._file, delimiter=self._delimiter, strict=True)
+        reader = csv.reader(self._lines(), delimiter=self._delimiter, strict=True)
         wanted = max(self.columns.values()) + 1
         while True:
             with self._told(reader):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from datetime import date
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from typing import Final
 
@@ -19,6 +20,8 @@ _MICRO: Final = 10**18
 _CONTEXT: Final = Context(prec=100, rounding=ROUND_HALF_EVEN, Emin=-99_999, Emax=99_999)
 _AMOUNT: Final = re.compile(r"[+-]?(?:[0-9]{1,18}(?:\.[0-9]{0,400})?|\.[0-9]{1,400})(?:[eE][+-]?[0-9]{1,5})?")
 _MOST: Final = Decimal(10) ** 15
+_FIRST_YEAR: Final = 2015
+_LAST_YEAR: Final = 2100
 _DATED: Final = re.compile(r"(?:-[0-9]{4}-[0-9]{2}-[0-9]{2}|-20[0-9]{6}|@20[0-9]{6})$")
 
 
@@ -175,6 +178,17 @@ def whole(text: str) -> int:
     if found != value or found < 0:
         raise ValueError("expected a whole number")
     return found
+
+
+def day(found: date) -> str:
+    """A day of an invoice, `2026-11-20`.
+
+    Raises:
+        ValueError: nobody invoices it.
+    """
+    if not _FIRST_YEAR <= found.year <= _LAST_YEAR:
+        raise ValueError(f"the year {found.year} is not to be believed")
+    return found.isoformat()
 
 
 def model_name(name: str) -> str:

@@ -4,8 +4,8 @@ Columns as the dashboard wrote them in October 2025 (costs: `start_time`, `end_t
 `amount_value`, `amount_currency`, `line_item`, `project_id`, `organization_id`, `organization_name`; usage of
 completions: the same times, `project_id`, `num_model_requests`, `user_id`, `api_key_id`, `model`, `batch`,
 `service_tier`, `input_tokens`, `output_tokens`, `input_cached_tokens`, …), and members of `GET /v1/organization/costs`
-as it answered in June 2026: `line_item` is `gpt-4o-mini-2024-07-18, cached input`, amounts are texts of up to forty
-places, or `0E-6176`.
+as it answered in June 2026: `line_item` is `gpt-4o-mini-2024-07-18, cached input`, `quantity` is of tokens, amounts are
+texts of up to forty places, or `0E-6176`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from decimal import Decimal
 from typing import Final
 
 from policies.cost.reporting.invoice_files import Row
-from policies.cost.reporting.invoices import Line, amount, model_name, whole
+from policies.cost.reporting.invoices import Line, amount, day, decimal, model_name, whole
 
 COSTS: Final = ("start_time", "amount_value", "amount_currency", "line_item")
 USAGE: Final = ("start_time", "num_model_requests", "model", "input_tokens", "output_tokens")
@@ -46,7 +46,10 @@ def costs(row: Row, rate: Decimal | None) -> Iterator[Line]:
     words = what.lower()
     tier = next((one for one in _TIERS if one in words.split()), "")
     kind = _KINDS.get(" ".join(word for word in words.split() if word not in _TIERS), "")
-    yield Line(_day(row), model_name(model or name), kind, name, tier, amount(row["amount_value"], rate))
+    # Of tokens, where the export has it.
+    quantity = row.get("quantity").strip()
+    tokens = {kind: whole(quantity)} if kind and quantity else {}
+    yield Line(_day(row), model_name(model or name), kind, name, tier, amount(row["amount_value"], rate), tokens)
 
 
 def usage(row: Row, _rate: Decimal | None) -> Iterator[Line]:
@@ -86,8 +89,8 @@ def usage(row: Row, _rate: Decimal | None) -> Iterator[Line]:
 
 
 def _day(row: Row) -> str:
-    text = row["start_time"].strip()
     try:
-        return datetime.fromtimestamp(whole(text), UTC).date().isoformat()
+        found = datetime.fromtimestamp(int(decimal(row["start_time"])), UTC).date()
     except (ValueError, OverflowError, OSError):
         raise ValueError("start_time: expected seconds since 1970") from None
+    return day(found)

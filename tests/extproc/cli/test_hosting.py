@@ -1,4 +1,4 @@
-"""What commands of policies are given of the host: the counters of every policy, of which none is started."""
+"""What commands of policies are given of the host: counters and spending of policies, of which none is started."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from extproc.cli.app import GROUP, run
 from extproc.cli.hosting import Host
 from extproc.mistakes import ConfigurationError
 from extproc.policy import Policy, PolicySettings, Surroundings
+from extproc.spending import Question, SpendingError, Spent
 from extproc.tally import Tally
 
 app = typer.Typer()
@@ -70,6 +71,18 @@ class Also(Counting):
     name = "also"
 
 
+class Keeping(Counting):
+    """Keeps a record."""
+
+    name = "keeping"
+
+    async def spending(self, question: Question) -> AsyncIterator[Spent]:
+        for name, used in self._settings.counts.items():
+            yield Spent(dict.fromkeys(question.by, name), 1, 0, 0, {}, used, 0, 0)
+        if self._settings.broken:
+            raise SpendingError("it cannot be read")
+
+
 class Quiet(Policy):
     """Has no counters."""
 
@@ -85,7 +98,7 @@ def configured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where a configuration may be put that names these policies."""
 
     def points(*, group: str) -> Iterable[EntryPoint]:
-        classes = {"counting": "Counting", "also": "Also", "quiet": "Quiet"}
+        classes = {"counting": "Counting", "also": "Also", "quiet": "Quiet", "keeping": "Keeping"}
         return [EntryPoint(name, f"{__name__}:{value}", group) for name, value in classes.items()]
 
     monkeypatch.setattr(assembly, "entry_points", points)
@@ -124,6 +137,37 @@ async def test_a_wrong_configuration(configured: Path) -> None:
     assert "riddle" in told
     assert "nobody" in told
     assert f"{configured}:" in told
+
+
+QUESTION = Question(("user",), datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC))
+
+
+async def test_the_first_that_keeps_a_record_is_asked_what_was_spent(configured: Path) -> None:
+    kept = {"policy": "keeping", "settings": {"counts": {"a": 1, "b": 2}}}
+    write(configured, {"policy": "counting", "settings": {"counts": {"x": 9}}}, kept)
+    found = [one async for one in Host().spending(configured, QUESTION)]
+    assert [(one.by, one.dollars) for one in found] == [({"user": "a"}, 1), ({"user": "b"}, 2)]
+
+
+async def test_a_record_that_cannot_be_read(configured: Path) -> None:
+    write(configured, {"policy": "keeping", "settings": {"counts": {"a": 1}, "broken": True}})
+    with pytest.raises(SpendingError, match="it cannot be read"):
+        _ = [one async for one in Host().spending(configured, QUESTION)]
+
+
+async def test_nobody_keeps_a_record(configured: Path) -> None:
+    write(configured, {"policy": "quiet"})
+    with pytest.raises(SpendingError, match=r"gateway\.yaml: policies: none of them keeps a record"):
+        _ = [one async for one in Host().spending(configured, QUESTION)]
+
+
+def test_what_there_is_to_call(configured: Path) -> None:
+    write(configured, {"policy": "quiet"})
+    (upstream,) = Host().catalogue(configured).upstreams
+    assert (upstream.name, [model.name for model in upstream.models]) == ("sim", ["m"])
+    write(configured, {"policy": "nobody"})
+    with pytest.raises(ConfigurationError):
+        Host().catalogue(configured)
 
 
 def test_every_command_is_given_the_host(capsys: pytest.CaptureFixture[str]) -> None:
