@@ -85,6 +85,8 @@ def test_the_start_is_over_when_everybody_has_served_and_stays_so() -> None:
     )
     board.heard(two, 12, Status(), 0.0)
     board.ended(ONE, 11)
+    board.started(ONE, 21)
+    board.heard(ONE, 21, Status(serving=False), 98.0)
     assert page("/health/startup", board.read(99.0)).status == 200
 
 
