@@ -1,7 +1,7 @@
 # What a person types. The environment is made once, in .venv, and again when pyproject.toml changes.
 
 .DEFAULT_GOAL := help
-.PHONY: help up demo test check bench bench-quick bench-soak bench-profile fuzz clean
+.PHONY: help up demo test check bench bench-quick bench-soak bench-profile fuzz dashboards clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -46,6 +46,9 @@ bench-profile: $(VENV)/.bench ## Where the policy process spends its time under 
 
 fuzz: $(VENV)/.dev ## Mutations of what real clients sent, against the wire (FUZZ="--seconds 600" for longer than a minute).
 	@$(BIN)/python -m loadtests.fuzz $(FUZZ)
+
+dashboards: $(VENV)/.dev ## Write k8s/observability/dashboards anew.
+	@$(BIN)/python -m k8s.observability
 
 clean: ## Remove the environment, caches and the state of `make up`.
 	rm -rf $(VENV) .sluicegate .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

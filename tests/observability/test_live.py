@@ -1,0 +1,122 @@
+"""A real Prometheus scrapes a running gateway: dashboards and rules have data, alerts fire and go."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from tests.observability import questions
+from tests.observability.prometheus_server import needs_prometheus
+from tests.observability.traffic import flowing, odd_ones, round_of_all, steady
+from tests.observability.watched import BUDGET, SPENDER, UNPRICED, Watched, watched
+
+pytestmark = [pytest.mark.stack, pytest.mark.asyncio(loop_scope="module"), needs_prometheus]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def gateway() -> AsyncIterator[Watched]:
+    with tempfile.TemporaryDirectory(prefix="sgw-", dir="/tmp") as folder:
+        async with watched(Path(folder), questions.hurried(questions.groups())) as running:
+            yield running
+
+
+def empty(gateway: Watched) -> set[str]:
+    """Where nothing is to be seen: panels and rules by their names."""
+    found = set()
+    with gateway.postgres.connect("ledger") as ledger:
+        for asked in questions.asked_by_dashboards():
+            text = questions.filled(asked.expression)
+            seen = ledger.execute(text.encode()).fetchall() if asked.sql else gateway.prometheus.query(text)
+            if not seen:
+                found.add(asked.where)
+    for rule in questions.rules():
+        looked_at = [rule["record"]] if "record" in rule else questions.selectors(rule["expr"])
+        if not all(gateway.prometheus.query(selector) for selector in looked_at):
+            found.add(rule.get("record") or rule["alert"])
+    return found
+
+
+async def test_every_question_has_an_answer_or_an_explanation(gateway: Watched) -> None:
+    explained = questions.explained(questions.PAGE.read_text("utf-8"))
+    known = {row.where for row in explained}
+    unexplained: set[str] = {"nothing was looked at"}
+    for _ in range(10):
+        await odd_ones(gateway)
+        for _ in range(4):
+            await round_of_all(gateway)
+            await asyncio.sleep(0.2)
+        unexplained = await asyncio.to_thread(empty, gateway) - known
+        if not unexplained:
+            break
+    assert not unexplained, sorted(unexplained)
+    there = await asyncio.to_thread(gateway.prometheus.metrics)
+    built = {row.where for row in explained if row.waiting and row.what in there}
+    assert built == set(), f"the metric is there now: take the row out of {questions.PAGE.name}"
+
+
+async def until(gateway: Watched, done: Callable[[set[str]], bool], what: str) -> None:
+    await asyncio.to_thread(gateway.prometheus.until, lambda: done(gateway.prometheus.firing()), what)
+
+
+async def fires(gateway: Watched, *alerts: str) -> None:
+    await until(gateway, lambda firing: set(alerts) <= firing, f"{alerts} fire")
+
+
+async def is_quiet(gateway: Watched, *alerts: str) -> None:
+    await until(gateway, lambda firing: not set(alerts) & firing, f"{alerts} have gone")
+
+
+async def test_an_upstream_that_is_gone_alerts(gateway: Watched) -> None:
+    alerts = ("SluicegateUpstreamUnavailable", "SluicegateErrorRate")
+    async with flowing(lambda: steady(gateway)):
+        await is_quiet(gateway, *alerts)
+        await asyncio.to_thread(gateway.simulator.kill)
+        await fires(gateway, *alerts)
+        await gateway.simulator.start()
+        await is_quiet(gateway, *alerts)
+
+
+async def test_redis_and_the_journals_disk_alert(gateway: Watched) -> None:
+    alerts = ["SluicegateRedisUnavailable"]
+    async with flowing(lambda: steady(gateway)):
+        gateway.store.pause()
+        if gateway.disk.small:
+            gateway.disk.fill()
+            alerts.append("SluicegateJournalNotWriting")
+        await fires(gateway, *alerts)
+        gateway.store.resume()
+        gateway.disk.relieve()
+        await is_quiet(gateway, *alerts)
+
+
+async def test_what_is_spent_and_not_priced_and_a_worker_that_dies_again_and_again_alert(gateway: Watched) -> None:
+    async def spend() -> None:
+        while True:
+            await gateway.ask(SPENDER, tokens=BUDGET // 12, members={"max_tokens": BUDGET // 12})
+            await gateway.ask("carl", model=UNPRICED)
+
+    async def one() -> dict[str, Any]:
+        return next(worker for worker in await gateway.workers() if worker["worker"] == 1)
+
+    async def kill() -> None:
+        while True:
+            pid = (await one())["pid"]
+            if pid is not None:
+                gateway.kill(pid)
+            await asyncio.sleep(0.1)
+
+    spent = ("SluicegateLimitNearlyReached", "SluicegateUnknownPrices")
+    async with flowing(spend):
+        await fires(gateway, *spent)
+        async with flowing(kill):
+            await fires(gateway, "SluicegateCrashLoop")
+    await is_quiet(gateway, *spent, "SluicegateCrashLoop")
+    async with asyncio.timeout(30):
+        while not (await one())["ready"]:
+            await asyncio.sleep(0.1)

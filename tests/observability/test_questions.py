@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import pytest
+
+from tests.observability.questions import explained, filled, hurried, names, selectors
+
+
+@pytest.mark.parametrize(
+    ("expression", "expected"),
+    [
+        ("up == 0", ["up"]),
+        ('sum by (model) (rate(ai_requests_total{result=~"a|b"}[5m]))', ['ai_requests_total{result=~"a|b"}']),
+        ('x_ai_total{a="sluicegate_policy"}', []),
+        (
+            'sum(envoy_cluster_membership_total{envoy_cluster_name="sluicegate_policy"}) / sluicegate:a:b > 0',
+            ['envoy_cluster_membership_total{envoy_cluster_name="sluicegate_policy"}', "sluicegate:a:b"],
+        ),
+        ('ai_a{m="}"} + ai_b', ['ai_a{m="}"}', "ai_b"]),
+        ("sum by (envoy_response_code_class) (envoy_x)", ["envoy_x"]),
+    ],
+)
+def test_the_series_of_an_expression(expression: str, expected: list[str]) -> None:
+    assert selectors(expression) == expected
+
+
+def test_the_names_of_metrics() -> None:
+    assert names('ai_a{x="1"} / ai_a{x="2"} + up') == {"ai_a", "up"}
+
+
+def test_grafanas_variables_are_filled_in() -> None:
+    assert filled('rate(x{m=~"$model|gateway"}[$__rate_interval])') == 'rate(x{m=~".*|gateway"}[30s])'
+    with pytest.raises(AssertionError):
+        filled("x{a=~'$unknown'}")
+
+
+def test_the_table_is_read() -> None:
+    page = "| kind | where |\n|---|---|\n| waiting | sre: A | `a_total` | Because. |\n| quiet | B | `b` | So. |\n"
+    rows = explained(page)
+    assert [(row.waiting, row.where, row.what) for row in rows] == [(True, "sre: A", "a_total"), (False, "B", "b")]
+
+
+def test_rules_are_hurried() -> None:
+    rule = {"alert": "A", "expr": "increase(a[1h] offset 10m) > avg(b[5m] offset 6d23h30m)", "for": "5m"}
+    (group,) = hurried([{"name": "g", "rules": [rule, {"alert": "B", "expr": "b", "for": "0m"}]}])["groups"]
+    assert [one["expr"] for one in group["rules"]] == ["increase(a[5s] offset 1s) > avg(b[5s] offset 6d23h30m)", "b"]
+    assert [one["for"] for one in group["rules"]] == ["1s", "0m"]
