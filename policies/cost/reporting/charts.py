@@ -24,7 +24,7 @@ _ROW: Final = 28
 _THICK: Final = 16
 _WIDEST: Final = 36
 _LABELS: Final = 12
-_PER_NAME: Final = {_NARROW: (168, 21), _WIDTH: (300, 40)}
+_PER_NAME: Final = {_NARROW: (178, 23), _WIDTH: (300, 40)}
 """For each width, what is kept for names, and how many characters fit."""
 OTHER: Final = "all others"
 
