@@ -14,7 +14,7 @@ from policies.audit.journal.retention import RetentionRules
 from policies.audit.journal.settings import JournalSettings
 from policies.audit.ledger.settings import LedgerSettings
 from policies.audit.redaction import RedactionSettings
-from policies.audit.sinks.settings import OtlpSettings, SyslogSettings
+from policies.audit.sinks.settings import LangfuseSettings, OtlpSettings, SyslogSettings, TracesSettings
 
 
 class CaptureSettings(PolicySettings):
@@ -31,7 +31,14 @@ class CaptureSettings(PolicySettings):
 
 
 Sink: TypeAlias = Annotated[
-    FileSinkSettings | LedgerSettings | OtlpSettings | SyslogSettings | WebhookSettings, Field(discriminator="kind")
+    FileSinkSettings
+    | LangfuseSettings
+    | LedgerSettings
+    | OtlpSettings
+    | SyslogSettings
+    | TracesSettings
+    | WebhookSettings,
+    Field(discriminator="kind"),
 ]
 """Where records are brought, told apart by `kind`."""
 

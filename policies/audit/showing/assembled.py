@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import logging
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final
 
 from extproc.configured import validated
@@ -18,12 +19,16 @@ from policies.audit.tending import tending
 
 SINKS: Final[Mapping[str, tuple[str, str]]] = {
     "file": ("policies.audit.following.settings:FileSinkSettings", "policies.audit.following.file_sink:FileSink"),
+    "langfuse": ("policies.audit.sinks.settings:LangfuseSettings", "policies.audit.sinks.langfuse_sink:LangfuseSink"),
     "ledger": ("policies.audit.ledger.settings:LedgerSettings", "policies.audit.ledger.sql_ledger:Ledger"),
     "otlp": ("policies.audit.sinks.settings:OtlpSettings", "policies.audit.sinks.otlp_sink:OtlpSink"),
     "syslog": ("policies.audit.sinks.settings:SyslogSettings", "policies.audit.sinks.syslog_sink:SyslogSink"),
+    "traces": ("policies.audit.sinks.settings:TracesSettings", "policies.audit.sinks.otlp_traces:TracesSink"),
     "webhook": ("policies.audit.following.settings:WebhookSettings", "policies.audit.following.http_webhook:Webhook"),
 }
 """Settings and sink of each kind. Imported where they are used: not everybody has a database driver."""
+_KEEPING: Final = frozenset({"langfuse", "traces"})
+"""Kinds whose sinks keep something in the journals' folder."""
 
 
 def followings(configured: Configured) -> list[Following]:
@@ -36,7 +41,7 @@ def followings(configured: Configured) -> list[Following]:
     place = f"{configured.place}.sinks"
     if listed is not None and not isinstance(listed, list):
         raise ConfigurationError([f"{place}: expected a list of sinks"])
-    found = [_following(entry, f"{place}[{index}]") for index, entry in enumerate(listed or ())]
+    found = [_following(entry, f"{place}[{index}]", configured.folder) for index, entry in enumerate(listed or ())]
     names = [one.name for one in found]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
@@ -67,7 +72,7 @@ def run(configured: Configured) -> None:
     process.run(configured.folder, found, lambda: tending(settings))
 
 
-def _following(entry: Any, place: str) -> Following:
+def _following(entry: Any, place: str, folder: Path) -> Following:
     kind = entry.get("kind") if isinstance(entry, Mapping) else None
     if not isinstance(kind, str) or kind not in SINKS:
         raise ConfigurationError([f"{place}.kind: expected one of {', '.join(SINKS)}"])
@@ -76,7 +81,7 @@ def _following(entry: Any, place: str) -> Following:
     except ModuleNotFoundError as error:
         raise ConfigurationError([f"{place}: {kind} needs {error.name}, which is not installed"]) from error
     settings = validated(model, entry, place)
-    return Following(settings, sink(settings))
+    return Following(settings, sink(settings, folder) if kind in _KEEPING else sink(settings))
 
 
 def _named(name: str) -> Any:

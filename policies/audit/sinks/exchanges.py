@@ -55,9 +55,9 @@ def completed(batch: Sequence[Closed], known: Known) -> list[Completed]:
     """The exchanges that this batch completes, in its order. Both halves of one may be in it, either first.
 
     An exchange that was completed before is given again where one of its halves comes again: what is told of it twice has
-    the same ids.
+    the same ids. Of one that a batch completes twice, the last counts.
     """
-    found: list[Completed] = []
+    found: dict[str, Completed] = {}
     decisions: dict[str, Record] = {}
     closings: dict[str, Record] = {}
     for index, closed in enumerate(batch):
@@ -69,15 +69,17 @@ def completed(batch: Sequence[Closed], known: Known) -> list[Completed]:
             decisions[name] = record
             closing = closings.get(name) or known.closing(name)
             if closing is not None:
-                found.append(Completed(index, Exchange(record, closing)))
+                found.pop(name, None)
+                found[name] = Completed(index, Exchange(record, closing))
             continue
         closings[name] = record
         decision = decisions.get(name) or known.decision(name)
         if decision is None and record.decision == UNDECIDED and record.request_id:
             decision = _by_request(decisions.values(), record.request_id) or known.asked(record.request_id)
         if decision is not None:
-            found.append(Completed(index, Exchange(decision, record)))
-    return found
+            found.pop(decision.exchange_id, None)
+            found[decision.exchange_id] = Completed(index, Exchange(decision, record))
+    return list(found.values())
 
 
 def is_half(record: Record) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import Annotated, Final, Literal, TypeAlias
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -91,19 +91,32 @@ class SyslogSettings(SinkSettings):
         return self
 
 
-def _endpoint(value: str) -> str:
+def _checked(value: str, example: str, instead: str) -> SplitResult:
     try:
         parts = urlsplit(value)
         port = parts.port
     except ValueError:
-        raise ValueError("expected https://host/v1/logs") from None
-    if parts.scheme not in ("https", "http") or not parts.hostname or port == 0 or not parts.path.strip("/"):
-        raise ValueError("expected https://host/v1/logs, with its path")
+        raise ValueError(f"expected {example}") from None
+    if parts.scheme not in ("https", "http") or not parts.hostname or port == 0:
+        raise ValueError(f"expected {example}, with its path")
     if "@" in parts.netloc:
-        raise ValueError("no credentials in a URL, which is shown and logged: use `headers`")
+        raise ValueError(f"no credentials in a URL, which is shown and logged: use {instead}")
     if parts.fragment or not value.isascii() or not value.isprintable() or " " in value:
-        raise ValueError("expected https://host/v1/logs, without a fragment or spaces")
+        raise ValueError(f"expected {example}, without a fragment or spaces")
+    return parts
+
+
+def _endpoint(value: str, example: str = "https://host/v1/logs") -> str:
+    if not _checked(value, example, "`headers`").path.strip("/"):
+        raise ValueError(f"expected {example}, with its path")
     return value
+
+
+def _base(value: str) -> str:
+    parts = _checked(value, "https://cloud.langfuse.com", "`public_key` and `secret_key`")
+    if parts.query or "/api/public" in parts.path:
+        raise ValueError("expected https://cloud.langfuse.com: where Langfuse is, without the path of its API")
+    return value.rstrip("/")
 
 
 def _fields(value: dict[str, Secret]) -> dict[str, Secret]:
@@ -117,6 +130,33 @@ def _fields(value: dict[str, Secret]) -> dict[str, Secret]:
     return value
 
 
+_Headers: TypeAlias = Annotated[
+    dict[str, Secret],
+    AfterValidator(_fields),
+    Field(description="Header fields that are added, as `authorization`: where their values are read from"),
+]
+_Resource: TypeAlias = Annotated[
+    dict[Annotated[str, Field(min_length=1, max_length=256)], Annotated[str, Field(max_length=4_096)]],
+    Field(max_length=64, description="Resource attributes besides `service.*`, as `deployment.environment.name`"),
+]
+_Plain: TypeAlias = Annotated[bool, Field(description="Allow http:// to another machine: records cross it readable")]
+_RequestBytes: TypeAlias = Annotated[
+    int, Field(ge=16_384, le=64 * MIB, strict=True, description="Of a request, before it is compressed")
+]
+_Timeout: TypeAlias = Annotated[float, Field(gt=0, le=600, description="Seconds for one request and its answer")]
+
+
+def _bounded(resource: dict[str, str]) -> None:
+    if sum(len(name.encode()) + len(text.encode()) + 16 for name, text in resource.items()) > _RESOURCE_BYTES:
+        raise ValueError(f"`resource` is more than {_RESOURCE_BYTES} bytes: it goes with every request")
+
+
+def _guarded(url: str, *, plain: bool) -> None:
+    parts = urlsplit(url)
+    if parts.scheme == "http" and not plain and not is_loopback(parts.hostname or ""):
+        raise ValueError("http:// to another machine: records would cross it readable. Say `plain: true`")
+
+
 class OtlpSettings(SinkSettings):
     """A receiver of OpenTelemetry logs: OTLP over HTTP, in protobuf."""
 
@@ -124,28 +164,87 @@ class OtlpSettings(SinkSettings):
     url: Annotated[
         str, AfterValidator(_endpoint), Field(description="The whole of it, as https://collector:4318/v1/logs")
     ]
-    headers: Annotated[
-        dict[str, Secret],
-        AfterValidator(_fields),
-        Field(description="Header fields that are added, as `authorization`: where their values are read from"),
-    ] = Field(default_factory=dict)
-    resource: Annotated[
-        dict[Annotated[str, Field(min_length=1, max_length=256)], Annotated[str, Field(max_length=4_096)]],
-        Field(max_length=64, description="Resource attributes besides `service.*`, as `deployment.environment.name`"),
-    ] = Field(default_factory=dict)
+    headers: _Headers = Field(default_factory=dict)
+    resource: _Resource = Field(default_factory=dict)
     tls: WebhookTls = WebhookTls()
-    plain: Annotated[bool, Field(description="Allow http:// to another machine: records cross it readable")] = False
+    plain: _Plain = False
     compression: Literal["gzip", "none"] = "gzip"
-    max_bytes: Annotated[
-        int, Field(ge=16_384, le=64 * MIB, strict=True, description="Of a request, before it is compressed")
-    ] = 4 * MIB
-    timeout: Annotated[float, Field(gt=0, le=600, description="Seconds for one request and its answer")] = 10.0
+    max_bytes: _RequestBytes = 4 * MIB
+    timeout: _Timeout = 10.0
 
     @model_validator(mode="after")
     def _makes_sense(self) -> OtlpSettings:
-        if sum(len(name.encode()) + len(text.encode()) + 16 for name, text in self.resource.items()) > _RESOURCE_BYTES:
-            raise ValueError(f"`resource` is more than {_RESOURCE_BYTES} bytes: it goes with every request")
-        parts = urlsplit(self.url)
-        if parts.scheme == "http" and not self.plain and not is_loopback(parts.hostname or ""):
-            raise ValueError("http:// to another machine: records would cross it readable. Say `plain: true`")
+        _bounded(self.resource)
+        _guarded(self.url, plain=self.plain)
+        return self
+
+
+class ExchangeSinkSettings(SinkSettings):
+    """Base of sinks that tell of exchanges: they need both halves of each."""
+
+    @model_validator(mode="after")
+    def _has_both_halves(self) -> ExchangeSinkSettings:
+        if "*" not in self.match.events:
+            raise ValueError("it tells of exchanges, and needs all of their records: `match` may have `tenants` alone")
+        return self
+
+
+def _traces_endpoint(value: str) -> str:
+    return _endpoint(value, "https://host/v1/traces")
+
+
+class TracesSettings(ExchangeSinkSettings):
+    """A receiver of OpenTelemetry traces: OTLP over HTTP, in protobuf."""
+
+    kind: Literal["traces"]
+    url: Annotated[
+        str, AfterValidator(_traces_endpoint), Field(description="The whole of it, as https://collector:4318/v1/traces")
+    ]
+    headers: _Headers = Field(default_factory=dict)
+    resource: _Resource = Field(default_factory=dict)
+    tls: WebhookTls = WebhookTls()
+    plain: _Plain = False
+    compression: Literal["gzip", "none"] = "gzip"
+    max_bytes: _RequestBytes = 4 * MIB
+    timeout: _Timeout = 10.0
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> TracesSettings:
+        _bounded(self.resource)
+        _guarded(self.url, plain=self.plain)
+        return self
+
+
+def _environment(value: str) -> str:
+    if value.startswith("langfuse"):
+        raise ValueError("Langfuse keeps names that begin with `langfuse` for itself")
+    return value
+
+
+class LangfuseSettings(ExchangeSinkSettings):
+    """A project in Langfuse."""
+
+    kind: Literal["langfuse"]
+    url: Annotated[str, AfterValidator(_base), Field(description="Where Langfuse is, as https://cloud.langfuse.com")] = (
+        "https://cloud.langfuse.com"
+    )
+    public_key: Annotated[Secret, Field(description="Of the project: where it is read from")]
+    secret_key: Annotated[Secret, Field(description="Of the project: where it is read from")]
+    environment: Annotated[
+        str,
+        AfterValidator(_environment),
+        Field(pattern=r"^[a-z0-9_-]{1,40}$", description="As Langfuse has it: lower-case letters, digits, - and _"),
+    ] = "default"
+    release: Annotated[
+        str, Field(max_length=200, description="What is running, as a commit; the version of Sluicegate if left out")
+    ] = ""
+    tls: WebhookTls = WebhookTls()
+    plain: _Plain = False
+    compression: Literal["gzip", "none"] = "gzip"
+    max_bytes: _RequestBytes = 4 * MIB
+    timeout: _Timeout = 10.0
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> LangfuseSettings:
+        _guarded(self.url, plain=self.plain)
         return self

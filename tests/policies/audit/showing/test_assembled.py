@@ -20,9 +20,16 @@ def configured(sinks: Any) -> Configured:
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "file": FILE,
+    "langfuse": {
+        "kind": "langfuse",
+        "name": "langfuse",
+        "public_key": {"env": "LANGFUSE_PUBLIC_KEY"},
+        "secret_key": {"env": "LANGFUSE_SECRET_KEY"},
+    },
     "ledger": {"kind": "ledger", "name": "ledger", "url": "sqlite:///ledger.db"},
     "otlp": {"kind": "otlp", "name": "otlp", "url": "https://collector.internal/v1/logs"},
     "syslog": {"kind": "syslog", "name": "siem", "host": "siem.internal", "port": 6514, "tls": {}},
+    "traces": {"kind": "traces", "name": "traces", "url": "https://collector.internal/v1/traces"},
     "webhook": {"kind": "webhook", "name": "hook", "url": "https://hook.internal/records"},
 }
 

@@ -52,9 +52,9 @@ NONE: dict[str, Any] = {"decision": "none", "exchange_id": "envoys-own-name"}
         ([closing(1)], [], []),
         ([decision(1)], [], []),
         ([EVENT, decision(1), EVENT, decision(2), closing(2), closing(1)], [], [(4, "2"), (5, "1")]),
-        # The same again: it is told again.
-        ([*both(1), closing(1)], [], [(1, "1"), (2, "1")]),
-        (both(1), both(1), [(0, "1"), (1, "1")]),
+        # The same again: it is told again, as it was last.
+        ([*both(1), *both(2), closing(1)], [], [(3, "2"), (4, "1")]),
+        (both(1), both(1), [(1, "1")]),
         ([made(1, exchange_id="")], [], []),
         # A verdict that did not arrive: Envoy knows the exchange by another name.
         ([decision(1), closing(1, **NONE)], [], [(1, "1")]),

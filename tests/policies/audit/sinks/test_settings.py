@@ -7,10 +7,17 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from policies.audit.sinks.settings import FACILITIES, OtlpSettings, SyslogSettings
+from policies.audit.sinks.settings import FACILITIES, LangfuseSettings, OtlpSettings, SyslogSettings, TracesSettings
 
 SYSLOG: dict[str, Any] = {"kind": "syslog", "name": "siem", "host": "collector.example", "tls": {}}
 OTLP: dict[str, Any] = {"kind": "otlp", "name": "otel", "url": "https://collector.example:4318/v1/logs"}
+TRACES: dict[str, Any] = {"kind": "traces", "name": "traces", "url": "https://collector.example:4318/v1/traces"}
+LANGFUSE: dict[str, Any] = {
+    "kind": "langfuse",
+    "name": "langfuse",
+    "public_key": {"env": "LANGFUSE_PUBLIC_KEY"},
+    "secret_key": {"file": "/run/secrets/langfuse"},
+}
 
 
 def test_defaults() -> None:
@@ -70,3 +77,49 @@ def test_mistakes_with_otlp_are_told_and_no_secret(changes: dict[str, Any], word
         OtlpSettings.model_validate(OTLP | changes)
     assert words in str(caught.value)
     assert "s3cret" not in str(caught.value)
+
+
+def test_langfuse_is_in_the_cloud_unless_it_is_elsewhere() -> None:
+    assert LangfuseSettings.model_validate(LANGFUSE).url == "https://cloud.langfuse.com"
+    own = LangfuseSettings.model_validate(LANGFUSE | {"url": "https://langfuse.internal/base/", "environment": "eu-1_a"})
+    assert (own.url, own.environment) == ("https://langfuse.internal/base", "eu-1_a")
+    assert LangfuseSettings.model_validate(LANGFUSE | {"url": "http://127.0.0.1:3000"}).timeout == 10.0
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"url": "http://langfuse.example"}, "Say `plain: true`"),
+        ({"url": "https://pk:s3cret@langfuse.example"}, "use `public_key` and `secret_key`"),
+        ({"url": "https://langfuse.example/api/public/otel/v1/traces"}, "without the path of its API"),
+        ({"url": "https://langfuse.example?x=1"}, "without the path of its API"),
+        ({"url": "langfuse.example"}, "expected https://cloud.langfuse.com"),
+        ({"secret_key": "sk-lf-s3cret"}, "secret_key"),
+        ({"environment": "langfuse-x"}, "for itself"),
+        ({"environment": "Prod"}, "should match pattern"),
+        ({"environment": "x" * 41}, "should match pattern"),
+        ({"match": {"events": ["request.closed"]}}, "`match` may have `tenants` alone"),
+        ({"release": "x" * 201}, "at most 200 characters"),
+    ],
+)
+def test_mistakes_with_langfuse_are_told_and_no_secret(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        LangfuseSettings.model_validate(LANGFUSE | changes)
+    assert words in str(caught.value)
+    assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"url": "http://collector.example/v1/traces"}, "Say `plain: true`"),
+        ({"url": "https://collector.example"}, "expected https://host/v1/traces, with its path"),
+        ({"resource": {"a": "x" * 4_096}}, "goes with every request"),
+        ({"match": {"events": ["request.*"]}}, "`match` may have `tenants` alone"),
+    ],
+)
+def test_mistakes_with_traces_are_told(changes: dict[str, Any], words: str) -> None:
+    assert TracesSettings.model_validate(TRACES | {"match": {"tenants": ["contoso"]}}).max_bytes == 4 << 20
+    with pytest.raises(ValidationError) as caught:
+        TracesSettings.model_validate(TRACES | changes)
+    assert words in str(caught.value)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
+import msgspec
+
 from policies.audit.record import Closed, Kind, Name, Reserved, Said, Tokens
 from policies.audit.sinks.otlp_messages import ExportTraceServiceRequest, Message
 from tests.policies.audit.sinks.made import made
@@ -48,7 +50,7 @@ def told(span: Message) -> dict[str, Any]:
 
 
 def exchange_id(number: int) -> str:
-    return f"{number:016x}{'ab' * 8}"
+    return f"{number:016x}{number:016x}"
 
 
 def decision(number: int, sequence: int = 0, **fields: Any) -> Closed:
@@ -130,3 +132,9 @@ _WHO: Final[dict[str, Any]] = {
     "version": "1.2.3",
     "marks": ("price_fallback",),
 }
+
+
+def fields_of(closed: Closed) -> dict[str, Any]:
+    """For a journal that numbers its records itself."""
+    said = msgspec.structs.asdict(closed.record)
+    return {name: value for name, value in said.items() if name not in ("journal", "sequence", "previous", "schema")}
