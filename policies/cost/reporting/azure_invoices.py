@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterator, Mapping
 from datetime import date, datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import Final
 
 from policies.cost.reporting.invoice_files import Row
@@ -78,6 +79,8 @@ def focus(row: Row, rate: Decimal | None) -> Iterator[Line | tuple[str, int]]:
     yield Line(_day(row["chargeperiodstart"]), model, kind, row["x_skumetername"], tier, dollars)
 
 
+# A month has a few dozen of them, on a row for each day and resource.
+@lru_cache(1_024)
 def meter(name: str) -> tuple[str, str, str]:
     """Model, kind of tokens and tier of a meter, by its name."""
     words = re.sub(r"\bgpt(?=[0-9])", "gpt ", name.strip().lower())
