@@ -186,6 +186,8 @@ class ExchangeSinkSettings(SinkSettings):
     def _has_both_halves(self) -> ExchangeSinkSettings:
         if "*" not in self.match.events:
             raise ValueError("it tells of exchanges, and needs all of their records: `match` may have `tenants` alone")
+        if self.redact is not None and "exchange_id" in self.redact.drop:
+            raise ValueError("the halves of an exchange find each other by `exchange_id`: it cannot be dropped")
         return self
 
 

@@ -100,6 +100,7 @@ def test_langfuse_is_in_the_cloud_unless_it_is_elsewhere() -> None:
         ({"environment": "x" * 41}, "should match pattern"),
         ({"match": {"events": ["request.closed"]}}, "`match` may have `tenants` alone"),
         ({"release": "x" * 201}, "at most 200 characters"),
+        ({"redact": {"drop": ["params", "exchange_id"]}}, "it cannot be dropped"),
     ],
 )
 def test_mistakes_with_langfuse_are_told_and_no_secret(changes: dict[str, Any], words: str) -> None:
