@@ -37,7 +37,6 @@ class Administration:
 
     def __init__(self, configured: Configured, client: RedisClient) -> None:
         self.settings = configured.settings
-        self.unpriced = configured.unpriced
         self.registry = RedisRegistry(client)
         self.survey = Survey(client)
         self.tenants: Mapping[str, str] = {}

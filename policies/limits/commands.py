@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Protocol
 
 import msgspec
 import typer
 
+from extproc.catalogue import Catalogue
 from extproc.commands import STATE, By, OnlyConfigOption, State, named, taking, who
+from extproc.configured import chosen
+from extproc.mistakes import ConfigurationError
 from extproc.printing import complain, harmless, say, show_json, show_table
 from policies.limits import arguments, tables, words
 from policies.limits.administration import Administration, Standings, standings, work
@@ -138,6 +142,7 @@ def _show_lines(found: _Found, *, with_subject: bool) -> None:
 
 @app.command("set")
 def set_(
+    context: typer.Context,
     *,
     subject: SubjectText,
     kind: Annotated[str, typer.Argument(metavar="KIND", help=", ".join(KINDS))],
@@ -169,18 +174,33 @@ def set_(
     say(f"before: {_worded(order.before, order.kind, order.source)}")
     _confirm(f"Set {order.label} {kind} {amount}?" if not unset else f"Unset {order.label} {kind}?", yes=yes)
 
-    async def change(admin: Administration) -> tuple[Limit | None, Sequence[str]]:
+    async def change(admin: Administration) -> Limit | None:
         await admin.registry.change(order.subject, kind, order.amount, who(by))
         await admin.refresh()
-        after = _limit(admin, arguments.caller(order.subject, admin.tenants), order.subject, order.kind)
-        return after, admin.unpriced
+        return _limit(admin, arguments.caller(order.subject, admin.tenants), order.subject, order.kind)
 
-    after, unpriced = work(change, config, state)
+    after = work(change, config, state)
     source = f"set by {who(by)}" if not unset else after.source if after is not None else ""
     say(f"after:  {_worded(after, order.kind, source)}")
     if order.amount == 0:
         say(f"{order.label} is suspended: its requests are refused with 403")
-    if order.amount is not None and order.kind.measure is Measure.DOLLARS and unpriced:
+    if order.amount is not None and order.kind.measure is Measure.DOLLARS:
+        _warn_of_unpriced(context.obj, chosen(config, state))
+
+
+class Host(Protocol):
+    """What the host tells of a configuration."""
+
+    def catalogue(self, configuration: Path) -> Catalogue: ...
+
+
+def _warn_of_unpriced(host: Host, configuration: Path) -> None:
+    try:
+        unpriced = host.catalogue(configuration).tariff.unpriced(time.time())
+    except ConfigurationError:
+        # The limit is set all the same; what is wrong there is told to whoever starts it.
+        return
+    if unpriced:
         complain(f"models without a price are refused under it: {', '.join(unpriced)}", prefix="warning: ")
 
 

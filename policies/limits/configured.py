@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
-from extproc.configured import chosen, entry_of, items, mapping, read_tree, running, validated
+from extproc.configured import chosen, entry_of, mapping, read_tree, running, validated
 from extproc.mistakes import ConfigurationError
 from policies.limits.settings import LimitsSettings
 
@@ -21,12 +20,10 @@ class Configured(msgspec.Struct, frozen=True):
 
     Attributes:
         shadow: none of them is enforced.
-        unpriced: models without a price, as `upstream/model`: no budget of dollars can be counted for them.
     """
 
     settings: LimitsSettings
     shadow: bool = False
-    unpriced: tuple[str, ...] = ()
 
 
 def read(config: Path | None, state: Path) -> Configured:
@@ -44,7 +41,7 @@ def read(config: Path | None, state: Path) -> Configured:
     url = str(mapping(settings.get("redis")).get("url", ""))
     if url.startswith(_EMBEDDED):
         settings["redis"] = _of_running(running(state), url, path)
-    return Configured(validated(LimitsSettings, settings, entry.place), entry.shadow, tuple(_unpriced(tree)))
+    return Configured(validated(LimitsSettings, settings, entry.place), entry.shadow)
 
 
 def _of_running(run: Path, url: str, path: Path) -> Any:
@@ -54,11 +51,3 @@ def _of_running(run: Path, url: str, path: Path) -> Any:
             [f"{path}: {url}: only `sluicegate up` starts this, and {run} is not there: give its --state"]
         )
     return entry_of(read_tree(run), run, _NAME).settings.get("redis")
-
-
-def _unpriced(tree: Mapping[str, Any]) -> Iterator[str]:
-    for upstream in items(tree.get("upstreams")):
-        for model in items(mapping(upstream).get("models")):
-            if mapping(model).get("price") is None:
-                name = model.get("name") if isinstance(model, Mapping) else model
-                yield f"{mapping(upstream).get('name')}/{name}"

@@ -24,7 +24,6 @@ def test_the_entry_of_the_limits(tmp_path: Path) -> None:
     assert found.settings.redis.url == "unix:///r.sock"
     assert found.settings.limits[0].tokens_per_day == 10_000
     assert found.shadow
-    assert found.unpriced == ("openai/gpt-5",)
 
 
 def test_the_gateway_that_runs(tmp_path: Path) -> None:
