@@ -25,6 +25,8 @@ _OWN: Final = frozenset(
     {
         *("access_log_messages_dropped", "completions", "connections", "connections_open", "streams", "streams_open"),
         *("log_lines_lost", "tls_handshakes", "tls_handshakes_open"),
+        # Metrics of the host's, with labels of their own: see `extproc.measures` and `extproc.admin.prometheus_series`.
+        *("decisions", "metrics_moved", "metrics_refused", "policy_seconds", "policy_settle_seconds"),
     }
 )
 _OWN_PREFIXES: Final = ("violation_", "worker_")

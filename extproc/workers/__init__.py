@@ -6,5 +6,6 @@ replaced. Worker and supervisor talk by two pipes:
 
 - the worker's standard input: the configuration, one line of JSON, the very one that has been validated. Its end means
   that the supervisor has gone: the worker drains and goes too.
-- the status pipe, back: a line of JSON each second (see `status`), which the supervisor keeps and sums (see `board`).
+- the status pipe, back: each second a line of JSON (see `status`), which the supervisor keeps and sums (see `board`), and
+  what has been counted and measured since the last one, which it adds up (see `merged`).
 """

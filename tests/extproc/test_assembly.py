@@ -167,10 +167,18 @@ def test_what_a_policy_is_told_of_where_it_stands(make: Callable[[Settings], Cha
 
 @pytest.mark.usefixtures("installed")
 def test_what_is_told_of_the_defaults_is_what_is_told_by_default() -> None:
-    (link,) = assemble(parse({"policies": [{"policy": "quiet"}]})).links
+    chain = assemble(parse({"policies": [{"policy": "quiet"}]}))
+    (link,) = chain.links
     told = cast("Quiet", link.policy).surroundings
     assert len(told.configuration) == 64
-    plain = Surroundings(told.catalogue, told.clock, recorder=told.recorder, configuration=told.configuration)
+    assert told.metrics is chain.metrics
+    plain = Surroundings(
+        told.catalogue,
+        told.clock,
+        recorder=told.recorder,
+        metrics=told.metrics,
+        configuration=told.configuration,
+    )
     assert told == plain
     assert (plain.workers, plain.shadow, plain.longest) == (1, False, 190.0)
 

@@ -12,11 +12,14 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 from extproc.admin.prometheus_text import metrics
+from extproc.chain import Chain
+from extproc.metrics import Metrics
 from extproc.placement import Role, Seat
 from extproc.policy import Policy
 from extproc.policy_counters import PolicyCounters, is_own, usable
 from extproc.workers.board import Board
 from extproc.workers.status import MAX_LINE, Status, from_line, to_line
+from tests.extproc.test_chain import COMPLETION
 
 SEAT = Seat(1, Role.DECIDE, "unix:/x/1")
 
@@ -96,8 +99,16 @@ def test_there_is_room_for_so_many(caplog: pytest.LogCaptureFixture) -> None:
 
 
 names = st.text(max_size=12) | st.sampled_from(
-    ["worker", "violation", "streams", "open", "total", "starts", "up", "x_total", "x", "completions", "a_b", "b", "a"]
+    [
+        *("worker", "violation", "streams", "open", "total", "starts", "up", "x_total", "x", "completions", "a_b", "b"),
+        *("a", "metrics", "refused", "moved", "policy", "seconds", "settle_seconds", "decisions"),
+    ]
 )
+
+
+@pytest.mark.parametrize("name", ["metrics_refused", "metrics_moved", "policy_seconds", "policy_settle_seconds"])
+def test_names_of_the_hosts_metrics_are_taken(name: str) -> None:
+    assert not usable(name)
 
 
 @given(st.lists(st.tuples(names, st.dictionaries(names, st.integers(-1, 2**60), max_size=6)), max_size=4))
@@ -107,9 +118,14 @@ def test_metrics_can_be_read_whatever_policies_are_called(given: list[tuple[str,
     board = Board((SEAT,))
     board.started(SEAT, 1)
     board.heard(SEAT, 1, Status(counters={**found, "streams": 1, "streams_open": 1, "violation_ping": 1}), 0.0)
-    families = list(text_string_to_metric_families(metrics(board.read(0.0)).decode()))
+    theirs = Metrics()
+    Chain([], metrics=theirs).settle(COMPLETION)
+    for piece in theirs.take():
+        board.measured(SEAT, 1, piece)
+    families = list(text_string_to_metric_families(metrics(board.read(0.0), board.metrics())[0].decode()))
     assert len({family.name for family in families}) == len(families)
     samples = [(one.name, tuple(one.labels.items())) for family in families for one in family.samples]
     assert len(set(samples)) == len(samples)
     values = {one.name: one.value for family in families for one in family.samples}
+    assert values["sluicegate_decisions_total"] == 1
     assert {name: values[f"sluicegate_{name}_total"] for name in found} == found
