@@ -117,7 +117,7 @@ def usage(tokens: Tokens | None) -> dict[str, int]:
     """Buckets of which no token is in two, and `total`. Nothing where nothing was used."""
     if tokens is None or not tokens.total:
         return {}
-    found = {bucket: int(getattr(tokens, name, 0)) for name, bucket in _BUCKETS}
+    found = {bucket: int(getattr(tokens, name)) for name, bucket in _BUCKETS}
     found["output"] = max(0, tokens.output - tokens.reasoning)
     return {bucket: count for bucket, count in found.items() if count} | {"total": tokens.total}
 
@@ -174,13 +174,13 @@ def _tags(record: Record) -> Iterator[str]:
 
 def _metadata(record: Record) -> Iterator[tuple[str, str | int]]:
     for name in _METADATA:
-        value = getattr(record, name, "")
+        value = getattr(record, name)
         if isinstance(value, str) and value:
             yield name, value[:_MESSAGE]
     if record.status:
         yield "status", record.status
-    if calls := getattr(record.tokens, "tool_calls", 0):
-        yield "tool_calls", calls
+    if record.tokens is not None and record.tokens.tool_calls:
+        yield "tool_calls", record.tokens.tool_calls
 
 
 def _message(record: Record) -> str:

@@ -115,7 +115,7 @@ def error(record: Record) -> Iterator[tuple[str, str]]:
 
 
 def usage(tokens: Tokens | None) -> Iterator[tuple[str, int]]:
-    """The conventions count cached input and cache writes inside `input_tokens`; a record has them beside it."""
+    """The conventions count cached input, cache writes and audio inside `input_tokens`; a record has them beside it."""
     if tokens is not None:
         yield "gen_ai.usage.input_tokens", tokens.taken
         yield "gen_ai.usage.output_tokens", tokens.made

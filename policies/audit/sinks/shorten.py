@@ -26,7 +26,7 @@ LEAST_FIRST: Final = (
         "basis",
         "stream",
     ),
-    *("reservation_id", "reserved", "accounts", "requests", "of", "response_model"),
+    *("reservation_id", "reserved", "accounts", "requests", "of", "price", "response_model"),
     *("backend", "dialect", "caller", "ended_by", "ending", "operation"),
     *("recovered", "redacted", "lost", "route", "tool", "upstream", "url.path", "http.request.method", "trace_id"),
     *("cost_centre", "department", "tenant_id", "app_id", "session_id", "latency_us", "tokens", "cost", "model"),

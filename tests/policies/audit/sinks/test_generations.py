@@ -70,18 +70,23 @@ def test_usage(tokens: Tokens | None, buckets: dict[str, int]) -> None:
 
 
 counts = st.integers(0, 10**9)
+NAMES = ("input", "cached_input", "cache_write", "cache_write_1h", "audio_input", "output", "audio_output")
 
 
-@given(counts, counts, counts, counts, st.integers(0, 10**9))
-def test_no_token_is_in_two_buckets(given: int, cached: int, written: int, output: int, reasoning: int) -> None:
-    reasoning = min(reasoning, output)
-    total = given + cached + written + output
-    found = usage(Tokens(written, cached, given, output, reasoning, total, 0))
+@given(st.fixed_dictionaries(dict.fromkeys(NAMES, counts)), counts)
+def test_no_token_is_in_two_buckets(spent: dict[str, int], reasoning: int) -> None:
+    tokens = Tokens(**spent, reasoning=min(reasoning, spent["output"]), total=sum(spent.values()), tool_calls=3)
+    found = usage(tokens)
     said = found.pop("total", 0)
     # As Langfuse adds them up.
-    assert sum(count for name, count in found.items() if "input" in name) == given + cached + written
-    assert sum(count for name, count in found.items() if "output" in name) == output
-    assert said == total == sum(found.values())
+    assert sum(count for name, count in found.items() if "input" in name) == tokens.taken
+    assert sum(count for name, count in found.items() if "output" in name) == tokens.made
+    assert said == tokens.total == sum(found.values())
+
+
+def test_searches_are_no_tokens() -> None:
+    told = generation(of([decision(1), closing(1, tokens=Tokens(input=1, total=1, tool_calls=2))]))
+    assert (told.usage, told.metadata["tool_calls"]) == ({"input": 1, "total": 1}, 2)
 
 
 @pytest.mark.parametrize(

@@ -130,3 +130,13 @@ def test_values_are_of_the_types_that_there_are(closed: Closed) -> None:
     for name, value in attributes(closed).items():
         assert isinstance(value, str | bool | int | float | tuple), name
         assert value not in (None, "", ())
+
+
+def test_all_that_was_taken_and_made_is_counted_inside() -> None:
+    tokens = Tokens(
+        input=1, cached_input=2, cache_write=4, cache_write_1h=8, audio_input=16, output=32, audio_output=64, total=127
+    )
+    found = attributes(made(tokens=tokens))
+    assert found["gen_ai.usage.input_tokens"] == 31
+    assert found["gen_ai.usage.output_tokens"] == 96
+    assert found["gen_ai.usage.cache_creation.input_tokens"] == 12
