@@ -182,6 +182,10 @@ class Histogram:
         row[bisect_left(self._bounds, value)] += 1
         row[-1] += value
 
+    def shows(self, labels: Labels) -> bool:
+        """Whether the series has an exemplar since `take`: another would not be kept."""
+        return labels in self._exemplars
+
     def exemplify(self, labels: Labels, value: int, trace: str, at: float) -> None:
         """Show this observation, which has been counted, where the format allows. The first since `take` is kept."""
         if labels in self._rows and labels not in self._exemplars:

@@ -11,7 +11,7 @@ from extproc.catalogue import Target
 from extproc.completion import Completion, Ending, Verdict
 from extproc.exchange import Exchange
 from extproc.identity import Identity
-from extproc.metrics import NONE
+from extproc.metrics import NONE, Histogram, Labels
 from extproc.outcome import CONTINUE, RequestOutcome
 from extproc.policy import Policy, Surroundings
 from policies.cost.attribution import Models, result
@@ -99,13 +99,8 @@ class CostPolicy(Policy):
         series, model = self._series, (at[1],)
         whole = int(completion.duration * MICRO)
         series.seconds.observe(at, whole)
-        trace = said.trace if said is not None else ""
-        if not trace and len(completion.id) == _ID:
-            # A trace that begins at the gateway has the id of its exchange.
-            trace = completion.id
-        now = completion.started.timestamp() + completion.duration
-        if trace:
-            series.seconds.exemplify(at, whole, trace, now)
+        if not series.seconds.shows(at):
+            _show(series.seconds, at, whole, completion, said)
         begun = completion.first_byte
         if call is None or not call.stream or begun is None:
             return
@@ -113,9 +108,18 @@ class CostPolicy(Policy):
             return
         first = int(begun * MICRO)
         series.first.observe(model, first)
-        if trace:
-            series.first.exemplify(model, first, trace, now)
+        if not series.first.shows(model):
+            _show(series.first, model, first, completion, said)
         usage = completion.usage
         tokens = usage.output if usage is not None else completion.output_floor
         if tokens > 1:
             series.between.observe(model, (whole - first) // (tokens - 1))
+
+
+def _show(histogram: Histogram, labels: Labels, value: int, completion: Completion, said: Attribution | None) -> None:
+    """Show this exchange in the histogram. A trace that begins at the gateway has the id of its exchange."""
+    trace = said.trace if said is not None else ""
+    if not trace and len(completion.id) == _ID:
+        trace = completion.id
+    if trace:
+        histogram.exemplify(labels, value, trace, completion.started.timestamp() + completion.duration)

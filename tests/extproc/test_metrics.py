@@ -67,9 +67,11 @@ def test_exemplars_are_the_first_of_their_series() -> None:
     histogram.exemplify(("a",), 5, "early", 1.0)
     histogram.observe(("a",), 5)
     histogram.exemplify(("a",), 5, "t1", 1.0)
+    assert histogram.shows(("a",))
     histogram.exemplify(("a",), 6, "t2", 2.0)
     ((part,),) = [[one.exemplars for one in part.series] for part in told(metrics)]
     assert [(labels, one.trace, one.value) for labels, one in part] == [(("a",), "t1", 5)]
+    assert not histogram.shows(("a",))
     histogram.observe(("a",), 5)
     assert [one.exemplars for part in told(metrics) for one in part.series] == [[]]
 
