@@ -63,6 +63,8 @@ class Name(StrEnum):
     CONFIGURATION_LOADED = "configuration.loaded"
     JOURNAL_OPENED = "journal.opened"
     JOURNAL_CLOSED = "journal.closed"
+    JOURNAL_WITNESSED = "journal.witnessed"
+    """How far other journals are, named by one that was open already."""
     JOURNAL_GAP = "journal.gap"
     """Records were dropped here: `lost` says how many."""
 

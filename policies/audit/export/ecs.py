@@ -36,6 +36,7 @@ CATEGORIES: Final[Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
     Name.LEASE_EXPIRED: (("api",), ("info",)),
     Name.JOURNAL_OPENED: (("process",), ("start",)),
     Name.JOURNAL_CLOSED: (("process",), ("end",)),
+    Name.JOURNAL_WITNESSED: (("process",), ("info",)),
     Name.JOURNAL_GAP: (("process",), ("info",)),
 }
 """`event.category` and `event.type` by the event. Those of a newer schema have neither."""

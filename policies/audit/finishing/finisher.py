@@ -19,10 +19,10 @@ from typing import Any, Final
 import msgspec
 
 from extproc.tasks import aside
+from policies.audit.atomic import replace
 from policies.audit.finishing.halves import Halves, State
 from policies.audit.finishing.sessions import Session, Sessions
 from policies.audit.finishing.witnessing import Witnessing
-from policies.audit.following.atomic import replace
 from policies.audit.journal import (
     BrokenJournalError,
     JournalError,

@@ -53,7 +53,6 @@ class Removed(msgspec.Struct, frozen=True):
 
 T = TypeVar("T", bound=msgspec.Struct)
 _encoder: Final = msgspec.json.Encoder()
-sync_folder: Final = atomic.sync_folder
 
 
 class NoteError(ValueError):

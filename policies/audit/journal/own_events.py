@@ -16,9 +16,7 @@ from policies.audit.record import Closed, Kind, Level, Name
 _log = logging.getLogger(__name__)
 _MOST: Final = 1_000
 _WITNESS: Final = "witness"
-WITNESSED: Final = "journal.witnessed"
-"""How far other journals are, named by one that was open already."""
-_NAMES_OTHERS: Final = frozenset({Name.JOURNAL_OPENED.value, WITNESSED})
+_NAMES_OTHERS: Final = frozenset({Name.JOURNAL_OPENED.value, Name.JOURNAL_WITNESSED.value})
 
 
 def opened(now: float, others: Mapping[str, tuple[int, str]]) -> dict[str, Any]:
@@ -28,7 +26,7 @@ def opened(now: float, others: Mapping[str, tuple[int, str]]) -> dict[str, Any]:
 
 def witnessing(now: float, others: Mapping[str, tuple[int, str]]) -> dict[str, Any]:
     """How far other journals are now."""
-    return _event(WITNESSED, now) | _naming(others)
+    return _event(Name.JOURNAL_WITNESSED, now) | _naming(others)
 
 
 def _naming(others: Mapping[str, tuple[int, str]]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from typing import Annotated, Final
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field
 
+from policies.audit.atomic import sync_folder
 from policies.audit.canonical import LineError
 from policies.audit.journal import heads
 from policies.audit.journal.heads import Head, NoteError, Removal, Removed, read_head, read_removed
@@ -195,7 +196,7 @@ def compress(segment: Segment) -> None:
         file.flush()
         os.fsync(file.fileno())
     half.replace(packed)
-    heads.sync_folder(packed.parent)
+    sync_folder(packed.parent)
     segment.path.unlink()
 
 
@@ -205,7 +206,7 @@ def _remove(segment: Segment, seal: Head, now: float, signer: Signer | None) -> 
     removed = read_removed(folder / REMOVED)
     one = Removal(segment.first, seal.sequence, seal.hash, moment(now), WHY)
     heads.write(folder / REMOVED, joined(removed, one) if signer is None else signed(folder.name, removed, one, signer))
-    heads.sync_folder(folder)
+    sync_folder(folder)
     for path in (segment.path, segment.path.with_name(f"{segment.name}{PACKED}"), segment.seal, segment.index):
         path.unlink(missing_ok=True)
 

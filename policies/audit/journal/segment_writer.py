@@ -15,6 +15,7 @@ from typing import Final
 
 import msgspec
 
+from policies.audit.atomic import sync_folder
 from policies.audit.journal import heads
 from policies.audit.journal.index import Index, Seen, index, merge
 from policies.audit.journal.recovery import Tail
@@ -180,7 +181,7 @@ class SegmentWriter:
             heads.write(segment.index, self._index(self._seen))
         heads.write(segment.seal, self._head())
         self.tell()
-        heads.sync_folder(self._folder)
+        sync_folder(self._folder)
         self.close()
         self._segment, self._size, self._seen = None, 0, {}
 
@@ -204,7 +205,7 @@ class SegmentWriter:
             self._began = time.monotonic()
         self._file = os.open(self._segment.path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            heads.sync_folder(self._folder)
+            sync_folder(self._folder)
             # What an earlier process wrote, and nobody knows whether it synced.
             _sync(self._file)
         except OSError:

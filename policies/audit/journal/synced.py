@@ -11,7 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from policies.audit.journal.heads import NoteError, read_head, sync_folder
+from policies.audit.atomic import sync_folder
+from policies.audit.journal.heads import NoteError, read_head
 from policies.audit.journal.segments import HEAD, Segment
 
 PATIENCE: Final = 1.5

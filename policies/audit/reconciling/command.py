@@ -15,6 +15,7 @@ import typer
 from extproc.commands import STATE, Config, State
 from extproc.configured import validated
 from extproc.mistakes import ConfigurationError
+from extproc.printing import complain, say, show_json, show_table
 from extproc.tally import Tally
 from policies.audit.following.status import read_status
 from policies.audit.ledger.settings import LedgerSettings
@@ -26,7 +27,6 @@ from policies.audit.showing import times
 from policies.audit.showing.complaints import told
 from policies.audit.showing.configured import Configured, read
 from policies.audit.showing.options import Json
-from policies.audit.showing.printing import complain, say, show_json, show_table
 from policies.audit.showing.reading import everything
 from policies.audit.showing.words import micro_dollars
 

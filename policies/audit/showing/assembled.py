@@ -12,7 +12,6 @@ from extproc.configured import validated
 from extproc.mistakes import ConfigurationError
 from policies.audit.following import process
 from policies.audit.following.following import Following
-from policies.audit.ledger.settings import LedgerSettings
 from policies.audit.settings import AuditSettings
 from policies.audit.showing.configured import Configured
 from policies.audit.tending import tending
@@ -47,16 +46,6 @@ def followings(configured: Configured) -> list[Following]:
     if twice:
         raise ConfigurationError([f"{place}: two sinks have the name {twice[0]!r}"])
     return found
-
-
-def ledger_of(configured: Configured) -> LedgerSettings | None:
-    """The first ledger among the sinks; None if there is none.
-
-    Raises:
-        ConfigurationError: the settings are wrong.
-    """
-    settings = validated(AuditSettings, configured.settings, configured.place)
-    return next((sink for sink in settings.sinks if isinstance(sink, LedgerSettings)), None)
 
 
 def run(configured: Configured) -> None:

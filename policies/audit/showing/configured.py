@@ -14,8 +14,6 @@ from extproc.mistakes import ConfigurationError
 
 _NAME: Final = "audit"
 _Model = TypeVar("_Model", bound=BaseModel)
-# As `policies.audit.reconciling` knows it.
-ConfiguredError = ConfigurationError
 
 
 class Configured(msgspec.Struct, frozen=True):

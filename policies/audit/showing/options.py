@@ -13,19 +13,6 @@ from policies.audit.showing import times
 from policies.audit.showing.configured import Configured, read
 from policies.audit.showing.filters import DECISIONS, Filter, check
 
-# The first three as `policies.audit.reconciling` knows them.
-__all__ = [
-    "STATE",
-    "Config",
-    "From",
-    "Json",
-    "Lines",
-    "State",
-    "configured",
-    "located",
-    "wanted",
-]
-
 Folder = Annotated[
     Path | None, typer.Option("--folder", metavar="DIR", help="The folder of the journals, in place of a configuration.")
 ]

@@ -9,10 +9,7 @@ from typing import Any, BinaryIO, Final
 from rich.console import Console
 from rich.text import Text
 
-from extproc.printing import complain, harmless, is_terminal, say, show_json, show_table
-
-# The last four as `policies.audit.reconciling` knows them.
-__all__ = ["HarmlessLines", "complain", "harmless_json", "say", "say_raw", "say_styled", "show_json", "show_table"]
+from extproc.printing import harmless, is_terminal
 
 _NEWLINE: Final = b"\n"
 

@@ -13,10 +13,11 @@ from policies.audit.finishing.witnessing import Witnessing
 from policies.audit.journal import JournalSettings, JournalWriter
 from policies.audit.journal.chain import What
 from policies.audit.journal.heads import head, write
-from policies.audit.journal.own_events import WITNESSED, witness
+from policies.audit.journal.own_events import witness
 from policies.audit.journal.segments import HEAD, segments
 from policies.audit.journal.signing import public_key
 from policies.audit.journal.verify import verify
+from policies.audit.record import Name
 from tests.policies.audit.finishing.world import World, decided, started
 from tests.policies.audit.journal.written import key_pair, records
 
@@ -59,7 +60,7 @@ def named(folder: Path) -> list[dict[str, int]]:
     return [
         {name: sequence for name, (sequence, _) in witness(one).items()}
         for one in records(folder / "gw-finisher.0")
-        if witness(one) or one.record.event == WITNESSED
+        if witness(one) or one.record.event == Name.JOURNAL_WITNESSED
     ]
 
 

@@ -23,6 +23,7 @@ NOT_CHOSEN = {
         "backend",
         "basis",
         "cache",
+        "price",
         "caller",
         "configuration",
         "cost",
