@@ -53,6 +53,16 @@ class Levels:
         return dashboard.ThresholdsConfig().mode(models.ThresholdsMode.ABSOLUTE).steps(steps)
 
 
+def grown(selector: str, *labels: str) -> str:
+    """By how much counters have grown in the time that is shown.
+
+    `increase` alone misses what a series begins with, which for a new tenant's first exchange is all of it.
+    """
+    first = f"min_over_time({selector}[$__range])"
+    each = f"increase({selector}[$__range]) + ({first} unless {selector} offset $__range or 0 * {first})"
+    return f"sum by ({', '.join(labels)}) ({each})" if labels else f"sum({each})"
+
+
 class _Sql(Builder[Dataquery]):
     """The SDK has no query of SQL."""
 
@@ -107,7 +117,7 @@ def lines(
 
 
 def figure(
-    title: str, says: str, unit: str, expression: str, *, levels: Levels | None = None, width: int = 4
+    title: str, says: str, unit: str, expression: str, *, levels: Levels | None = None, width: int = 4, height: int = 4
 ) -> PanelBuilder:
     """One number, as it is now, over how it was."""
     asked = prometheus.Dataquery().ref_id("A").expr(expression).range().datasource(METRICS)
@@ -118,7 +128,7 @@ def figure(
         .datasource(METRICS)
         .unit(unit)
         .span(width)
-        .height(4)
+        .height(height)
         .thresholds((levels or Levels()).build())
         .graph_mode(looks.BigValueGraphMode.AREA)
         .color_mode(looks.BigValueColorMode.VALUE)

@@ -7,7 +7,7 @@ from typing import Final
 from grafana_foundation_sdk.builders import dashboard
 
 from k8s.observability.ledger_questions import DEPARTMENTS, MONTH, REFUSALS, USERS
-from k8s.observability.panels import Levels, Query, board, figure, from_ledger, lines, ranking, row, words
+from k8s.observability.panels import Levels, Query, board, figure, from_ledger, grown, lines, ranking, row, words
 
 _TENANT = 'tenant_id=~"$tenant_id"'
 _READ: Final = (
@@ -33,7 +33,7 @@ def tenants() -> dashboard.Dashboard:
 
 
 def _by_tenant(made: dashboard.Dashboard) -> dashboard.Dashboard:
-    spent = f"sum by (tenant_id) (increase(ai_cost_usd_total{{{_TENANT}}}[$__range]))"
+    spent = grown(f"ai_cost_usd_total{{{_TENANT}}}", "tenant_id")
     refused = f'sum by (tenant_id) (rate(ai_requests_total{{result="rejected",{_TENANT}}}[$__rate_interval]))'
     return (
         made.with_row(row("Tenants"))
@@ -62,6 +62,7 @@ def _budgets(made: dashboard.Dashboard) -> dashboard.Dashboard:
                 "short",
                 "sum(increase(sluicegate_limits_soft_total[5m]))",
                 levels=Levels(yellow=1),
+                height=8,
             )
         )
         .with_panel(
@@ -71,6 +72,7 @@ def _budgets(made: dashboard.Dashboard) -> dashboard.Dashboard:
                 "percentunit",
                 "sluicegate:limit_refusals:ratio_rate5m",
                 levels=Levels(yellow=0.2),
+                height=8,
             )
         )
         .with_panel(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from grafana_foundation_sdk.builders import dashboard
 
-from k8s.observability.panels import Levels, Query, board, figure, lines, ranking, row
+from k8s.observability.panels import Levels, Query, board, figure, grown, lines, ranking, row
 
 _CHOSEN = 'model=~"$model",tenant_id=~"$tenant_id"'
 
@@ -21,11 +21,11 @@ def usage() -> dashboard.Dashboard:
 
 
 def _cost(made: dashboard.Dashboard) -> dashboard.Dashboard:
-    spent = f"increase(ai_cost_usd_total{{{_CHOSEN}}}[$__range])"
+    spent = f"ai_cost_usd_total{{{_CHOSEN}}}"
     rate = f"rate(ai_cost_usd_total{{{_CHOSEN}}}[$__rate_interval])"
     return (
         made.with_row(row("Dollars"))
-        .with_panel(figure("Spent", "In the time that is shown.", "currencyUSD", f"sum({spent})", width=6))
+        .with_panel(figure("Spent", "In the time that is shown.", "currencyUSD", grown(spent), width=6))
         .with_panel(
             figure(
                 "A day at this rate",
@@ -40,7 +40,7 @@ def _cost(made: dashboard.Dashboard) -> dashboard.Dashboard:
                 "Tokens",
                 "In the time that is shown.",
                 "short",
-                f"sum(increase(ai_tokens_total{{{_CHOSEN}}}[$__range]))",
+                grown(f"ai_tokens_total{{{_CHOSEN}}}"),
                 width=6,
             )
         )
@@ -69,7 +69,7 @@ def _cost(made: dashboard.Dashboard) -> dashboard.Dashboard:
                 "Dearest models",
                 "In the time that is shown.",
                 "currencyUSD",
-                Query(f"sum by (model) ({spent})", "model"),
+                Query(grown(spent, "model"), "model"),
                 width=6,
             )
         )
@@ -78,7 +78,7 @@ def _cost(made: dashboard.Dashboard) -> dashboard.Dashboard:
                 "By tag",
                 "By the tags that the policy `cost` is configured with.",
                 "currencyUSD",
-                Query("sum by (tag, value) (increase(ai_cost_by_tag_usd_total[$__range]))", "tag, value"),
+                Query(grown("ai_cost_by_tag_usd_total", "tag", "value"), "tag, value"),
                 width=6,
             )
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from grafana_foundation_sdk.builders import dashboard
 
-from k8s.observability.panels import Levels, Query, board, figure, lines, ranking, row
+from k8s.observability.panels import Levels, Query, board, figure, grown, lines, ranking, row
 
 _SECONDS = 'rate(sluicegate_policy_seconds_bucket{policy=~"$policy"}[$__rate_interval])'
 
@@ -22,6 +22,7 @@ def verdicts() -> dashboard.Dashboard:
 
 def _said(made: dashboard.Dashboard) -> dashboard.Dashboard:
     decided = "sum by (policy, verdict) (rate(sluicegate_decisions_total"
+    said = 'sluicegate_decisions_total{policy=~"$policy|gateway",verdict!="allow"}'
     return (
         made.with_row(row("Verdicts"))
         .with_panel(
@@ -46,11 +47,7 @@ def _said(made: dashboard.Dashboard) -> dashboard.Dashboard:
                 "Codes",
                 "What callers were told, in the time that is shown.",
                 "short",
-                Query(
-                    "sum by (policy, verdict, code) (increase(sluicegate_decisions_total"
-                    '{policy=~"$policy|gateway",verdict!="allow"}[$__range])) > 0',
-                    "policy, verdict, code",
-                ),
+                Query(f"{grown(said, 'policy', 'verdict', 'code')} > 0", "policy, verdict, code"),
             )
         )
         .with_panel(

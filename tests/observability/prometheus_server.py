@@ -39,7 +39,7 @@ class Series:
 class Prometheus:
     """A running one."""
 
-    url: str
+    client: httpx.Client
 
     def query(self, expression: str) -> list[Series]:
         """What an expression is now.
@@ -79,7 +79,7 @@ class Prometheus:
             time.sleep(0.2)
 
     def _get(self, path: str, words: Mapping[str, Any]) -> Any:
-        answer = httpx.get(f"{self.url}{path}", params=words, timeout=20, trust_env=False).json()
+        answer = self.client.get(path, params=words).json()
         assert answer["status"] == "success", (words, answer)
         return answer["data"]
 
@@ -115,5 +115,9 @@ def running_prometheus(
         *("prometheus", f"--config.file={config}", f"--storage.tsdb.path={folder}/tsdb"),
         *(f"--web.listen-address={HOST}:{port}", "--log.level=warn"),
     ]
-    with running(command, ready=ready, log=folder / "prometheus.log", grace=10):
-        yield Prometheus(url)
+    # A client for each question would cost more than the question.
+    with (
+        running(command, ready=ready, log=folder / "prometheus.log", grace=10),
+        httpx.Client(base_url=url, timeout=20, trust_env=False) as client,
+    ):
+        yield Prometheus(client)

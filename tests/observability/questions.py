@@ -112,12 +112,14 @@ def explained(page: str) -> list[Explained]:
     return [Explained(kind == "waiting", where.strip(), what.strip("` ")) for kind, where, what, _ in _ROW.findall(page)]
 
 
-def hurried(groups: list[dict[str, Any]], window: str = "5s") -> dict[str, Any]:
-    """The rules as a test has time for: every window is this short, and nothing has to last. A week stays a week."""
+def hurried(groups: list[dict[str, Any]], window: int = 5) -> dict[str, Any]:
+    """The rules as a test has time for: windows of some minutes are `window` seconds, longer ones are in proportion, and
+    nothing has to last. A week stays a week."""
+    scaled = {"1h": 2 * window}
 
     def faster(expression: str) -> str:
-        text = re.sub(r"\[\d+[mh]\]", f"[{window}]", expression)
-        return re.sub(r"offset \d+m\b", "offset 1s", text)
+        text = re.sub(r"\[(\d+[mh])\]", lambda found: f"[{scaled.get(found[1], window)}s]", expression)
+        return re.sub(r"offset (\d+[mh])\b", lambda found: f"offset {scaled.get(found[1], window)}s", text)
 
     made = [
         {

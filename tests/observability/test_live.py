@@ -13,7 +13,7 @@ import pytest_asyncio
 
 from tests.observability import questions
 from tests.observability.prometheus_server import needs_prometheus
-from tests.observability.traffic import flowing, odd_ones, round_of_all, steady
+from tests.observability.traffic import flowing, good_ones, odd_ones, refused_ones, steady
 from tests.observability.watched import BUDGET, SPENDER, UNPRICED, Watched, watched
 
 pytestmark = [pytest.mark.stack, pytest.mark.asyncio(loop_scope="module"), needs_prometheus]
@@ -46,10 +46,11 @@ async def test_every_question_has_an_answer_or_an_explanation(gateway: Watched) 
     explained = questions.explained(questions.PAGE.read_text("utf-8"))
     known = {row.where for row in explained}
     unexplained: set[str] = {"nothing was looked at"}
-    for _ in range(10):
+    for _ in range(20):
         await odd_ones(gateway)
+        await refused_ones(gateway)
         for _ in range(4):
-            await round_of_all(gateway)
+            await good_ones(gateway)
             await asyncio.sleep(0.2)
         unexplained = await asyncio.to_thread(empty, gateway) - known
         if not unexplained:

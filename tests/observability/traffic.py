@@ -16,17 +16,25 @@ _STREAM: Final = {"stream": True}
 _PAUSE: Final = 0.05
 
 
-async def round_of_all(gateway: Watched) -> None:
-    """One of each kind."""
+async def good_ones(gateway: Watched) -> None:
+    """What goes well, of several models, tenants, users and projects."""
+    many = random.randint
     await asyncio.gather(
-        gateway.ask("alice", tokens=40),
-        gateway.ask("bob", model="gpt-4o-mini", members=_STREAM, tokens=25, chunk_delay_ms=2),
-        gateway.ask("carl", tenant="fabrikam", model="gpt-5", reasoning_tokens=30, cached_tokens=1, tokens=20),
-        gateway.ask("dora", tenant="fabrikam", members=_STREAM, tokens=30, latency_ms=20),
+        gateway.ask("alice", project="apollo", tokens=many(20, 80)),
+        gateway.ask("bob", model="gpt-4o-mini", members=_STREAM, tokens=many(10, 40), chunk_delay_ms=2),
+        gateway.ask("carl", tenant="fabrikam", model="gpt-5", reasoning_tokens=30, cached_tokens=1, tokens=many(10, 30)),
+        gateway.ask("dora", tenant="fabrikam", project="gemini", members=_STREAM, tokens=30, latency_ms=many(5, 60)),
+    )
+
+
+async def refused_ones(gateway: Watched) -> None:
+    """What policies refuse."""
+    await asyncio.gather(
         gateway.ask("erin", model="no-such-model"),
         gateway.ask(HASTY),
+        gateway.ask(HASTY),
         gateway.client.post(CHAT, json={}, headers={"authorization": "Bearer nobody"}),
-        gateway.client.post(CHAT, json={}, headers={**gateway.headers("fay"), "x-project": "apollo"}),
+        gateway.client.post(CHAT, json={}, headers=gateway.headers("fay")),
     )
 
 

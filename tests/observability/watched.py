@@ -13,7 +13,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -77,12 +77,14 @@ class Watched:
         tenant: str = "contoso",
         model: str = "gpt-4o",
         members: Mapping[str, Any] | None = None,
+        project: str = "",
         **wishes: object,
     ) -> int:
         """One chat, read to its end; its status. 0 where the connection ended before."""
         body = {"model": model, "messages": [{"role": "user", "content": "Say something."}], **(members or {})}
+        headers = {**self.headers(user, tenant, **wishes), **({"x-project": project} if project else {})}
         try:
-            answer = await self.client.post(CHAT, json=body, headers=self.headers(user, tenant, **wishes))
+            answer = await self.client.post(CHAT, json=body, headers=headers)
         except httpx.TransportError:
             return 0
         return answer.status_code
@@ -117,7 +119,7 @@ def configuration(
     tags = [{"name": "project", "header": "x-project", "values": ["apollo", "gemini"]}]
     found = tree(
         *(folder, simulator, *ports, store, limits),
-        server={"workers": 2, "decision_timeout": 2.0, "admin": admin},
+        server={"workers": 2, "decision_timeout": 2.0, "admin": admin, "grace": 1},
         timeouts={"connect": 1.0, "idle": 3.0, "stream_idle": 3.0, "total": 5.0},
         after=[{"policy": "cost", "settings": {"tags": tags}}, {"policy": "audit", "settings": audit}],
     )
@@ -127,6 +129,10 @@ def configuration(
         {"name": "text-embedding-3-small", "price": {"input": 0.02, "output": 0}},
     ]
     return found
+
+
+async def _stop(parts: Sequence[Part]) -> None:
+    await asyncio.gather(*(asyncio.to_thread(part.stop) for part in parts))
 
 
 @contextlib.asynccontextmanager
@@ -163,8 +169,7 @@ async def watched(folder: Path, rules: Mapping[str, Any], *, interval: str = "50
             Part(envoy.command, folder / "envoy.log", envoy.ready),
             Part([*sluicegate, "audit", "follow", path], folder / "follow.log"),
         ]
-        for part in parts:
-            stack.push_async_callback(asyncio.to_thread, part.stop)
+        stack.push_async_callback(_stop, parts)
         targets = {"sluicegate": admin, "sluicegate-envoy": f"{HOST}:{envoy_admin}"}
         # It looks for its targets five seconds after its start: first, then.
         watching = spawn(
