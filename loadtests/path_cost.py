@@ -37,6 +37,7 @@ from extproc.server import mint
 from extproc.settings import parse
 from extproc.settlement import Settlement
 from extproc.travel import Travel
+from loadtests.bench.targets import DEFAULT
 
 ROUNDS: Final = 7
 REQUESTS: Final = 3_200
@@ -170,7 +171,7 @@ async def main() -> None:
         for name in ("default", "empty"):
             demo = read_tree(DEMO)
             # What limits and the journal cost is measured with what they wait for, by the benchmark.
-            demo["policies"] = [entry for entry in demo["policies"] if entry["policy"] not in ("limits", "audit")]
+            demo["policies"] = [entry for entry in demo["policies"] if entry["policy"] in DEFAULT]
             addresses = {"simulator": "http://127.0.0.1:1", "identity": identity, "valkey": "unix:///nowhere"}
             settings = parse(resolve_embedded(demo, addresses))
             chain = Chain([]) if name == "empty" else assemble(settings)

@@ -151,6 +151,13 @@ _CHECKS: Final[Sequence[_Check]] = (
         _at_most(0.1),
         "{:.2f}",
     ),
+    (
+        "policy CPU added by cost and its metrics, us per request (wire cost to wire default, 32 connections)",
+        "at most 40",
+        lambda told: (told.policy(BUSY.name, "wire cost") - told.policy(BUSY.name, "wire default")) * 1e6,
+        _at_most(40),
+        "{:.0f}",
+    ),
 )
 
 

@@ -29,6 +29,7 @@ class Kind:
         mind: what the policy server thinks. `echo`: nothing, and without our host; `empty`: nothing, in our host;
             `default`: identity and access, as the demo configuration has them; `limits`: those, and limits on five
             subjects; `audit`, `strict`: those of the default, and the journal in batches or synced for each request;
+            `cost`: those of the default, and what they cost is counted;
             `reader`: one policy that reads the whole answer.
     """
 
@@ -47,9 +48,12 @@ KINDS: Final = (
     Kind("wire limits", "wire", "limits"),
     Kind("wire audit", "wire", "audit"),
     Kind("wire strict", "wire", "strict"),
+    Kind("wire cost", "wire", "cost"),
 )
 JOURNALS: Final = {"audit": "batch", "strict": "strict"}
 """Minds that keep a journal, and how."""
+DEFAULT: Final = frozenset({"entra", "access"})
+"""Policies of the demo that every mind but the poorest has."""
 _MUCH: Final = 1_000_000_000
 LIMITS: Final[Sequence[Mapping[str, Any]]] = (
     {"subject": "tenant", "tokens_per_minute": _MUCH, "tokens_per_month": _MUCH},
@@ -67,10 +71,12 @@ def gateway_tree(
     """The demo configuration with these addresses."""
     addresses = {"simulator": upstream, "identity": identity, "valkey": valkey}
     demo = read_tree(DEMO)
-    demo["policies"] = [entry for entry in demo["policies"] if entry["policy"] not in ("limits", "audit")]
+    demo["policies"] = [entry for entry in demo["policies"] if entry["policy"] in DEFAULT]
     tree: dict[str, Any] = resolve_embedded(demo, addresses)
     if kind.mind == "limits":
         tree["policies"].append({"policy": "limits", "settings": _limits(valkey)})
+    if kind.mind == "cost":
+        tree["policies"].append({"policy": "cost"})
     if kind.mind in JOURNALS:
         journal = {"folder": str(socket.parent / f"journal-{kind.mind}"), "durability": JOURNALS[kind.mind]}
         tree["policies"].append({"policy": "audit", "settings": {"journal": journal}})

@@ -69,7 +69,7 @@ def test_every_target_has_its_transport_and_its_chain(tmp_path: Path, kind: Kind
     )
     assert tree["server"].get("transport") == kind.transport
     names = [entry["policy"] for entry in tree["policies"]]
-    further = {"limits": ["limits"], "audit": ["audit"], "strict": ["audit"]}.get(kind.mind, [])
+    further = {"limits": ["limits"], "audit": ["audit"], "strict": ["audit"], "cost": ["cost"]}.get(kind.mind, [])
     assert names == (["bench_nothing"] if kind.mind == "empty" else ["entra", "access", *further])
 
 
