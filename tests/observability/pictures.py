@@ -43,7 +43,7 @@ class Answers:
         return [Line(one["metric"], [(float(t), float(v)) for t, v in one["values"]]) for one in found]
 
     def now(self, expression: str) -> Sequence[Line]:
-        found = self.prometheus.query(self._filled(expression))
+        found = self.prometheus.query(self._filled(expression), self.end)
         return [Line(one.labels, [(self.end, one.value)]) for one in found]
 
     def rows(self, statement: str) -> tuple[Sequence[str], Sequence[Sequence[Any]]]:

@@ -41,13 +41,13 @@ class Prometheus:
 
     client: httpx.Client
 
-    def query(self, expression: str) -> list[Series]:
-        """What an expression is now.
+    def query(self, expression: str, at: float | None = None) -> list[Series]:
+        """What an expression is now, or was `at` a moment (seconds since the epoch).
 
         Raises:
             AssertionError: it is none.
         """
-        told = self._get("/api/v1/query", {"query": expression})
+        told = self._get("/api/v1/query", {"query": expression, **({"time": at} if at is not None else {})})
         if told["resultType"] in ("scalar", "string"):
             return [Series({}, float(told["result"][1]))]
         return [Series(one["metric"], float(one["value"][1])) for one in told["result"]]

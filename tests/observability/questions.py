@@ -112,7 +112,7 @@ def explained(page: str) -> list[Explained]:
     return [Explained(kind == "waiting", where.strip(), what.strip("` ")) for kind, where, what, _ in _ROW.findall(page)]
 
 
-def hurried(groups: list[dict[str, Any]], window: int = 5) -> dict[str, Any]:
+def hurried(groups: list[dict[str, Any]], window: int = 4) -> dict[str, Any]:
     """The rules as a test has time for: windows of some minutes are `window` seconds, longer ones are in proportion, and
     nothing has to last. A week stays a week."""
     scaled = {"1h": 2 * window}

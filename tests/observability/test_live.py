@@ -42,25 +42,6 @@ def empty(gateway: Watched) -> set[str]:
     return found
 
 
-async def test_every_question_has_an_answer_or_an_explanation(gateway: Watched) -> None:
-    explained = questions.explained(questions.PAGE.read_text("utf-8"))
-    known = {row.where for row in explained}
-    unexplained: set[str] = {"nothing was looked at"}
-    for _ in range(20):
-        await odd_ones(gateway)
-        await refused_ones(gateway)
-        for _ in range(4):
-            await good_ones(gateway)
-            await asyncio.sleep(0.2)
-        unexplained = await asyncio.to_thread(empty, gateway) - known
-        if not unexplained:
-            break
-    assert not unexplained, sorted(unexplained)
-    there = await asyncio.to_thread(gateway.prometheus.metrics)
-    built = {row.where for row in explained if row.waiting and row.what in there}
-    assert built == set(), f"the metric is there now: take the row out of {questions.PAGE.name}"
-
-
 async def until(gateway: Watched, done: Callable[[set[str]], bool], what: str) -> None:
     await asyncio.to_thread(gateway.prometheus.until, lambda: done(gateway.prometheus.firing()), what)
 
@@ -121,3 +102,40 @@ async def test_what_is_spent_and_not_priced_and_a_worker_that_dies_again_and_aga
     async with asyncio.timeout(30):
         while not (await one())["ready"]:
             await asyncio.sleep(0.1)
+
+
+async def test_every_question_has_an_answer_or_an_explanation(gateway: Watched) -> None:
+    explained = questions.explained(questions.PAGE.read_text("utf-8"))
+    known = {row.where for row in explained}
+    unexplained: set[str] = {"nothing was looked at"}
+    for _ in range(20):
+        await odd_ones(gateway)
+        await refused_ones(gateway)
+        for _ in range(4):
+            await good_ones(gateway)
+            await asyncio.sleep(0.2)
+        unexplained = await asyncio.to_thread(empty, gateway) - known
+        if not unexplained:
+            break
+    assert not unexplained, sorted(unexplained)
+    there = await asyncio.to_thread(gateway.prometheus.metrics)
+    built = {row.where for row in explained if row.waiting and row.what in there}
+    assert built == set(), f"the metric is there now: take the row out of {questions.PAGE.name}"
+
+
+async def test_dollars_are_those_of_the_ledger(gateway: Watched) -> None:
+    def compared() -> tuple[int, int]:
+        with gateway.postgres.connect("ledger") as ledger:
+            row = ledger.execute(
+                "SELECT coalesce(sum(cost_micro), 0)::bigint FROM usage WHERE part_of IS NULL"
+            ).fetchone()
+        (counted,) = gateway.prometheus.query("sum(ai_cost_usd_total)")
+        return round(counted.value * 1_000_000), int(str(row[0])) if row is not None else -1
+
+    counted, ledger = -1, 0
+    for _ in range(100):
+        counted, ledger = await asyncio.to_thread(compared)
+        if counted == ledger > 0:
+            break
+        await asyncio.sleep(0.1)
+    assert counted == ledger > 0

@@ -42,5 +42,5 @@ def test_the_table_is_read() -> None:
 def test_rules_are_hurried() -> None:
     rule = {"alert": "A", "expr": "a[1h] offset 15m > b[5m] offset 6d23h30m - c[15m]", "for": "5m"}
     (group,) = hurried([{"name": "g", "rules": [rule, {"alert": "B", "expr": "b", "for": "0m"}]}])["groups"]
-    assert [one["expr"] for one in group["rules"]] == ["a[10s] offset 5s > b[5s] offset 6d23h30m - c[5s]", "b"]
+    assert [one["expr"] for one in group["rules"]] == ["a[8s] offset 4s > b[4s] offset 6d23h30m - c[4s]", "b"]
     assert [one["for"] for one in group["rules"]] == ["1s", "0m"]
