@@ -104,10 +104,10 @@ def test_as_a_table_with_the_token_from_stdin_and_the_body_from_a_file(
         ["cost", "request_headers", "continue"],
         ["access", "request_body", "continue"],
     ]
-    assert "permission use_agent through role User" in lines[3]
-    assert lines[4].split()[:3] == ["limits", "request_body", "continue"]
-    assert "the counters cannot be asked: 3 limits are not judged" in " ".join(lines[4].split()[3:])
-    assert lines[6] == "allow, to openai/v1/chat/completions"
+    assert "permission use_agent through role User" in lines[4]
+    assert lines[5].split()[:3] == ["limits", "request_body", "continue"]
+    assert "the counters cannot be asked: 3 limits are not judged" in " ".join(lines[5].split()[3:])
+    assert lines[7] == "allow, to openai/v1/chat/completions"
     assert "authorization" in next(line for line in lines if line.startswith("  removes "))
 
 

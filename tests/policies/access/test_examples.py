@@ -65,15 +65,18 @@ def compiled(name: str) -> Grants:
     return compile_grants(AccessSettings.model_validate(settings_of(configuration, "access")), configuration.catalogue())
 
 
-@pytest.mark.parametrize("name", EXAMPLES)
-def test_an_example_is_usable(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "policies"),
+    [*((name, ["entra", "access", "cost"]) for name in EXAMPLES), ("prices", ["entra", "access", "limits"])],
+)
+def test_an_example_is_usable(name: str, policies: list[str]) -> None:
     # As `sluicegate check` does it: found by entry point, validated, built, put in order.
     chain = assemble(example(name))
-    assert [link.policy.name for link in chain.links] == ["entra", "access"]
+    assert [link.policy.name for link in chain.links] == policies
 
 
 def test_every_example_is_tested() -> None:
-    assert {path.stem for path in (ROOT / "examples").glob("*.yaml")} == set(EXAMPLES)
+    assert {path.stem for path in (ROOT / "examples").glob("*.yaml")} == {*EXAMPLES, "prices"}
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
