@@ -1,12 +1,17 @@
-"""What all tests share: real Redis servers."""
+"""What all tests share: real Redis servers, and patience."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.redis_servers import KINDS, NotInstalledError, RedisCluster, RedisServer, running_cluster, running_redis
+
+# How long an example takes says how busy the machine is, and nothing of what is tested.
+settings.register_profile("sluicegate", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("sluicegate")
 
 
 @pytest.fixture

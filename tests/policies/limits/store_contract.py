@@ -234,7 +234,7 @@ class StoreContract:
 
     async def test_the_oldest_lease_first(self, rig: Rig, tenant: str) -> None:
         of = limit(TPD, 100, tenant)
-        leases = {"late": 0.030, "never": 60.0, "soon": 0.010, "now": 0.0, "next": 0.020}
+        leases = {"late": 1.2, "never": 60.0, "soon": 0.4, "now": 0.0, "next": 0.8}
         for id, lease in leases.items():
             await take(rig, tenant, of, 1, id, lease=lease, request_id=f"of {id}")
         await take(rig, f"{tenant}-2", limit(TPD, 9, f"{tenant}-2"), 1, "other", lease=0.0)
