@@ -12,7 +12,7 @@ def reliability() -> dashboard.Dashboard:
     made = board(
         "sluicegate-sre", "Sluicegate / SRE", "Processes and transport, Redis, identity, the journal and what follows it."
     )
-    return _followers(_journal(_identity(_redis(_transport(_processes(made))))))
+    return _followers(_journal(_identity(_redis(_upstreams(_transport(_workers(_processes(made))))))))
 
 
 def _rate(metric: str) -> str:
@@ -62,7 +62,12 @@ def _processes(made: dashboard.Dashboard) -> dashboard.Dashboard:
                 levels=Levels(yellow=1),
             )
         )
-        .with_panel(
+    )
+
+
+def _workers(made: dashboard.Dashboard) -> dashboard.Dashboard:
+    return (
+        made.with_panel(
             lines(
                 "Memory of workers",
                 "Each of them.",
@@ -90,7 +95,6 @@ def _processes(made: dashboard.Dashboard) -> dashboard.Dashboard:
 
 
 def _transport(made: dashboard.Dashboard) -> dashboard.Dashboard:
-    failed = 'rate(envoy_cluster_upstream_cx_connect_fail{envoy_cluster_name=~"upstream_.*|agent_.*"}[$__rate_interval])'
     return (
         made.with_row(row("Transport"))
         .with_panel(
@@ -131,27 +135,30 @@ def _transport(made: dashboard.Dashboard) -> dashboard.Dashboard:
                 width=6,
             )
         )
-        .with_panel(
-            lines(
-                "Upstreams: time of Envoy, p95",
-                "Milliseconds from the request to the end of the answer.",
-                "ms",
-                Query(
-                    "histogram_quantile(0.95, sum by (le, envoy_cluster_name) (rate(envoy_cluster_upstream_rq_time_bucket"
-                    '{envoy_cluster_name=~"upstream_.*|agent_.*"}[$__rate_interval])))',
-                    "{{envoy_cluster_name}}",
-                ),
-                width=12,
-            )
+    )
+
+
+def _upstreams(made: dashboard.Dashboard) -> dashboard.Dashboard:
+    failed = 'rate(envoy_cluster_upstream_cx_connect_fail{envoy_cluster_name=~"upstream_.*|agent_.*"}[$__rate_interval])'
+    return made.with_panel(
+        lines(
+            "Upstreams: time of Envoy, p95",
+            "Milliseconds from the request to the end of the answer.",
+            "ms",
+            Query(
+                "histogram_quantile(0.95, sum by (le, envoy_cluster_name) (rate(envoy_cluster_upstream_rq_time_bucket"
+                '{envoy_cluster_name=~"upstream_.*|agent_.*"}[$__rate_interval])))',
+                "{{envoy_cluster_name}}",
+            ),
+            width=12,
         )
-        .with_panel(
-            lines(
-                "Upstreams: connections that failed",
-                "Nobody accepts them.",
-                "ops",
-                Query(f"sum by (envoy_cluster_name) ({failed})", "{{envoy_cluster_name}}"),
-                width=12,
-            )
+    ).with_panel(
+        lines(
+            "Upstreams: connections that failed",
+            "Nobody accepts them.",
+            "ops",
+            Query(f"sum by (envoy_cluster_name) ({failed})", "{{envoy_cluster_name}}"),
+            width=12,
         )
     )
 

@@ -17,12 +17,11 @@ def usage() -> dashboard.Dashboard:
         "Tokens and dollars by model and kind. Exact bills come from the ledger: `sluicegate cost report`.",
         labels=(("tenant_id", "ai_requests_total"), ("model", "ai_requests_total")),
     )
-    return _streams(_tokens(_cost(made)))
+    return _streams(_tokens(_dearest(_cost(made))))
 
 
 def _cost(made: dashboard.Dashboard) -> dashboard.Dashboard:
     spent = f"ai_cost_usd_total{{{_CHOSEN}}}"
-    rate = f"rate(ai_cost_usd_total{{{_CHOSEN}}}[$__rate_interval])"
     return (
         made.with_row(row("Dollars"))
         .with_panel(figure("Spent", "In the time that is shown.", "currencyUSD", grown(spent), width=6))
@@ -54,7 +53,14 @@ def _cost(made: dashboard.Dashboard) -> dashboard.Dashboard:
                 levels=Levels(yellow=1),
             )
         )
-        .with_panel(
+    )
+
+
+def _dearest(made: dashboard.Dashboard) -> dashboard.Dashboard:
+    spent = f"ai_cost_usd_total{{{_CHOSEN}}}"
+    rate = f"rate(ai_cost_usd_total{{{_CHOSEN}}}[$__rate_interval])"
+    return (
+        made.with_panel(
             lines(
                 "Dollars an hour by model",
                 "At the rate of each moment.",

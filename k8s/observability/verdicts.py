@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from grafana_foundation_sdk.builders import dashboard
 
 from k8s.observability.panels import Levels, Query, board, figure, grown, lines, ranking, row
@@ -107,67 +109,32 @@ def _times(made: dashboard.Dashboard) -> dashboard.Dashboard:
     )
 
 
+_ALERTING: Final = (
+    ("Failing", "Alert: > 10% for 5 minutes.", "percentunit", "sluicegate:http_errors:ratio_rate5m", Levels(0.02, 0.10)),
+    ("p95", "Alert: > 5 s for 10 minutes.", "s", "sluicegate:request_seconds:p95_5m", Levels(2, 5)),
+    (
+        *("Refused by limits", "Alert: > 20%, and three times as many as before.", "percentunit"),
+        *("sluicegate:limit_refusals:ratio_rate5m", Levels(0.1, 0.2)),
+    ),
+    (
+        *("Beyond 80%", "Alert: any in 5 minutes.", "short"),
+        *("sum(increase(sluicegate_limits_soft_total[5m]))", Levels(yellow=1)),
+    ),
+    (
+        *("Redis failures", "Alert: > 30% for a minute.", "percentunit"),
+        *("sluicegate:redis_failures:ratio_rate1m", Levels(0.01, 0.3)),
+    ),
+    ("Unsettled", "Alert: > 1% of an hour.", "percentunit", "sluicegate:unsettled:ratio1h", Levels(0.001, 0.01)),
+    ("Uncounted", "Alert: > 1% of an hour.", "percentunit", "sluicegate:uncounted:ratio1h", Levels(0.001, 0.01)),
+    ("Lost on the way", "Alert: any in 15 minutes.", "short", "sluicegate:lost:increase15m", Levels(red=1)),
+)
+"""Title, what it says, unit, expression and levels: those of the alerts."""
+
+
 def _thresholds(made: dashboard.Dashboard) -> dashboard.Dashboard:
-    return (
-        made.with_row(row("What alerts"))
-        .with_panel(
-            figure(
-                "Failing",
-                "Alert: > 10% for 5 minutes.",
-                "percentunit",
-                "sluicegate:http_errors:ratio_rate5m",
-                levels=Levels(0.02, 0.10),
-            )
-        )
-        .with_panel(
-            figure("p95", "Alert: > 5 s for 10 minutes.", "s", "sluicegate:request_seconds:p95_5m", levels=Levels(2, 5))
-        )
-        .with_panel(
-            figure(
-                "Refused by limits",
-                "Alert: > 20%, and three times as many as before.",
-                "percentunit",
-                "sluicegate:limit_refusals:ratio_rate5m",
-                levels=Levels(0.1, 0.2),
-            )
-        )
-        .with_panel(
-            figure(
-                "Redis failures",
-                "Alert: > 30% for a minute.",
-                "percentunit",
-                "sluicegate:redis_failures:ratio_rate1m",
-                levels=Levels(0.01, 0.3),
-            )
-        )
-        .with_panel(
-            figure(
-                "Uncounted",
-                "Alert: > 1% of an hour.",
-                "percentunit",
-                "sluicegate:uncounted:ratio1h",
-                levels=Levels(0.001, 0.01),
-            )
-        )
-        .with_panel(
-            figure(
-                "Lost on the way",
-                "Alert: any in 15 minutes.",
-                "short",
-                "sluicegate:lost:increase15m",
-                levels=Levels(red=1),
-            )
-        )
-        .with_panel(
-            ranking(
-                "Alerts now",
-                "Pending and firing.",
-                "short",
-                Query(
-                    'count by (alertname, severity, alertstate) (ALERTS{alertname=~"Sluicegate.*"})',
-                    "alertname, severity, alertstate",
-                ),
-                width=24,
-            )
-        )
-    )
+    made = made.with_row(row("What alerts"))
+    for title, says, unit, expression, levels in _ALERTING:
+        made = made.with_panel(figure(title, says, unit, expression, levels=levels, width=3))
+    now = 'count by (alertname, severity, alertstate) (ALERTS{alertname=~"Sluicegate.*"})'
+    labels = "alertname, severity, alertstate"
+    return made.with_panel(ranking("Alerts now", "Pending and firing.", "short", Query(now, labels), width=24))

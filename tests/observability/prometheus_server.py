@@ -6,7 +6,6 @@ Only what a test needs is changed in it: where the targets are, how often they a
 from __future__ import annotations
 
 import contextlib
-import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -14,17 +13,12 @@ from pathlib import Path
 from typing import Any, Final
 
 import httpx
-import pytest
 import yaml
 
 from extproc.embedded.ports import free_port
 from tests.servers import HOST, REPOSITORY, running
 
 FOLDER: Final = REPOSITORY / "k8s/observability"
-needs_prometheus = pytest.mark.skipif(
-    shutil.which("prometheus") is None or shutil.which("promtool") is None,
-    reason="prometheus and promtool are not on the PATH: apt install prometheus",
-)
 
 
 @dataclass(frozen=True, slots=True)

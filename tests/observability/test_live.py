@@ -12,15 +12,14 @@ import pytest
 import pytest_asyncio
 
 from tests.observability import questions
-from tests.observability.prometheus_server import needs_prometheus
 from tests.observability.traffic import flowing, good_ones, odd_ones, refused_ones, steady
 from tests.observability.watched import BUDGET, SPENDER, UNPRICED, Watched, watched
 
-pytestmark = [pytest.mark.stack, pytest.mark.asyncio(loop_scope="module"), needs_prometheus]
+pytestmark = [pytest.mark.stack, pytest.mark.asyncio(loop_scope="module")]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def gateway() -> AsyncIterator[Watched]:
+async def gateway(prometheus_installed: None) -> AsyncIterator[Watched]:
     with tempfile.TemporaryDirectory(prefix="sgw-", dir="/tmp") as folder:
         async with watched(Path(folder), questions.hurried(questions.groups())) as running:
             yield running

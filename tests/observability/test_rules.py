@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.observability.prometheus_server import needs_prometheus
 from tests.observability.questions import (
     ALERTS_PAGE,
     FOLDER,
@@ -34,13 +33,13 @@ def promtool(*words: object) -> str:
     return made.stdout
 
 
-@needs_prometheus
+@pytest.mark.usefixtures("prometheus_installed")
 def test_prometheus_takes_the_rules_and_its_configuration() -> None:
     promtool("check", "rules", *(FOLDER / "rules").glob("*.yaml"))
     promtool("check", "config", FOLDER / "prometheus.yaml")
 
 
-@needs_prometheus
+@pytest.mark.usefixtures("prometheus_installed")
 @pytest.mark.parametrize("case", CASES, ids=lambda path: path.stem)
 def test_alerts_fire_when_they_should(case: Any) -> None:
     promtool("test", "rules", case)
