@@ -113,13 +113,16 @@ class GrpcTransport:
             message = await context.read()
             if message is EOF:
                 break
-            sent = False
+            answered = False
             try:
-                await context.write(await self._reply(conversation, message, context))
-                sent = True
+                reply = await self._reply(conversation, message, context)
+                answered = True
             finally:
-                if not sent:
+                if not answered:
                     conversation.abandon()
+            # Envoy may hang up as soon as it has read a refusal, while we are still told that it was written. Whether a
+            # verdict has arrived, the access log says.
+            await context.write(reply)
         if not conversation.may_end:
             await context.abort(grpc.StatusCode.ABORTED, "the stream ended before the verdict")
 
