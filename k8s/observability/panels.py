@@ -108,7 +108,7 @@ def lines(
     if stacked:
         panel = panel.stacking(common.StackingConfig().mode(looks.StackingMode.NORMAL).group("A"))
     if levels is not None:
-        style = common.GraphThresholdsStyleConfig().mode(looks.GraphTresholdsStyleMode.LINE)
+        style = common.GraphThresholdsStyleConfig().mode(looks.GraphThresholdsStyleMode.LINE)
         panel = panel.thresholds(levels.build()).thresholds_style(style)
     for letter, query in zip(_LETTERS, queries, strict=False):
         asked = prometheus.Dataquery().ref_id(letter).expr(query.expression).legend_format(query.legend).range()
