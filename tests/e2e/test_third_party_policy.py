@@ -70,7 +70,7 @@ def _sluicegate(*arguments: object) -> subprocess.CompletedProcess[str]:
 def test_it_may_stand_before_access_or_after_it(installed: Path, tmp_path: Path, place: int) -> None:
     checked = _sluicegate("check", _configuration(tmp_path, place))
     assert (checked.returncode, checked.stderr) == (0, "")
-    assert "right (5 policies" in checked.stdout.replace("\n", " ")
+    assert "right (6 policies" in checked.stdout.replace("\n", " ")
 
 
 def test_before_identity_it_is_refused(installed: Path, tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ def test_where_it_is_not_installed_it_is_named(tmp_path: Path, monkeypatch: pyte
     monkeypatch.delenv("PYTHONPATH", raising=False)
     checked = _sluicegate("check", _configuration(tmp_path, 2))
     assert checked.returncode == 2
-    assert "policies[2].policy: no policy 'quiet_hours' is installed (installed: access, audit, entra" in checked.stderr
+    assert "policies[2].policy: no policy 'quiet_hours' is installed (installed: access, audit, cost, entra" in checked.stderr
 
 
 @pytest.mark.parametrize(("place", "code"), [(1, "quiet_hours"), (2, "operation_not_allowed")])
