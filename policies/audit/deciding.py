@@ -36,6 +36,7 @@ _PARAMS: Final = (
     *("store", "temperature", "thinking", "tool_choice", "top_k", "top_logprobs", "top_p", "verbosity"),
 )
 """Members of a call that hold no prompt."""
+_PARAM_NAMES: Final = frozenset(_PARAMS)
 _SESSION: Final = 128
 """Characters of a session that are recorded."""
 _PROMPTS: Final = ("instructions", "input", "messages", "prompt", "suffix", "system", "tools")
@@ -64,20 +65,18 @@ def alike(exchange: Exchange, decisions: Sequence[Decision], session: str) -> Ha
         held = reservation.tenants, reservation.dollars is None
     payload = exchange.get(Payload)
     asked = b""
-    if payload is not None:
+    if payload is not None and not _PARAM_NAMES.isdisjoint(payload.members):
         members = payload.members
-        found = {name: members[name] for name in _PARAMS if name in members}
-        if found:
-            # As text: 1, 1.0 and true are equal, and not the same.
-            try:
-                asked = orjson.dumps(found)
-            except (TypeError, ValueError):
-                return None
+        # As text: 1, 1.0 and true are equal, and not the same.
+        try:
+            asked = orjson.dumps({name: members[name] for name in _PARAMS if name in members})
+        except (TypeError, ValueError):
+            return None
     call = exchange.get(Call)
     return (
         *(exchange.get(Identity), call, exchange.get(Endpoint) if call is None else None, exchange.get(Target)),
         *(request.method, request.loggable_path, exchange.marks, session, held, asked, tuple(decisions)),
-        bool(_trace(request)),
+        _trace(request) != "",
     )
 
 

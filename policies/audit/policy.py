@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -103,18 +104,16 @@ class AuditPolicy(Policy):
         identity = exchange.get(Identity)
         prompts = identity is not None and settings.captures(identity, exchange.body)
 
-        def describe() -> dict[str, Any]:
-            return deciding.decided(exchange, outcome, decisions, self._words, session=session, prompts=prompts)
-
+        describe = partial(deciding.decided, exchange, outcome, decisions, session=session, prompts=prompts)
         if prompts:
             # They are long: they are looked through beside the event loop.
-            return self._record_aside(describe)
+            return self._record_aside(partial(describe, self._words))
         alike = deciding.alike(exchange, decisions, session) if outcome is None else None
         if alike is not None:
             form = self._decisions.get(alike)
             if form is not None and self._fill(form, deciding.differing(exchange)):
                 return self._durable() if self._strict else None
-        fields = describe()
+        fields = describe(self._words)
         refusal = self._record(fields)
         if alike is not None and form is None:
             self._decisions.learn(alike, fields)

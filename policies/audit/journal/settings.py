@@ -50,7 +50,7 @@ class JournalSettings(PolicySettings):
         int, Field(ge=1_024, le=4_096 * _MEBIBYTE, strict=True, description="After which a segment ends")
     ] = 64 * _MEBIBYTE
     segment_age: Annotated[float, Field(gt=0, le=31 * 86_400, description="Seconds after which a segment ends")] = 3_600
-    flush_ms: Annotated[float, Field(ge=0, le=1_000, description="Milliseconds between writes, at least")] = 2
+    flush_ms: Annotated[float, Field(ge=0, le=1_000, description="Milliseconds between writes, at least")] = 5
     sync_ms: Annotated[
         float, Field(ge=0, le=60_000, description="Milliseconds between syncs, at least, with `durability: batch`")
     ] = 50

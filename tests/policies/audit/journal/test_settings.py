@@ -13,7 +13,7 @@ from policies.audit.journal.settings import JournalSettings
 
 def test_defaults() -> None:
     chosen = JournalSettings.model_validate({"folder": "/journal"})
-    assert (chosen.durability, chosen.full, chosen.flush_ms, chosen.sync_ms) == ("batch", "closed", 2, 50)
+    assert (chosen.durability, chosen.full, chosen.flush_ms, chosen.sync_ms) == ("batch", "closed", 5, 50)
     assert chosen.queue_bytes == chosen.segment_bytes == 64 * 1_024 * 1_024
     assert re.sub(r"\W", "", chosen.instance) in re.sub(r"\W", "", os.uname().nodename)
 
