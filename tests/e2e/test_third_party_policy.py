@@ -101,7 +101,8 @@ def test_where_it_is_not_installed_it_is_named(tmp_path: Path, monkeypatch: pyte
     monkeypatch.delenv("PYTHONPATH", raising=False)
     checked = _sluicegate("check", _configuration(tmp_path, 2))
     assert checked.returncode == 2
-    assert "policies[2].policy: no policy 'quiet_hours' is installed (installed: access, audit, cost, entra" in checked.stderr
+    mistake = "policies[2].policy: no policy 'quiet_hours' is installed (installed: access, audit, cost, entra"
+    assert mistake in checked.stderr
 
 
 @pytest.mark.parametrize(("place", "code"), [(1, "quiet_hours"), (2, "operation_not_allowed")])
