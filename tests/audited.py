@@ -102,12 +102,15 @@ class Audited:
             return sum(int(client.zcard(f"sg:{{{name}}}:leases")) for name in (*TENANTS.values(), EVERYONE))
 
 
-def _limits() -> list[dict[str, Any]]:
+def _limits(by_model: bool) -> list[dict[str, Any]]:
     budgets = {f"{kind}_per_{window}": MUCH for kind in _KINDS for window in ("day", "month")}
     poor = demo_guid("user", f"{TENANTS['contoso']}/{POOR}")
     scarce = {"requests_per_day": 400, "tokens_per_day": 6_000, "dollars_per_month": 0.05}
     return [
-        *({"subject": subject, **budgets} for subject in ("everyone", "tenant", "user")),
+        *(
+            {"subject": subject, **budgets}
+            for subject in ("everyone", "tenant", "user", *(("model",) if by_model else ()))
+        ),
         {"subject": "user", "match": {"user": poor}, **scarce},
     ]
 
@@ -119,12 +122,20 @@ def noon() -> str:
     return f"Etc/GMT{hours:+d}" if hours else "Etc/GMT"
 
 
-def _audit(folder: Path, disk: Disk, collector: Collector, close_after: float) -> dict[str, Any]:
-    sinks = [
+def _counted(langfuse: str) -> list[dict[str, Any]]:
+    return [{"policy": "cost"}] if langfuse else []
+
+
+def _audit(folder: Path, disk: Disk, collector: Collector, close_after: float, langfuse: str) -> dict[str, Any]:
+    sinks: list[dict[str, Any]] = [
         {"kind": "ledger", "name": "ledger", "url": {"file": str(folder / "ledger.url")}, "retry": _RETRY},
         {"kind": "syslog", "name": "siem", "host": HOST, "port": collector.port, "retry": _RETRY},
         {"kind": "file", "name": "records", "path": str(folder / "sink/records.jsonl"), "rotate_bytes": 16 << 20},
     ]
+    if langfuse:
+        (folder / "langfuse.key").write_text("a-key")
+        keys = {name: {"file": str(folder / "langfuse.key")} for name in ("public_key", "secret_key")}
+        sinks.append({"kind": "langfuse", "name": "langfuse", "url": langfuse, **keys, "retry": _RETRY})
     settings = {
         "journal": {
             "folder": str(disk.folder / "journal"),
@@ -140,8 +151,11 @@ def _audit(folder: Path, disk: Disk, collector: Collector, close_after: float) -
 
 
 @contextlib.asynccontextmanager
-async def audited(folder: Path, *, close_after: float = 12.0, mebibytes: int = 256) -> AsyncIterator[Audited]:
-    """Such a gateway. `close_after`: seconds, also of a lease; `mebibytes`: of the disk on which the journals are."""
+async def audited(
+    folder: Path, *, close_after: float = 12.0, mebibytes: int = 256, langfuse: str = ""
+) -> AsyncIterator[Audited]:
+    """Such a gateway. `close_after`: seconds, also of a lease; `mebibytes`: of the disk on which the journals are;
+    `langfuse`: a receiver that is told of each exchange too, while costs are counted and limits are on models as well."""
     async with contextlib.AsyncExitStack() as stack:
         enter = stack.enter_context
         simulator = enter(running_simulator()).url
@@ -157,11 +171,11 @@ async def audited(folder: Path, *, close_after: float = 12.0, mebibytes: int = 2
         )
         identity_port, gateway_port, admin_port = free_port(), free_port(), free_port()
         config = tree(
-            *(folder, simulator, identity_port, gateway_port, store.address, _limits()),
+            *(folder, simulator, identity_port, gateway_port, store.address, _limits(by_model=bool(langfuse))),
             server={"workers": 3, "decision_timeout": 2.0},
             timeouts=_TIMEOUTS,
             limits_settings={"lease": close_after, "time_zone": noon()},
-            after=[_audit(folder, disk, collector, close_after)],
+            after=[*_counted(langfuse), _audit(folder, disk, collector, close_after, langfuse)],
         )
         config["policies"][2]["settings"]["redis"]["timeout"] = 1.5
         path = folder / "sluicegate.yaml"
