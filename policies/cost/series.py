@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final
 
 from extproc.actuals import PRICE_FALLBACK, UNPRICED
@@ -63,21 +64,16 @@ class CostSeries:
             room=callers * models + 1,
             top=self.tenants,
         )
-        self.first: Final = metrics.histogram(
+        by_model: Final = partial(metrics.histogram, labels=("model",), per=MICRO, room=models + 1)
+        self.first: Final = by_model(
             "ai_time_to_first_token_seconds",
             "From the first byte of a request to the first of its streamed answer.",
             _milliseconds(_FIRST),
-            ("model",),
-            MICRO,
-            room=models + 1,
         )
-        self.between: Final = metrics.histogram(
+        self.between: Final = by_model(
             "ai_time_between_tokens_seconds",
             "Of a streamed answer, the mean time from one token to the next.",
             _milliseconds(_BETWEEN),
-            ("model",),
-            MICRO,
-            room=models + 1,
         )
         self.unpriced: Final = metrics.counter(
             "ai_unpriced_total", "Exchanges whose tokens have no price of their own.", ("reason",)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import logging
 import os
 import signal
@@ -24,6 +23,7 @@ from policies.audit.following.follower import Follower
 from policies.audit.following.following import Following
 from policies.audit.following.lag import LagMeter
 from policies.audit.following.status import SinkStatus, Status, write_status
+from policies.audit.journal.slots import locked
 
 _log = logging.getLogger(__name__)
 LOCK: Final = "followers.lock"
@@ -157,7 +157,7 @@ async def _alone(path: Path, stop: asyncio.Event) -> AsyncIterator[bool]:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         waited = False
-        while not stop.is_set() and not _locked(descriptor):
+        while not stop.is_set() and not locked(descriptor):
             if not waited:
                 _log.info("another process follows this journal: waiting until it ends")
                 waited = True
@@ -166,11 +166,3 @@ async def _alone(path: Path, stop: asyncio.Event) -> AsyncIterator[bool]:
         yield not stop.is_set()
     finally:
         os.close(descriptor)
-
-
-def _locked(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

@@ -123,14 +123,15 @@ def _alone(folder: Path) -> Iterator[None]:
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         deadline = time.monotonic() + _PATIENCE
-        while not _locked(descriptor) and time.monotonic() < deadline:
+        while not locked(descriptor) and time.monotonic() < deadline:
             time.sleep(_PAUSE)
         yield
     finally:
         os.close(descriptor)
 
 
-def _locked(descriptor: int) -> bool:
+def locked(descriptor: int) -> bool:
+    """Take the lock of this file or folder. False where another process has it."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -146,7 +147,7 @@ def hold(path: Path) -> int | None:
     """
     descriptor = os.open(path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        mine = _locked(descriptor)
+        mine = locked(descriptor)
     except BaseException:
         os.close(descriptor)
         raise

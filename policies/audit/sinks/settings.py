@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Final, Literal, TypeAlias
+from typing import Annotated, Final, Literal, Self, TypeAlias
 from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
@@ -157,13 +157,10 @@ def _guarded(url: str, *, plain: bool) -> None:
         raise ValueError("http:// to another machine: records would cross it readable. Say `plain: true`")
 
 
-class OtlpSettings(SinkSettings):
-    """A receiver of OpenTelemetry logs: OTLP over HTTP, in protobuf."""
+class _ReceiverSettings(SinkSettings):
+    """Base of receivers that speak OTLP over HTTP, in protobuf."""
 
-    kind: Literal["otlp"]
-    url: Annotated[
-        str, AfterValidator(_endpoint), Field(description="The whole of it, as https://collector:4318/v1/logs")
-    ]
+    url: str
     headers: _Headers = Field(default_factory=dict)
     resource: _Resource = Field(default_factory=dict)
     tls: WebhookTls = WebhookTls()
@@ -173,10 +170,19 @@ class OtlpSettings(SinkSettings):
     timeout: _Timeout = 10.0
 
     @model_validator(mode="after")
-    def _makes_sense(self) -> OtlpSettings:
+    def _makes_sense(self) -> Self:
         _bounded(self.resource)
         _guarded(self.url, plain=self.plain)
         return self
+
+
+class OtlpSettings(_ReceiverSettings):
+    """A receiver of OpenTelemetry logs: OTLP over HTTP, in protobuf."""
+
+    kind: Literal["otlp"]
+    url: Annotated[
+        str, AfterValidator(_endpoint), Field(description="The whole of it, as https://collector:4318/v1/logs")
+    ]
 
 
 class ExchangeSinkSettings(SinkSettings):
@@ -195,26 +201,13 @@ def _traces_endpoint(value: str) -> str:
     return _endpoint(value, "https://host/v1/traces")
 
 
-class TracesSettings(ExchangeSinkSettings):
+class TracesSettings(_ReceiverSettings, ExchangeSinkSettings):
     """A receiver of OpenTelemetry traces: OTLP over HTTP, in protobuf."""
 
     kind: Literal["traces"]
     url: Annotated[
         str, AfterValidator(_traces_endpoint), Field(description="The whole of it, as https://collector:4318/v1/traces")
     ]
-    headers: _Headers = Field(default_factory=dict)
-    resource: _Resource = Field(default_factory=dict)
-    tls: WebhookTls = WebhookTls()
-    plain: _Plain = False
-    compression: Literal["gzip", "none"] = "gzip"
-    max_bytes: _RequestBytes = 4 * MIB
-    timeout: _Timeout = 10.0
-
-    @model_validator(mode="after")
-    def _makes_sense(self) -> TracesSettings:
-        _bounded(self.resource)
-        _guarded(self.url, plain=self.plain)
-        return self
 
 
 def _environment(value: str) -> str:
