@@ -9,14 +9,16 @@ For the event loop's thread: a count from another may be lost.
 
 from __future__ import annotations
 
+import logging
 import re
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, Final, Literal, TypeAlias, TypeVar
 
 import msgspec
 
+_log = logging.getLogger(__name__)
 OTHER: Final = "other"
 """The value of every label whose own value has no series."""
 NONE: Final = "none"
@@ -37,6 +39,8 @@ _BYTES: Final = 45_000
 
 Labels: TypeAlias = tuple[str, ...]
 Kind: TypeAlias = Literal["counter", "gauge", "histogram"]
+Merge: TypeAlias = Literal["sum", "max", "min"]
+Reading: TypeAlias = Callable[[], Mapping[Labels, int]]
 T = TypeVar("T")
 
 
@@ -49,6 +53,7 @@ class Definition(msgspec.Struct, frozen=True, array_like=True):
         bounds: of a histogram: the upper ends of its buckets, in the unit inside.
         room: series that it may have, over all processes.
         top: the label whose values are ranked (`Metrics.top`). Empty: none.
+        merge: of a gauge: what all processes together say of a series, from what each of them does.
     """
 
     name: str
@@ -59,6 +64,7 @@ class Definition(msgspec.Struct, frozen=True, array_like=True):
     bounds: tuple[int, ...] = ()
     room: int = 1_000
     top: str = ""
+    merge: Merge = "sum"
 
 
 class Exemplar(msgspec.Struct, frozen=True, array_like=True):
@@ -72,7 +78,8 @@ class Exemplar(msgspec.Struct, frozen=True, array_like=True):
 class Series(msgspec.Struct, frozen=True, array_like=True):
     """A metric, and what has come to some of its series.
 
-    `values` by labels: an amount; of a histogram how many were in each bucket, how many beyond the last, and their sum.
+    `values` by labels: an amount; of a histogram how many were in each bucket, how many beyond the last, and their sum;
+    of a gauge nothing (`[]`) where there is no such series any more.
     """
 
     definition: Definition
@@ -141,6 +148,8 @@ class Gauge:
     def __init__(self, definition: Definition) -> None:
         self.definition = definition
         self._values: dict[Labels, int] = {}
+        self._told: dict[Labels, int] = {}
+        self._read: Reading | None = None
 
     def set(self, value: int, labels: Labels = ()) -> None:
         """What there is. Where there is no room for another series it is left out.
@@ -152,9 +161,32 @@ class Gauge:
         if kept == labels:
             self._values[labels] = max(-MOST, min(value, MOST))
 
+    def reads(self, read: Reading) -> None:
+        """Ask for all of it, each time it is told. `read` must return at once; where it fails there is nothing."""
+        self._read = read
+
     def take(self) -> Iterator[Series]:
-        for piece in _pieces(self._values.items()):
+        """What has changed since the last time. What there is no more comes first: it makes room."""
+        if self._read is not None:
+            self._values = {}
+            self._fill(self._read)
+        values, told = self._values, self._told
+        gone = [labels for labels in told if labels not in values]
+        changed = [(labels, value) for labels, value in values.items() if told.get(labels) != value]
+        if gone or changed:
+            self._told = dict(values)
+        for left in _pieces(gone):
+            yield Series(self.definition, [(labels, []) for labels in left])
+        for piece in _pieces(changed):
             yield Series(self.definition, list(piece))
+
+    def _fill(self, read: Reading) -> None:
+        try:
+            for labels, value in read().items():
+                self.set(value, labels)
+        except Exception as error:
+            # Of a policy: the others are told all the same.
+            _log.warning("%s cannot be read: %s", self.definition.name, type(error).__name__)
 
 
 class Histogram:
@@ -263,13 +295,27 @@ class Metrics:
             raise ValueError(f"the name of a counter ends in _total: {name!r}")
         return self._make(Counter, Definition(name, "counter", help, tuple(labels), per, (), room, _label(top)))
 
-    def gauge(self, name: str, help: str, labels: Sequence[str] = (), per: int = 1, *, room: int = 1_000) -> Gauge:
-        """A gauge. Summed over all processes.
+    def gauge(
+        self,
+        name: str,
+        help: str,
+        labels: Sequence[str] = (),
+        per: int = 1,
+        *,
+        room: int = 1_000,
+        merge: Merge = "sum",
+        read: Reading | None = None,
+    ) -> Gauge:
+        """A gauge. Of all processes that live: their `merge`; where there are more series than `room` all together, those
+        that are largest, or smallest with `min`. `read`: see `Gauge.reads`.
 
         Raises:
             ValueError: it cannot be called so, or there is another metric of this name.
         """
-        return self._make(Gauge, Definition(name, "gauge", help, tuple(labels), per, (), room))
+        made = self._make(Gauge, Definition(name, "gauge", help, tuple(labels), per, (), room, "", merge))
+        if read is not None:
+            made.reads(read)
+        return made
 
     def histogram(
         self,
@@ -303,8 +349,8 @@ class Metrics:
         return found
 
     def take(self) -> list[bytes]:
-        """What has happened since the last time, in pieces, and gauges as they are. Each can be added up for itself, in
-        this order."""
+        """What has happened since the last time, in pieces, and gauges that have changed. Each can be added up by itself,
+        in this order."""
         found: list[bytes] = []
         for top in self._tops.values():
             for ranked in top.take():
@@ -336,6 +382,8 @@ def fault(definition: Definition) -> str | None:
         return f"expected a help of at most {_HELP} characters"
     if definition.top and definition.top not in labels:
         return "expected the label that is ranked among the labels"
+    if definition.merge != "sum" and definition.kind != "gauge":
+        return "expected a gauge: all else is summed"
     if definition.per < 1 or definition.room < 1:
         return "expected a unit and room of at least 1"
     if (definition.kind == "histogram") != bool(bounds) or len(bounds) > MOST_BUCKETS:

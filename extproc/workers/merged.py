@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
+from heapq import nlargest, nsmallest
 from operator import add
 from typing import Final
 
-from extproc.metrics import LONGEST, MOST, NONE, OTHER, Definition, Exemplar, Labels, Ranked, Series, fault, read
+from extproc.metrics import LONGEST, MOST, NONE, OTHER, Definition, Exemplar, Labels, Merge, Ranked, Series, fault, read
 from extproc.workers.ranking import Ranking
 
 _METRICS: Final = 256
@@ -26,6 +27,7 @@ _TRACE: Final = re.compile(r"[0-9a-z-]{1,64}")
 """OpenMetrics allows 128 characters for the names and values of an exemplar's labels."""
 
 Row = tuple[int, ...]
+_TOGETHER: Final[Mapping[Merge, Callable[[Iterable[int]], int]]] = {"sum": sum, "max": max, "min": min}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +91,7 @@ class Merged:
         """Every metric, by name."""
         found = []
         for _, family in sorted(self._families.items()):
-            rows = self._summed(family) if family.definition.kind == "gauge" else dict(family.rows)
+            rows = self._together(family) if family.definition.kind == "gauge" else dict(family.rows)
             found.append(Exposed(family.definition, rows, dict(family.exemplars)))
         return tuple(found)
 
@@ -180,21 +182,34 @@ class Merged:
         told = self._gauges.setdefault(process, {}).setdefault(family.definition.name, {})
         for labels, value in series.values:
             full = labels not in told and len(told) >= min(family.definition.room, _ROOM)
-            if full or not isinstance(value, int) or not _fits(labels, family.definition):
+            if value == []:
+                told.pop(labels, None)
+            elif full or not isinstance(value, int) or not _fits(labels, family.definition):
                 self.refused += 1
             else:
                 told[labels] = value
 
-    def _summed(self, family: _Family) -> dict[Labels, Row]:
-        rows: dict[Labels, Row] = {}
+    def _together(self, family: _Family) -> dict[Labels, Row]:
+        """A gauge of all processes that live."""
+        definition = family.definition
+        found: dict[Labels, list[int]] = {}
         for told in self._gauges.values():
-            for labels, value in told.get(family.definition.name, {}).items():
-                rows[labels] = (rows.get(labels, (0,))[0] + value,)
-        return rows
+            for labels, value in told.get(definition.name, {}).items():
+                found.setdefault(labels, []).append(value)
+        together = _TOGETHER[definition.merge]
+        rows = [(labels, together(values)) for labels, values in found.items()]
+        room = min(definition.room, _ROOM)
+        if len(rows) > room:
+            rows = (nsmallest if definition.merge == "min" else nlargest)(room, rows, key=_amount)
+        return {labels: (value,) for labels, value in rows}
 
 
 def _shape(definition: Definition) -> tuple[object, ...]:
-    return (definition.kind, definition.labels, definition.per, definition.bounds, definition.top)
+    return (*(definition.kind, definition.labels, definition.per, definition.bounds), definition.top, definition.merge)
+
+
+def _amount(one: tuple[Labels, int]) -> int:
+    return one[1]
 
 
 def _fits(labels: Labels, definition: Definition) -> bool:

@@ -160,6 +160,7 @@ class LimitsPolicy(Policy):
             if counted.size.input < sized.size.input:
                 sized = counted
                 reserved = await reserver.reserve(Request(exchange, tenant, plan, sized.size, expected))
+        self._workings.budgets.see(reserved)
         if reserved.admitted:
             self._counts["admitted"] += 1
             return self._admitted(exchange, sized, reserved)

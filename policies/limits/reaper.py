@@ -14,6 +14,7 @@ from typing import Final
 
 from msgspec.structs import asdict
 
+from extproc.metrics import Metrics
 from extproc.recorder import Event, Recorder
 from extproc.tasks import spawn
 from policies.limits.registry import Registry
@@ -37,12 +38,14 @@ _PER_SECOND: Final = 2_000
 class Reaper:
     """One of all workers reaps. `start`, then `stop`."""
 
-    def __init__(self, store: Store, registry: Registry, recorder: Recorder | None = None) -> None:
-        """`recorder`: where to tell of leases that ended, and of what people change at run time."""
+    def __init__(
+        self, store: Store, registry: Registry, recorder: Recorder | None = None, metrics: Metrics | None = None
+    ) -> None:
+        """`recorder`: where to tell of leases that ended, and of what people change at run time; `metrics` count that."""
         self._store = store
         self._registry = registry
         self._recorder = recorder or Recorder()
-        self._relay = Relay(registry, self._recorder)
+        self._relay = Relay(registry, self._recorder, metrics)
         self._names: Mapping[str, str] = {}
         self._name = secrets.token_hex(8)
         self._task: asyncio.Task[None] | None = None

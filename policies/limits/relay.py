@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from extproc.metrics import OTHER, Metrics
 from extproc.recorder import Event, Recorder
+from policies.limits.limit import KINDS
 from policies.limits.registry import Change, Registry
 from policies.limits.subjects import EVERYONE, SubjectError, parse
 
@@ -16,9 +18,18 @@ _AT_ONCE: Final = 100
 class Relay:
     """Between the registry and the record."""
 
-    def __init__(self, registry: Registry, recorder: Recorder) -> None:
+    def __init__(self, registry: Registry, recorder: Recorder, metrics: Metrics | None = None) -> None:
         self._registry = registry
         self._recorder = recorder
+        self._changes = (metrics or Metrics()).counter(
+            "sluicegate_limits_changes_total",
+            "Limits that were set, unset or set back at run time, once they are on record.",
+            ("kind",),
+            room=len(KINDS) + 1,
+        )
+        for kind in KINDS:
+            # There from the start: nothing grows from what was not there yet.
+            self._changes.add((kind,), 0)
 
     async def look(self) -> int:
         """Tell what has been changed since the last time; how many changes there were.
@@ -34,6 +45,10 @@ class Relay:
                 self._recorder.tell(event(change, names))
             await self._recorder.written()
             await self._registry.told(found[-1].id)
+            for change in found:
+                # Counters that are set back are several at once.
+                for kind in change.kind.split(","):
+                    self._changes.add((kind if kind in KINDS else OTHER,))
             count += len(found)
         return count
 

@@ -14,11 +14,12 @@ from extproc.catalogue import Catalogue
 from extproc.policy import Surroundings
 from extproc.recorder import Settled
 from policies.limits.breaker import Breaker
+from policies.limits.budgets import Budgets
 from policies.limits.demands import Scale
 from policies.limits.guarded import Guarded
 from policies.limits.memory_store import MemoryStore
 from policies.limits.outage import Fallback
-from policies.limits.plan import Plans
+from policies.limits.plan import Override, Plans
 from policies.limits.reaper import Reaper
 from policies.limits.redis_client import RedisClient
 from policies.limits.redis_registry import RedisRegistry
@@ -55,6 +56,7 @@ class Workings:
     settler: Settler
     scale: Scale
     watch: Watch
+    budgets: Budgets
     witnesses: Witnesses
     reaper: Reaper
     counting: ThreadPoolExecutor
@@ -78,7 +80,8 @@ class Workings:
         recorder = surroundings.recorder
         settler = Settler(patient, Spool(Path(settings.spool)) if settings.spool else None, recorder.written)
         lease = settings.lease or surroundings.longest
-        watch = Watch(registry, plans.override, lease=lease)
+        budgets = Budgets(surroundings.metrics, surroundings.clock, fallback.is_away)
+        watch = Watch(registry, lambda found: _override(plans, budgets, found), lease=lease)
         recorder.on_found(lambda found: _settle_again(settler, watch, found))
         scale = Scale.of(settings.weights)
         return cls(
@@ -102,8 +105,9 @@ class Workings:
             settler=settler,
             scale=scale,
             watch=watch,
+            budgets=budgets,
             witnesses=Witnesses(recorder.written, watch.witness),
-            reaper=Reaper(patient, registry, recorder),
+            reaper=Reaper(patient, registry, recorder, surroundings.metrics),
             counting=ThreadPoolExecutor(1, "count-tokens"),
             vocabularies=_vocabularies(surroundings.catalogue),
         )
@@ -151,6 +155,11 @@ def zones(zone: ZoneInfo) -> Callable[[float], Zone]:
         return known[1]
 
     return at
+
+
+def _override(plans: Plans, budgets: Budgets, found: Iterable[Override]) -> None:
+    plans.override(found)
+    budgets.forget()
 
 
 def _settle_again(settler: Settler, watch: Watch, found: Iterable[Settled]) -> None:

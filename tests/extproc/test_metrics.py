@@ -51,14 +51,40 @@ def test_a_histogram_counts_up_to_each_bound_and_one_beyond() -> None:
     assert metrics.take() == []
 
 
-def test_a_gauge_is_told_each_time() -> None:
+def test_a_gauge_is_told_where_it_has_changed() -> None:
     metrics = Metrics()
     gauge = metrics.gauge("x", "X.", ("tenant",), room=2)
     gauge.set(3, ("a",))
     gauge.set(-4, ("b",))
     gauge.set(5, ("c",))
-    for _ in range(2):
-        assert series(metrics) == {("x", ("a",)): 3, ("x", ("b",)): -4}
+    assert series(metrics) == {("x", ("a",)): 3, ("x", ("b",)): -4}
+    gauge.set(3, ("a",))
+    gauge.set(-5, ("b",))
+    assert series(metrics) == {("x", ("b",)): -5}
+    assert metrics.take() == []
+
+
+def test_a_gauge_that_reads_tells_what_is_there_no_more() -> None:
+    metrics, now = Metrics(), {("a",): 1, ("b",): 2}
+    metrics.gauge("x", "X.", ("tenant",), room=2, merge="max", read=lambda: now)
+    assert series(metrics) == {("x", ("a",)): 1, ("x", ("b",)): 2}
+    del now["a",]
+    now["c",] = 3
+    assert [one.values for part in told(metrics) for one in part.series] == [[(("a",), [])], [(("c",), 3)]]
+    now.clear()
+    assert series(metrics) == {("x", ("b",)): [], ("x", ("c",)): []}
+    assert metrics.take() == []
+
+
+def test_a_gauge_that_cannot_be_read_keeps_nothing_else_from_being_told(caplog: pytest.LogCaptureFixture) -> None:
+    def read() -> dict[tuple[str, ...], int]:
+        raise KeyError("secret")
+
+    metrics = Metrics()
+    metrics.gauge("x", "X.", read=read)
+    metrics.gauge("y", "Y.").set(1)
+    assert series(metrics) == {("y", ()): 1}
+    assert caplog.messages == ["x cannot be read: KeyError"]
 
 
 def test_exemplars_are_the_first_of_their_series() -> None:
