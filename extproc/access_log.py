@@ -3,7 +3,8 @@
 Envoy writes one entry for each request, however it ends. Two meters may have left their counts in it: our own
 `usage.lua` (namespace `sluicegate.usage`) and Envoy AI Gateway (`io.envoy.ai_gateway`). Where both did, AI Gateway's are
 taken: it has translated the provider's own answer. What AI Gateway does not count stands as ours in every case: content
-chunks, writes kept for an hour, audio, searches, and the service tier.
+chunks, writes kept for an hour, audio, searches, and the service tier. It tells nothing of answers that broke off, and 0
+of those that say nothing of usage: there ours are taken, or nothing is known.
 
 Sources: envoy/data/accesslog/v3/accesslog.proto; Envoy's response code details; AI Gateway's `llmRequestCosts`.
 """
@@ -15,6 +16,8 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from secrets import token_hex
 from typing import Any, Final
+
+from msgspec.structs import replace
 
 from extproc.call import Call
 from extproc.catalogue import Target
@@ -41,6 +44,7 @@ _LUA_KEYS: Final = {name: name for name in _AI_GATEWAY_KEYS}
 _PART_KEYS: Final = ("cache_write_1h", "audio_input", "audio_output", "tool_calls")
 _TIER: Final = re.compile(r"[a-z0-9_-]{1,32}")
 _USUAL_TIERS: Final = frozenset({"auto", "batch", "default", "flex", "priority", "standard"})
+_BACKEND_IN_ROUTE: Final = re.compile(r"([^/]+)/([^/]+)/route/([^/]+)/rule/[0-9]+/ref/[0-9]+")
 _VERDICTS: Final = {verdict.value: verdict for verdict in Verdict}
 _MAX_COUNT: Final = 2.0**53
 _EPOCH: Final = datetime.fromtimestamp(0, UTC)
@@ -99,12 +103,13 @@ def read_entry(entry: Message, travel: Travel) -> Completion | None:
         else None,
         bytes_in=request.request_body_bytes,
         bytes_out=response.response_body_bytes,
-        usage=_usage(gateway, _AI_GATEWAY_KEYS, Meter.AI_GATEWAY, beside, lua)
+        usage=(_told_by_ai_gateway(gateway, beside, lua) if gateway else None)
         or _usage(lua, _LUA_KEYS, Meter.LUA, beside, lua),
         output_floor=_count(lua.get("chunks")),
         upstream=target.upstream if target and verdict is Verdict.ALLOW else None,
         response_model=_text(gateway.get("response_model")) or _text(lua.get("model")),
-        backend=_text(gateway.get("ai_service_backend_name")) or _text(gateway.get("backend_name")),
+        backend=_text(gateway.get("ai_service_backend_name")) or _text(_named(gateway, 0)),
+        route=_text(gateway.get("route_name")) or _text(_named(gateway, 1)),
         decisions=luggage.decisions if luggage else (),
         flags=flags,
         marks=luggage.marks if luggage else (),
@@ -201,6 +206,29 @@ def _usage(
     if tier not in _USUAL_TIERS and not (isinstance(tier, str) and _TIER.fullmatch(tier)):
         tier = ""
     return Usage(taken, given, total, cached, written, reasoning, meter, for_an_hour, heard, spoken, searches, tier)
+
+
+def _told_by_ai_gateway(values: Mapping[str, Any], beside: bool, lua: Mapping[str, Any]) -> Usage | None:
+    """AI Gateway's counts, in the meaning of the dialect in which the answer was given.
+
+    It counts cached input and cache writes inside the input whatever the provider is (its
+    `ExtractTokenUsageFromExplicitCaching`), and says 0 where it was told nothing.
+    """
+    usage = _usage(values, _AI_GATEWAY_KEYS, Meter.AI_GATEWAY, False, lua)
+    if usage is None or not (usage.input or usage.output):
+        return None
+    inside = usage.cached_input + usage.cache_write
+    return replace(usage, input=max(0, usage.input - inside)) if beside and inside else usage
+
+
+def _named(values: Mapping[str, Any], part: int) -> str | None:
+    """The backend (0) or the route (1) of AI Gateway's name for a backend in a route, which it tells before the answer:
+    `namespace/backend/route/name/rule/0/ref/0`."""
+    found = _BACKEND_IN_ROUTE.fullmatch(_text(values.get("backend_name")) or "")
+    if found is None:
+        return None
+    namespace, backend, route = found.groups()
+    return f"{namespace}/{route if part else backend}"
 
 
 def _is_count(value: object) -> bool:

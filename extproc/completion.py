@@ -111,6 +111,7 @@ class Completion(msgspec.Struct, frozen=True):
         output_floor: content chunks seen in a stream: at least so many output tokens were produced.
         upstream: the name of the upstream or agent that was chosen; None if none was.
         response_model: the model the provider says it used.
+        backend, route: of Envoy AI Gateway, as `namespace/name`; None where it has no part in it.
         flags: Envoy's response flags.
         marks: what policies have said by `Exchange.flag`.
         details: Envoy's `response_code_details`.
@@ -139,6 +140,7 @@ class Completion(msgspec.Struct, frozen=True):
     marks: tuple[str, ...] = ()
     details: str = ""
     facts: dict[type[Any], Any] = msgspec.field(default_factory=dict)
+    route: str | None = None
 
     def __repr__(self) -> str:
         # Facts say who it was: not in a message that somebody prints.

@@ -42,6 +42,8 @@ def record(completion: Completion) -> dict[str, Any]:
         values["upstream"] = completion.upstream
     if completion.backend is not None:
         values["backend"] = completion.backend
+    if completion.route is not None:
+        values["route"] = completion.route
     if completion.response_model is not None:
         values["response_model"] = completion.response_model
     if completion.output_floor:

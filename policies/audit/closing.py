@@ -60,7 +60,7 @@ def alike(completion: Completion, charge: Charged) -> Hashable | None:
         completion.get(Call),
         completion.get(Target),
         *(completion.method, completion.path, completion.status, completion.verdict, completion.ending),
-        *(completion.ended_by, completion.upstream, completion.backend, completion.response_model),
+        *(completion.ended_by, completion.upstream, completion.backend, completion.route, completion.response_model),
         *(_marks(completion, charge), completion.flags, completion.details, completion.decisions),
         *(completion.first_byte is None, held, charge.basis, charge.requests, charge.price),
         *(_has_tokens(charge), charge.dollars is None),
@@ -135,6 +135,8 @@ def closed(completion: Completion, charge: Charged, words: Words) -> dict[str, A
         fields["upstream"] = target.upstream
     if completion.backend is not None:
         fields["backend"] = bounded.name(completion.backend, words)
+    if completion.route is not None:
+        fields["route"] = bounded.name(completion.route, words)
     if completion.response_model is not None:
         fields["response_model"] = bounded.name(completion.response_model, words)
     if marks := _marks(completion, charge):

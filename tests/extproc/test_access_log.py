@@ -72,6 +72,7 @@ COMPLETIONS = [
         usage=BY_AI_GATEWAY,
         response_model="m1",
         backend="default/up",
+        route="default/llm",
         details="via_upstream",
     ),
     recorded(
@@ -87,6 +88,7 @@ COMPLETIONS = [
         usage=BY_AI_GATEWAY,
         response_model="m1",
         backend="default/up",
+        route="default/llm",
         details="via_upstream",
     ),
     recorded(
@@ -99,7 +101,8 @@ COMPLETIONS = [
         first_byte=0.006280778,
         bytes_in=72,
         bytes_out=1910,
-        backend="default/up/route/llm/rule/0/ref/0",
+        backend="default/up",
+        route="default/llm",
         flags=("downstream_connection_termination",),
         details="downstream_remote_disconnect",
     ),
@@ -197,6 +200,7 @@ def test_our_own_namespaces() -> None:
         output_floor=9,
         response_model="gpt-4o-2024",
         backend=None,
+        route=None,
         upstream="up",
         decisions=DECISIONS,
         facts=by_type([IDENTITY, CALL, TARGET]),
