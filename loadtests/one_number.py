@@ -1,9 +1,10 @@
 """Whether one number stands everywhere: `python -m loadtests.one_number --requests 20000`. In a checkout.
 
-The load of `loadtests.audit_chaos` without its faults: plain and streamed, left in the middle, cut off, failed, over
-budget, without usage. Then tokens and micro-dollars of each tenant and model are added up as the journal, the ledger, the
-counters in Redis, the metrics for Prometheus and what a receiver in Langfuse's place was sent have them. Prints a table;
-exit status 1 where two of them differ.
+The load of `loadtests.audit_chaos` without its faults: chats, messages, responses, completions and embeddings, plain and
+streamed, with caches and searches, left in the middle, cut off, failed, over budget, clamped, without usage. Then tokens
+and micro-dollars of each tenant and model are added up as the journal, the ledger, the counters in Redis, the metrics for
+Prometheus and what a receiver in Langfuse's place was sent have them. Prints how many there were of each kind, asked and
+on record, and the sums; exit status 1 where two of these differ, or where there was none of a kind.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ from extproc.cli.hosting import Host
 from extproc.serving import loop_factory
 from extproc.tally import Tally
 from loadtests.chaos.books import settle_down
-from loadtests.chaos.requests import Requests
+from loadtests.chaos.requests import KINDS, Requests
+from loadtests.chaos.sightings import sightings
 from loadtests.chaos.traffic import Traffic
 from policies.audit.journal import JournalReader, Position, journals
 from policies.audit.moments import micro_dollars
@@ -53,6 +55,14 @@ class Spent(NamedTuple):
 
 Sums: TypeAlias = dict[tuple[str, str], Spent]
 """By tenant and model."""
+
+
+class Measured(NamedTuple):
+    """What was asked and what is on record, by kind, and the sums of each place."""
+
+    asked: Mapping[str, int]
+    seen: Mapping[str, int]
+    sums: Mapping[str, Sums]
 
 
 def added(parts: Iterable[tuple[tuple[str, str], int, int]]) -> Sums:
@@ -112,7 +122,7 @@ def of_langfuse(observations: Iterable[tuple[str, Mapping[str, Any]]]) -> Sums:
     return added(parts)
 
 
-async def measure(requests: int, seed: int, folder: Path, clients: int = 48) -> dict[str, Sums]:
+async def measure(requests: int, seed: int, folder: Path, clients: int = 48) -> Measured:
     """Load a gateway with so many requests, and add up what each place says of them."""
     with LangfuseReceiver() as receiver:
         async with audited(folder, close_after=20.0, mebibytes=2_048, langfuse=receiver.base) as gateway:
@@ -120,7 +130,9 @@ async def measure(requests: int, seed: int, folder: Path, clients: int = 48) -> 
             traffic = Traffic(int(gateway.url.rpartition(":")[2]), Requests(gateway, chance))
             await traffic.run(lambda: traffic.sent >= requests, clients)
             await settle_down(gateway, _SLACK)
-            return await _everywhere(gateway, receiver)
+            sums = await _everywhere(gateway, receiver)
+            asked = {kind: traffic.kinds[kind] for kind in KINDS}
+            return Measured(asked, sightings(await asyncio.to_thread(_records, gateway.journals)), sums)
 
 
 async def _everywhere(gateway: Audited, receiver: LangfuseReceiver) -> dict[str, Sums]:
@@ -128,7 +140,7 @@ async def _everywhere(gateway: Audited, receiver: LangfuseReceiver) -> dict[str,
     deadline = time.monotonic() + _SLACK
     while True:
         found = {
-            "journal": await asyncio.to_thread(_journal, gateway.journals),
+            "journal": of_journal(await asyncio.to_thread(_records, gateway.journals)),
             "ledger": await asyncio.to_thread(_ledger, gateway),
             "Redis": of_counters([one async for one in Host().tallies(gateway.config)]),
             "Prometheus": of_metrics(await _metrics(gateway)),
@@ -139,14 +151,14 @@ async def _everywhere(gateway: Audited, receiver: LangfuseReceiver) -> dict[str,
         await asyncio.sleep(1.0)
 
 
-def _journal(folder: Path) -> Sums:
+def _records(folder: Path) -> list[Record]:
     records: list[Record] = []
     for path in journals(folder):
         reader, position = JournalReader(path), Position()
         while (batch := reader.read(position, _AT_ONCE))[0]:
             records += [one.record for one in batch[0]]
             position = batch[1]
-    return of_journal(records)
+    return records
 
 
 def _ledger(gateway: Audited) -> Sums:
@@ -159,6 +171,14 @@ async def _metrics(gateway: Audited) -> str:
     transport = httpx.AsyncHTTPTransport(uds=f"{gateway.folder}/admin.sock")
     async with httpx.AsyncClient(transport=transport, base_url="http://policy", timeout=10) as client:
         return (await client.get("/metrics")).text
+
+
+def table(found: Measured) -> list[str]:
+    """How many there were of each kind."""
+    told = ["| kind | asked |", "|---|---:|"]
+    told += [f"| {kind} | {count:,}{'' if count else ' NONE'} |" for kind, count in found.asked.items()]
+    told += ["", "| kind | on record |", "|---|---:|"]
+    return [*told, *(f"| {kind} | {count:,}{'' if count else ' NONE'} |" for kind, count in found.seen.items()), ""]
 
 
 def lines(found: Mapping[str, Sums]) -> list[str]:
@@ -182,6 +202,11 @@ def agree(found: Mapping[str, Sums]) -> bool:
     return bool(first) and all(one == first for one in others)
 
 
+def shown(found: Measured) -> bool:
+    """Whether all say the same of what had every kind in it."""
+    return agree(found.sums) and all(found.asked.values()) and all(found.seen.values())
+
+
 def main() -> int:
     """The program; its exit status."""
     parser = argparse.ArgumentParser(prog="python -m loadtests.one_number", description=__doc__)
@@ -194,8 +219,8 @@ def main() -> int:
         asyncio.Runner(loop_factory=loop_factory()) as runner,
     ):
         found = runner.run(measure(given.requests, given.seed, Path(folder)))
-    print("\n".join(lines(found)))
-    return 0 if agree(found) else 1
+    print("\n".join([*table(found), *lines(found.sums)]))
+    return 0 if shown(found) else 1
 
 
 if __name__ == "__main__":

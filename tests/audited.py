@@ -14,7 +14,7 @@ import asyncio
 import contextlib
 import json
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -38,10 +38,23 @@ from tests.servers import HOST, envoy_plan, listens, running_simulator
 MUCH: Final = 1_000_000_000
 POOR: Final = "poor"
 """A user of contoso whose budgets are soon used up."""
+THRIFTY: Final = "thrifty"
+"""A user of contoso each of whose sessions has so small a budget that answers are cut short."""
 _KINDS: Final = ("requests", "tokens", "dollars")
 _TIMEOUTS: Final = {"connect": 1.0, "idle": 3.0, "stream_idle": 3.0, "total": 4.0}
 _QUEUE: Final = 256 * 1_024
 _SEGMENT: Final = 4 * 1_024 * 1_024
+_SEARCH: Final = {"tool_call": 0.01}
+_KEPT: Final = {"cache_write": 3.75, "cache_write_1h": 6}
+_UPSTREAM_MODELS: Final[Mapping[str, Mapping[str, Mapping[str, float]]]] = {
+    "openai": {
+        "gpt-4o": {"input": 2.5, "cached_input": 1.25, "output": 10, **_SEARCH},
+        "gpt-4o-mini": {"input": 0.15, "cached_input": 0.075, "output": 0.6, **_SEARCH},
+        "text-embedding-3-large": {"input": 0.13, "output": 0},
+    },
+    "anthropic": {"claude-sonnet-4-5": {"input": 3, "cached_input": 0.3, "output": 15, **_KEPT, **_SEARCH}},
+}
+"""By provider and model: dollars per million tokens, and for each search."""
 _RETRY: Final = {"first": 0.1, "most": 1.0, "failures": 5, "pause": 0.5}
 
 
@@ -105,13 +118,15 @@ class Audited:
 def _limits(by_model: bool) -> list[dict[str, Any]]:
     budgets = {f"{kind}_per_{window}": MUCH for kind in _KINDS for window in ("day", "month")}
     poor = demo_guid("user", f"{TENANTS['contoso']}/{POOR}")
-    scarce = {"requests_per_day": 400, "tokens_per_day": 6_000, "dollars_per_month": 0.05}
+    thrifty = demo_guid("user", f"{TENANTS['contoso']}/{THRIFTY}")
+    scarce = {"requests_per_day": 400, "tokens_per_day": 1_200, "dollars_per_month": 0.005}
     return [
         *(
             {"subject": subject, **budgets}
             for subject in ("everyone", "tenant", "user", *(("model",) if by_model else ()))
         ),
         {"subject": "user", "match": {"user": poor}, **scarce},
+        {"subject": "session", "match": {"user": thrifty}, "tokens_per_day": 150},
     ]
 
 
@@ -120,6 +135,15 @@ def noon() -> str:
     # The signs of these are the other way round (POSIX).
     hours = datetime.now(UTC).hour - 12
     return f"Etc/GMT{hours:+d}" if hours else "Etc/GMT"
+
+
+def _upstreams(simulator: str) -> list[dict[str, Any]]:
+    """One of each dialect, all of whose models have prices."""
+    found = []
+    for provider, url in (("openai", f"{simulator}/v1"), ("anthropic", simulator)):
+        models = [{"name": name, "price": dict(price)} for name, price in _UPSTREAM_MODELS[provider].items()]
+        found.append({"name": provider, "provider": provider, "url": url, "models": models})
+    return found
 
 
 def _counted(langfuse: str) -> list[dict[str, Any]]:
@@ -174,9 +198,11 @@ async def audited(
             *(folder, simulator, identity_port, gateway_port, store.address, _limits(by_model=bool(langfuse))),
             server={"workers": 3, "decision_timeout": 2.0},
             timeouts=_TIMEOUTS,
+            upstreams=_upstreams(simulator),
             limits_settings={"lease": close_after, "time_zone": noon()},
             after=[*_counted(langfuse), _audit(folder, disk, collector, close_after, langfuse)],
         )
+        config["policies"][1]["settings"]["permissions"]["all"]["hosted_tools"] = ["web_search*"]
         config["policies"][2]["settings"]["redis"]["timeout"] = 1.5
         path = folder / "sluicegate.yaml"
         path.write_text(json.dumps(config))

@@ -9,7 +9,9 @@ from typing import Any, Final, Protocol
 
 import orjson
 
-from tests.audited import POOR
+from loadtests.chaos import dialects
+from loadtests.chaos.dialects import Call
+from tests.audited import POOR, THRIFTY
 
 _USERS: Final = ("alice", "bob", "carol", "dave", "erin", "frank")
 
@@ -36,17 +38,18 @@ class Asked:
 
 
 class Requests:
-    """Draws one request after the other."""
+    """Draws one request after the other: each kind once, and then as often as it is one of a hundred."""
 
     def __init__(self, tokens: Tokens, chance: random.Random) -> None:
         self._tokens = tokens
         self._chance = chance
         self._kinds = list(_KINDS)
         self._weights = [weight for _, weight in _KINDS.values()]
+        self._first = chance.sample(self._kinds, len(self._kinds))
 
     def draw(self) -> Asked:
         """The next."""
-        (kind,) = self._chance.choices(self._kinds, self._weights)
+        kind = self._first.pop() if self._first else self._chance.choices(self._kinds, self._weights)[0]
         make: Callable[[Requests, str], Asked] = _KINDS[kind][0]
         return make(self, kind)
 
@@ -71,9 +74,17 @@ class Requests:
         wishes = {"tokens": self._chance.randint(1, 12), "chunk-delay-ms": self._chance.choice((0, 0, 5))}
         return Asked(kind, self._chat(wishes=wishes, stream=True))
 
-    def _embedded(self, kind: str) -> Asked:
-        body = orjson.dumps({"model": "gpt-4o", "input": ["one two", "three"]})
-        return Asked(kind, raw(self._bearer(), body, path="/v1/embeddings"))
+    def _call(self, call: Call, bearer: str | None = None, **fields: str) -> bytes:
+        named = {name.replace("_", "-"): value for name, value in fields.items()}
+        wished = {f"x-sim-{name}": str(value) for name, value in call.wishes.items()}
+        body = orjson.dumps(call.body)
+        return raw(self._bearer() if bearer is None else bearer, body, path=call.path, fields=wished | named)
+
+    def _clamped(self, kind: str) -> Asked:
+        # The budget is that of a session, so each has one of its own: it is never used up.
+        session = f"thrifty-{self._chance.randrange(1_000_000_000)}"
+        bearer = self._tokens.token(THRIFTY)
+        return Asked(kind, self._call(dialects.beyond_budget(self._chance), bearer, x_session_id=session))
 
     def _agent(self, kind: str) -> Asked:
         return Asked(kind, raw(self._bearer(), b'{"task":"anything"}', path="/agents/kb/tasks"))
@@ -82,7 +93,7 @@ class Requests:
         return Asked(kind, raw(self._bearer(), b"", method="GET", path="/v1/models"))
 
     def _left_midway(self, kind: str) -> Asked:
-        data = self._chat(wishes={"tokens": 60, "chunk-delay-ms": 20}, stream=True)
+        data = self._chat(wishes=dialects.SLOW, stream=True)
         return Asked(kind, data, leave=self._chance.uniform(0.05, 0.4))
 
     def _left_early(self, kind: str) -> Asked:
@@ -145,10 +156,22 @@ def raw(
     return head.encode() + body
 
 
+def _asking(make: Callable[[random.Random], Call]) -> Callable[[Requests, str], Asked]:
+    """A call by anybody, who hangs up in the middle of what is slow."""
+
+    def asked(requests: Requests, kind: str) -> Asked:
+        call = make(requests._chance)
+        leave = requests._chance.uniform(0.05, 0.4) if call.wishes is dialects.SLOW else None
+        return Asked(kind, requests._call(call), leave)
+
+    return asked
+
+
 _KINDS: Final[Mapping[str, tuple[Callable[[Requests, str], Asked], float]]] = {
-    "plain": (Requests._plain, 45),
-    "streamed": (Requests._streamed, 16),
-    "embedded": (Requests._embedded, 2),
+    "plain": (Requests._plain, 25),
+    "streamed": (Requests._streamed, 8),
+    **{kind: (_asking(make), weight) for kind, (make, weight) in dialects.CALLS.items()},
+    "clamped": (Requests._clamped, 3),
     "agent": (Requests._agent, 3),
     "models": (Requests._models, 1),
     "left midway": (Requests._left_midway, 2),
@@ -167,3 +190,5 @@ _KINDS: Final[Mapping[str, tuple[Callable[[Requests, str], Asked], float]]] = {
     "upstream hangs": (Requests._hanging, 0.1),
 }
 """How each is made, and how many of a hundred there are."""
+KINDS: Final = tuple(_KINDS)
+"""The kinds, by their names."""

@@ -9,7 +9,20 @@ from typing import Any
 import pytest
 
 from extproc.tally import Tally
-from loadtests.one_number import Spent, Sums, added, agree, lines, of_counters, of_journal, of_langfuse, of_metrics
+from loadtests.one_number import (
+    Measured,
+    Spent,
+    Sums,
+    added,
+    agree,
+    lines,
+    of_counters,
+    of_journal,
+    of_langfuse,
+    of_metrics,
+    shown,
+    table,
+)
 from policies.audit.record import Tokens
 from tests.policies.audit.world import closing, decision
 
@@ -86,3 +99,20 @@ def test_all_must_say_the_same(other: Sums, same: bool) -> None:
 
 def test_where_nobody_says_anything_nothing_is_shown() -> None:
     assert not agree({"journal": {}, "ledger": {}})
+
+
+@pytest.mark.parametrize(
+    ("asked", "seen", "sums", "holds"),
+    [
+        (1, 1, {"journal": FOUND, "ledger": FOUND}, True),
+        (0, 1, {"journal": FOUND, "ledger": FOUND}, False),
+        (1, 0, {"journal": FOUND, "ledger": FOUND}, False),
+        (1, 1, {"journal": FOUND, "ledger": {}}, False),
+    ],
+    ids=["all", "a kind was not asked", "a kind is not on record", "different sums"],
+)
+def test_each_kind_must_have_been_there(asked: int, seen: int, sums: dict[str, Sums], holds: bool) -> None:
+    found = Measured({"plain": 3, "messages": asked}, {"messages, searched": seen}, sums)
+    assert shown(found) == holds
+    assert sum("NONE" in line for line in table(found)) == (not asked) + (not seen)
+    assert "| plain | 3 |" in table(found)
