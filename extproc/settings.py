@@ -113,6 +113,7 @@ class ServerTls(Section):
 class Server(Section):
     """The policy server."""
 
+    profile: Annotated[Literal["plain", "ai-gateway"], Field(description="Whose Envoy it is asked by")] = "plain"
     transport: Literal["wire", "grpcio"] = "wire"
     workers: Annotated[int, Field(ge=1, le=MAX_WORKERS, strict=True, description="Processes that decide")] = 1
     listen: Annotated[
