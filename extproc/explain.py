@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from inspect import isawaitable
 
 from extproc import trace_context
+from extproc.ai_gateway.gates import gate_of
 from extproc.chain import Chain, Course, Step
 from extproc.exchange import Exchange, Request
-from extproc.gate import Gate, Judgement, Passage
+from extproc.gate import Judgement, Passage
 from extproc.outcome import Reject
 from extproc.settings import Settings
 
@@ -44,7 +45,7 @@ async def explain(settings: Settings, chain: Chain, request: Request, body: byte
 
     Nothing goes up, so the policies are told that the exchange was abandoned: what they have reserved is given back.
     """
-    gate = Gate(chain, settings.catalogue(), settings.identity_headers)
+    gate = gate_of(settings, chain)
     # A policy may keep something under the id: two questions must not meet there.
     course = Course(Exchange(f"explained-{secrets.token_hex(8)}", request, explaining=True), steps=[])
     try:

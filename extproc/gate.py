@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 from extproc import trace_context
 from extproc.call import Call, Endpoint, Operation, OutputCeiling, Payload
 from extproc.calls import read_call, without_payload
-from extproc.catalogue import Catalogue, Model, Target, Upstream
+from extproc.catalogue import Agent, Catalogue, Model, Target, Upstream
 from extproc.chain import Chain, Course, VerdictOutcome, presentable
 from extproc.completion import Decision
 from extproc.edits import STREAM_HEADER, UPSTREAM_HEADER, identity_fields, member_changes, removed_headers
@@ -73,6 +73,10 @@ class Gate:
         self._targets: OrderedDict[tuple[Operation, Dialect, str], Target] = OrderedDict()
         self._models: OrderedDict[tuple[str, str], Model | None] = OrderedDict()
 
+    def lacking(self) -> str | None:
+        """What it lacks to decide, beside what policies lack; None when it is ready."""
+        return None
+
     def headers(self, course: Course) -> Judgement | Awaitable[Judgement | None] | None:
         """The request line and headers are known. None: the body is needed before there can be a verdict."""
         endpoint = match(course.exchange.request, self._catalogue)
@@ -124,17 +128,24 @@ class Gate:
 
     def _target(self, endpoint: Endpoint, call: Call, request: Request) -> Target | None:
         if not endpoint.has_payload or call.model is None or request.query:
-            return choose(endpoint, call, request, self._catalogue)
+            return self._choose(endpoint, call, request)
         # Nothing but these three decides: saves 1 us.
         asked = (call.operation, call.dialect, call.model)
         target = self._targets.get(asked)
         if target is None:
-            target = choose(endpoint, call, request, self._catalogue)
+            target = self._choose(endpoint, call, request)
             if target is not None:
                 if len(self._targets) >= _REMEMBERED:
                     self._targets.popitem(last=False)
                 self._targets[asked] = target
         return target
+
+    def _choose(self, endpoint: Endpoint, call: Call, request: Request) -> Target | None:
+        return choose(endpoint, call, request, self._catalogue)
+
+    def _tells_identity(self, upstream: Upstream | None, agent: Agent | None) -> bool:
+        """Whether this upstream is told who calls."""
+        return upstream.identity_headers if upstream else bool(agent and agent.identity_headers)
 
     def _model(self, upstream: Upstream, name: str) -> Model | None:
         """The entry that serves this name. Remembered: to find one by a glob takes 4 us."""
@@ -147,7 +158,7 @@ class Gate:
             model = self._models[asked] = upstream.serves(name)
             return model
 
-    def _passage(self, call: Call, target: Target, course: Course) -> Passage:
+    def _passage(self, call: Call, target: Target, course: Course) -> Judgement:
         exchange = course.exchange
         request = exchange.request
         to_provider = target.provider is not None
@@ -162,8 +173,7 @@ class Gate:
             (trace_context.HEADER, trace_context.onward(request.headers.get(trace_context.HEADER) or "", exchange.id))
         )
         identity = exchange.get(Identity)
-        told = upstream.identity_headers if upstream else bool(agent and agent.identity_headers)
-        if identity is not None and told:
+        if identity is not None and self._tells_identity(upstream, agent):
             sets.extend(identity_fields(identity, self._identity_headers))
         removed = removed_headers(
             request.headers,
@@ -175,26 +185,33 @@ class Gate:
             target,
             tuple(sets),
             tuple(sorted(course.remove_headers.union(removed))) if course.remove_headers else removed,
-            self._edited_body(call, target, upstream, course),
+            self._edited_body(call, target, course),
         )
 
-    def _edited_body(self, call: Call, target: Target, upstream: Upstream | None, course: Course) -> bytes | None:
+    def _edited_body(self, call: Call, target: Target, course: Course) -> bytes | None:
         exchange = course.exchange
         payload = exchange.get(Payload)
         if payload is None or exchange.body is None:
             return None
+        changes = self._changes(call, target, payload, course)
+        if changes:
+            return with_members(exchange.body, changes, payload.members)
+        return exchange.body if course.body_changed else None
+
+    def _changes(self, call: Call, target: Target, payload: Payload, course: Course) -> dict[str, Any]:
+        """The members of the body that must be other than the client's."""
+        exchange = course.exchange
         ceiling = exchange.get(OutputCeiling)
         model = None
-        if ceiling is not None and call.max_output is None and upstream is not None and call.model is not None:
-            model = self._model(upstream, call.model)
+        if ceiling is not None and call.max_output is None and target.provider is not None and call.model is not None:
+            upstream = self._catalogue.upstream(target.upstream)
+            model = self._model(upstream, call.model) if upstream is not None else None
         own = member_changes(call, payload.members, target, ceiling, model)
         changes = {**own, **course.members}
         if "stream_options" in own:
             # Those of the policies, and the meter's wish.
             changes["stream_options"] = own["stream_options"]
-        if changes:
-            return with_members(exchange.body, changes, payload.members)
-        return exchange.body if course.body_changed else None
+        return changes
 
     @staticmethod
     def _refused(refusal: Reject, course: Course) -> Reject:

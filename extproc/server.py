@@ -9,9 +9,9 @@ import socket
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from extproc.ai_gateway.gates import gate_of
 from extproc.chain import Chain, lacking
 from extproc.conversation import Conversation
-from extproc.gate import Gate
 from extproc.policy_counters import PolicyCounters
 from extproc.settings import Settings
 from extproc.settlement import Settlement
@@ -34,7 +34,7 @@ class PolicyServer:
     def __init__(self, settings: Settings, chain: Chain) -> None:
         self._settings = settings
         self._chain = chain
-        self._gate = Gate(chain, settings.catalogue(), settings.identity_headers)
+        self._gate = gate_of(settings, chain)
         self._travel = Travel(kind for link in chain.links for kind in link.policy.provides)
         self._settlement = Settlement(chain, self._travel)
         self.metrics: Final = chain.metrics
@@ -74,12 +74,14 @@ class PolicyServer:
         """What each policy lacks, and what its failure means."""
         for link in self._chain.links:
             yield Dependency(link.policy.name, link.failure.value, link.shadow, lacking(link.policy))
+        if (missing := self._gate.lacking()) is not None:
+            yield Dependency("gateway", "closed", missing=missing)
 
     def _converse(self) -> Conversation:
         return Conversation(self._gate, self._travel, mint)
 
     def _healthy(self) -> bool:
-        return not self._chain.readiness()
+        return not self._chain.readiness() and self._gate.lacking() is None
 
 
 def _transport(settings: Settings, services: Services) -> Transport:
