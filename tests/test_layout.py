@@ -16,6 +16,8 @@ VOCABULARY: Final = frozenset(
     {
         *("exchange", "outcome", "policy", "call", "identity", "completion", "catalogue", "price", "tariff", "payload"),
         *("secret", "tasks", "trace_context", "reservation", "actuals", "recorder", "tally", "spending", "metrics"),
+        # What `metrics` is made of.
+        "snapshots",
         # What commands of policies are made of.
         *("commands", "configured", "printing", "mistakes", "strict_yaml"),
     }

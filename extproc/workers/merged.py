@@ -15,7 +15,7 @@ from heapq import nlargest, nsmallest
 from operator import add
 from typing import Final
 
-from extproc.metrics import LONGEST, MOST, NONE, OTHER, Definition, Exemplar, Labels, Merge, Ranked, Series, fault, read
+from extproc.snapshots import LONGEST, MOST, NONE, OTHER, Definition, Exemplar, Labels, Merge, Ranked, Series, fault, read
 from extproc.workers.ranking import Ranking
 
 _METRICS: Final = 256

@@ -85,9 +85,11 @@ class KeyTimes:
 
 @dataclass(slots=True)
 class _Place:
-    """What is known about one place. `asked_until`: no fetch for an unknown key before that."""
+    """What is known about one place. `asked_until`: no fetch for an unknown key before that. `fetched_at`: when a fetch
+    succeeded last, or when it was first tried."""
 
     keys: Keys | None = None
+    fetched_at: float = 0.0
     trusted_until: float = 0.0
     next_fetch: float = 0.0
     retry_at: float = 0.0
@@ -182,6 +184,7 @@ class KeyCache:
         known = state.keys or {}
         # A key that stays the same stays the same object, so that tokens verified with it stay verified.
         state.keys = {name: known[name] if known.get(name) == key else key for name, key in keys.items()}
+        state.fetched_at = now
         state.trusted_until = now + self._times.max_age
         state.next_fetch = now + self._times.refresh * (0.9 + 0.2 * self._jitter())
         state.failures, state.error, state.retry_at = 0, "", now
@@ -199,6 +202,7 @@ class KeyCache:
     def start(self) -> None:
         """Begin to fetch and refresh in the background. Does not wait."""
         for place, state in self._places.items():
+            state.fetched_at = self._clock()
             name = f"entra-keeper-{place.tenant}-{place.version}"
             self._keepers.append(spawn(self._keep_fresh(place, state), name=name))
 
@@ -227,6 +231,12 @@ class KeyCache:
             except TimeoutError:
                 # The time is up by a clock that nobody sets, whatever the other one says.
                 state.next_fetch = min(state.next_fetch, self._clock())
+
+    def age(self, now: float) -> float:
+        """Seconds since the keys of a place were fetched, or since the start where they never were: of the place that was
+        longest without."""
+        # A clock that was set back must not make them younger than new.
+        return max([0.0, *(now - state.fetched_at for state in self._places.values())]) if self._keepers else 0.0
 
     def lacking(self, now: float) -> str | None:
         """None if the keys of at least one place are known; else why not."""

@@ -73,7 +73,14 @@ class EntraPolicy(Policy):
             resolver = HttpGraph(settings.graph, settings.authority, clock)
             graph = settings.graph
             groups = GroupCache(resolver, remember=graph.remember, size=graph.cache_size, clock=clock)
-        return cls(settings, clock, KeyCache(source, rules.key_places(), times, clock), groups, surroundings.recorder)
+        keys = KeyCache(source, rules.key_places(), times, clock)
+        surroundings.metrics.gauge(
+            "sluicegate_entra_keys_age_seconds",
+            "Since signing keys were fetched last: of the tenant, and the process, that was longest without.",
+            merge="max",
+            read=lambda: {(): int(keys.age(clock()))},
+        )
+        return cls(settings, clock, keys, groups, surroundings.recorder)
 
     async def start(self) -> None:
         self._keys.start()

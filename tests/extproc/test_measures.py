@@ -12,9 +12,10 @@ from extproc.chain import Chain, Course, Link
 from extproc.completion import Completion, Decision, Verdict
 from extproc.exchange import Exchange
 from extproc.measures import Measures
-from extproc.metrics import Metrics, read
+from extproc.metrics import Metrics
 from extproc.outcome import CONTINUE, Continue, Reject, RequestOutcome
 from extproc.policy import Policy
+from extproc.snapshots import read
 from tests.extproc.test_chain import COMPLETION
 from tests.extproc.world import exchange
 

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from extproc.metrics import LONGEST, MOST, OTHER, Metrics, Series, Snapshot, fault, read
+from extproc.metrics import LONGEST, MOST, OTHER, Metrics
+from extproc.snapshots import Definition, Series, Snapshot, fault, read
 
 TENANTS = st.sampled_from(["a", "b", "c"])
 
@@ -65,7 +66,8 @@ def test_a_gauge_is_told_where_it_has_changed() -> None:
 
 
 def test_a_gauge_that_reads_tells_what_is_there_no_more() -> None:
-    metrics, now = Metrics(), {("a",): 1, ("b",): 2}
+    metrics = Metrics()
+    now: dict[tuple[str, ...], int] = {("a",): 1, ("b",): 2}
     metrics.gauge("x", "X.", ("tenant",), room=2, merge="max", read=lambda: now)
     assert series(metrics) == {("x", ("a",)): 1, ("x", ("b",)): 2}
     del now["a",]
@@ -85,6 +87,16 @@ def test_a_gauge_that_cannot_be_read_keeps_nothing_else_from_being_told(caplog: 
     metrics.gauge("y", "Y.").set(1)
     assert series(metrics) == {("y", ()): 1}
     assert caplog.messages == ["x cannot be read: KeyError"]
+
+
+def test_only_gauges_are_merged_otherwise_than_by_a_sum() -> None:
+    definition = Definition("x_total", "counter", "X.", merge="max")
+    assert fault(definition) == "expected a gauge: all else is summed"
+    assert fault(Definition("x", "gauge", "X.", merge="max")) is None
+    metrics = Metrics()
+    metrics.gauge("x", "X.", merge="max")
+    with pytest.raises(ValueError, match="there is another"):
+        metrics.gauge("x", "X.", merge="min")
 
 
 def test_exemplars_are_the_first_of_their_series() -> None:

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from extproc.metrics import MOST, OTHER, Counter, Definition, Exemplar, Histogram, Metrics, Ranked, Series, Snapshot
+from extproc.metrics import MOST, OTHER, Counter, Histogram, Metrics
+from extproc.snapshots import Definition, Exemplar, Merge, Ranked, Series, Snapshot
 from extproc.workers.merged import Merged
 
 LABELS = st.tuples(st.sampled_from(["t1", "t2", "t3", "t4"]), st.sampled_from(["m1", "m2"]))
@@ -79,16 +80,44 @@ def test_what_a_killed_process_had_not_told_is_lost_and_nothing_else() -> None:
     assert total(merged) == 6
 
 
-def test_gauges_are_summed_over_those_who_live() -> None:
+@pytest.mark.parametrize(("merge", "expected"), [("sum", 9), ("max", 4), ("min", 2)])
+def test_gauges_are_merged_over_those_who_live(merge: Merge, expected: int) -> None:
     merged = Merged()
-    for process, value in ((1, 3), (2, 4)):
+    for process, value in ((1, 3), (2, 4), (3, 2)):
         metrics = Metrics()
-        metrics.gauge("x", "X.", ("kind",)).set(value, ("a",))
+        metrics.gauge("x", "X.", ("kind",), merge=merge).set(value, ("a",))
         given_to(merged, process, metrics)
         given_to(merged, process, metrics)
-    assert rows(merged, "x") == {("a",): (7,)}
+    assert rows(merged, "x") == {("a",): (expected,)}
+    # The largest and the smallest are gone: they count no more.
+    merged.gone(2)
+    merged.gone(3)
+    assert rows(merged, "x") == {("a",): (3,)}
     merged.gone(1)
-    assert rows(merged, "x") == {("a",): (4,)}
+    assert rows(merged, "x") == {}
+
+
+def test_a_series_that_a_process_has_no_more_is_gone_and_makes_room() -> None:
+    merged, metrics = Merged(), Metrics()
+    now: dict[tuple[str, ...], int] = {("a",): 1, ("b",): 2}
+    metrics.gauge("x", "X.", ("kind",), room=2, merge="max", read=lambda: now)
+    given_to(merged, 1, metrics)
+    now = {("b",): 2, ("c",): 3}
+    given_to(merged, 1, metrics)
+    assert rows(merged, "x") == {("b",): (2,), ("c",): (3,)}
+    assert merged.refused == 0
+
+
+@pytest.mark.parametrize(("merge", "kept"), [("sum", {"c", "d"}), ("max", {"c", "d"}), ("min", {"a", "b"})])
+def test_of_more_series_than_there_is_room_for_those_stay_that_matter(merge: Merge, kept: set[str]) -> None:
+    merged = Merged()
+    for process, values in enumerate(({"a": 1, "d": 4}, {"b": 2, "c": 3})):
+        metrics = Metrics()
+        gauge = metrics.gauge("x", "X.", ("kind",), room=2, merge=merge)
+        for label, value in values.items():
+            gauge.set(value, (label,))
+        given_to(merged, process, metrics)
+    assert {label for (label,) in rows(merged, "x")} == kept
 
 
 def ranked(merged: Merged, process: int, amounts: dict[str, int], *, most: int = 2, pinned: tuple[str, ...] = ()) -> None:
@@ -164,6 +193,9 @@ HOSTILE = [
     told(Series(Definition("x_total", "counter", "X.", ("a",), 0), [(("a",), 1)])),
     told(Series(Definition("x_total", "counter", "X.", ("a",), 1, (), 5, "b"), [(("a",), 1)])),
     told(Series(Definition("x_total", "gauge", "X" * 501, ("a",)), [(("a",), 1)])),
+    told(Series(Definition("x_now", "gauge", "X.", ("a",)), [(("a",), [1])])),
+    told(Series(Definition("x_total", "counter", "X.", ("a",), merge="max"), [(("a",), 1)])),
+    told(Series(X, [(("a",), [])])),
     told(Series(Definition("x_total", "counter", "X.", ("a",), 1, (1,)), [(("a",), 1)])),
 ]
 

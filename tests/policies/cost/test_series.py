@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from extproc.metrics import Metrics, read
+from extproc.metrics import Metrics
 from extproc.price import Portions
+from extproc.snapshots import read
 from policies.cost.series import TYPES, CostSeries
 
 

@@ -258,3 +258,28 @@ async def test_stopping_in_the_middle_of_a_fetch_is_quiet(caplog: pytest.LogCapt
 
 def test_the_fake_source_answers_like_a_real_one() -> None:
     assert set(keys_of(Issuer(keys=["key-1", "key-2"]), HOME)) == {"key-1", "key-2"}
+
+
+async def test_the_age_of_keys_is_that_of_the_place_that_was_longest_without() -> None:
+    cache = Cache(KeyTimes(refresh=3_600))
+    assert cache.age(NOW) == 0
+    cache.source.down = True
+    cache.start()
+    try:
+        await until(lambda: len(cache.source.fetched) == 2)
+        # Never fetched: since the start.
+        assert cache.age(NOW + 10) == 10
+        cache.source.down = False
+        cache.clock.now = NOW + 20
+        await cache.refresh(HOME)
+        assert cache.age(NOW + 25) == 25
+        await cache.refresh(OTHER)
+        assert cache.age(NOW + 25) == 5
+        # The clock was set back.
+        assert cache.age(NOW) == 0
+        cache.source.down = True
+        cache.clock.now = NOW + 7_200
+        await cache.refresh(HOME)
+        assert cache.age(NOW + 7_220) == 7_200
+    finally:
+        await cache.stop()

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from extproc.metrics import Metrics
 from extproc.recorder import Event, Recorder
+from extproc.snapshots import read
+from policies.limits.limit import KINDS
 from policies.limits.redis_client import RedisClient
 from policies.limits.redis_registry import RedisRegistry
 from policies.limits.registry import Change
@@ -100,6 +104,25 @@ async def test_each_is_told_once_and_then_remembered() -> None:
     there.history.append(change(3))
     assert await relay.look() == 1
     assert book.of() == [one.id for one in there.history]
+
+
+async def test_what_is_on_record_is_counted_by_its_kind() -> None:
+    there, book, metrics = registry(2), Book(fails=1), Metrics()
+    reset = Change(1.0, "ops", "reset", "contoso", "tokens_per_day,of_another_version", id="00000009-0")
+    there.history.append(reset)
+    relay = Relay(there, book.recorder, metrics)
+    assert counted(metrics) == dict.fromkeys(KINDS, 0)
+    with pytest.raises(KilledError):
+        await relay.look()
+    assert counted(metrics) == {}
+    await relay.look()
+    assert counted(metrics) == {DAY: 3, "other": 1}
+
+
+def counted(metrics: Metrics) -> dict[str, Any]:
+    """What has come to `sluicegate_limits_changes_total` since the last time, by kind."""
+    told = [one for piece in metrics.take() if (one := read(piece)) is not None]
+    return {kind: value for one in told for each in one.series for (kind,), value in each.values}
 
 
 async def test_more_than_are_told_at_once() -> None:
