@@ -59,7 +59,7 @@ def _client_traffic(settings: Settings, options: Options, told: Iterable[str]) -
         total_timeout=duration(settings.timeouts.total),
         idle_timeout=duration(settings.timeouts.idle),
         early_removals=piece("early_removals"),
-        late_fields=[piece("request_id_field"), *fields],
+        late_fields=[piece("request_id_field"), *piece("reply_fields"), *fields],
         downstream_tls=piece("downstream_tls") if settings.listen.tls is not None else None,
     )
 
