@@ -21,12 +21,12 @@ import httpx
 from extproc.chain import Chain, Link
 from extproc.completion import Completion
 from extproc.embedded.ports import free_port
-from extproc.envoy_profile import bootstrap
 from extproc.envoy_tls import secret_files
 from extproc.policy import Policy
 from extproc.server import PolicyServer
 from extproc.settings import Settings, parse
-from tests.servers import HOST, Envoy, running_envoy, running_simulator
+from tests.ai_gateway import PROFILE, running_front
+from tests.servers import HOST, Envoy, running_simulator
 
 MODEL: Final = "gpt-4o"
 
@@ -39,10 +39,12 @@ def settings(simulator: str, **changes: Any) -> Settings:
             {"name": "azure", "provider": "azure", "url": simulator, "api_version": "2024-10-21", "models": ["prod-4o"]},
             {"name": "anthropic", "provider": "anthropic", "url": simulator, "models": ["claude-sonnet-4-5"]},
         ],
-        "agents": [{"name": "kb", "url": f"{simulator}/agents/kb"}],
-        "opaque": [{"name": "files", "path": "/v1/files", "upstream": "openai"}],
         "policies": [{"policy": "entra"}],
     }
+    if PROFILE == "plain":
+        # AI Gateway has no place for them on one machine: every path is one of its own there.
+        tree["agents"] = [{"name": "kb", "url": f"{simulator}/agents/kb"}]
+        tree["opaque"] = [{"name": "files", "path": "/v1/files", "upstream": "openai"}]
     return parse({**tree, **changes})
 
 
@@ -120,7 +122,7 @@ async def running_gateway(
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sg-", dir="/tmp")))
         upstream = simulator or stack.enter_context(running_simulator()).url
         listen = {"address": HOST, "port": free_port(), **changes.pop("listen", {})}
-        server = {"listen": f"unix:{folder}/policy.sock", "grace": 1, **changes.pop("server", {})}
+        server = {"listen": f"unix:{folder}/policy.sock", "grace": 1, "profile": PROFILE, **changes.pop("server", {})}
         given = settings(upstream, listen=listen, server=server, **changes)
         recorder = Recorder()
         links = [policy if isinstance(policy, Link) else Link(policy) for policy in (*policies, recorder)]
@@ -128,16 +130,12 @@ async def running_gateway(
         policy_server = PolicyServer(given, chain)
         await policy_server.start()
         try:
-            config = bootstrap(
-                given,
-                admin=f"{HOST}:{free_port()}",
-                secret_directory=secret_directory,
-                response_fields=sorted(chain.response_fields),
-            )
             if secret_directory is not None:
                 for name, held in secret_files(given).items():
                     (secret_directory / name).write_text(json.dumps(held))
-            envoy = await asyncio.to_thread(stack.enter_context, running_envoy(config))
+            told = sorted(chain.response_fields)
+            front = running_front(given, response_fields=told, secret_directory=secret_directory)
+            envoy = await asyncio.to_thread(stack.enter_context, front)
             async with httpx.AsyncClient(base_url=envoy.url, timeout=30) as client:
                 yield Gateway(envoy, client, recorder, policy_server, given, upstream)
         finally:

@@ -24,14 +24,14 @@ import yaml
 from extproc.embedded.demo_keys import make_token
 from extproc.embedded.demo_tokens import AUTHORITY, GATEWAY, TENANTS, Caller, demo_guid
 from extproc.embedded.ports import free_port
-from extproc.envoy_profile import bootstrap
 from extproc.settings import parse
 from policies.limits.limit import KINDS
 from policies.limits.subjects import Subject
 from policies.limits.subjects import parse as parse_subject
 from policies.limits.windows import Counter
+from tests.ai_gateway import PROFILE, running_front
 from tests.redis_servers import RedisServer
-from tests.servers import HOST, Envoy, Server, listens, running, running_envoy
+from tests.servers import HOST, Envoy, Server, listens, running
 
 CHAT: Final = "/v1/chat/completions"
 PRICE: Final = {"input": 2.5, "output": 10}
@@ -186,9 +186,9 @@ def tree(
     models = [{"name": name, "price": dict(PRICE)} for name in ("gpt-4o", "gpt-4o-mini")]
     return {
         "listen": {"address": HOST, "port": gateway_port},
-        "server": {**server, **settings.pop("server", {})},
+        "server": {"profile": PROFILE, **server, **settings.pop("server", {})},
         "upstreams": [{"name": "openai", "provider": "openai", "url": f"{simulator}/v1", "models": models}],
-        "agents": [{"name": "kb", "url": f"{simulator}/agents/kb"}],
+        "agents": [{"name": "kb", "url": f"{simulator}/agents/kb"}] if PROFILE == "plain" else [],
         "policies": [
             {"policy": "entra", "settings": entra},
             {"policy": "access", "settings": access},
@@ -223,8 +223,6 @@ async def limited(
             running([str(part) for part in identity], ready=lambda: listens(identity_port), log=folder / "identity.log")
         )
         server = stack.enter_context(running([str(part) for part in serve], ready=listening, log=log, grace=20))
-        envoy = await asyncio.to_thread(
-            stack.enter_context, running_envoy(bootstrap(parse(config), admin=f"{HOST}:{free_port()}"))
-        )
+        envoy = await asyncio.to_thread(stack.enter_context, running_front(parse(config)))
         async with httpx.AsyncClient(base_url=envoy.url, timeout=60) as client:
             yield Limited(folder, client, store, simulator, server, envoy)

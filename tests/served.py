@@ -18,9 +18,9 @@ import yaml
 from extproc.embedded.demo_keys import make_token
 from extproc.embedded.demo_tokens import AUTHORITY, GATEWAY, TENANTS, Caller
 from extproc.embedded.ports import free_port
-from extproc.envoy_profile import bootstrap
 from extproc.settings import parse
-from tests.servers import HOST, Server, listens, running, running_envoy
+from tests.ai_gateway import PROFILE, running_front
+from tests.servers import HOST, Server, listens, running
 
 CHAT: Final = "/v1/chat/completions"
 PROMPT: Final[dict[str, Any]] = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Say something."}]}
@@ -45,7 +45,7 @@ class Served:
         """The configuration, anew each time."""
         return {
             "listen": {"address": HOST, "port": self.gateway_port},
-            "server": dict(self.server_section),
+            "server": {"profile": PROFILE, **self.server_section},
             "upstreams": [
                 {"name": "openai", "provider": "openai", "url": f"{self.simulator}/v1", "models": ["gpt-4o"]},
                 {"name": "anthropic", "provider": "anthropic", "url": self.simulator, "models": ["claude"]},
@@ -90,8 +90,7 @@ class Served:
     @contextlib.asynccontextmanager
     async def envoy(self) -> AsyncIterator[httpx.AsyncClient]:
         """Envoy, and a client of it that may ask."""
-        config = bootstrap(parse(self.tree()), admin=f"{HOST}:{free_port()}")
-        with running_envoy(config) as envoy:
+        with running_front(parse(self.tree())) as envoy:
             token = make_token(self.folder, Caller("contoso", "alice", ("User",)))
             headers = {"authorization": f"Bearer {token}"}
             async with httpx.AsyncClient(base_url=envoy.url, headers=headers, timeout=30) as client:
