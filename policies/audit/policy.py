@@ -19,6 +19,7 @@ from extproc.recorder import Event
 from extproc.spending import Question, Spent
 from extproc.tasks import aside, waits
 from policies.audit import closing, deciding
+from policies.audit.following.metering import Meter, Metering
 from policies.audit.form import Form, Forms, Values
 from policies.audit.happening import happened, settled
 from policies.audit.insisting import Insisting
@@ -54,6 +55,8 @@ class AuditPolicy(Policy):
         self._catalogue: Catalogue = surroundings.catalogue
         self._words: Words = _UNREADY
         self._writer = JournalWriter(settings.journal, surroundings.clock)
+        meter = Meter(Path(settings.journal.folder), settings.sinks)
+        self._metering = Metering(meter, surroundings.metrics, surroundings.clock, lambda: self._writer.queued)
         self._insisting = Insisting(self._writer, closed=settings.journal.full == "closed")
         self._strict = settings.journal.durability == "strict"
         self._common = {"configuration": surroundings.configuration[:16], "service.version": VERSION}
@@ -73,6 +76,7 @@ class AuditPolicy(Policy):
         key = await aside(lambda: redaction_key(settings.redaction, folder), name="audit: key")
         self._words = Redactor(settings.redaction, key)
         await self._writer.start()
+        self._metering.start()
         self._recorder.keep(self._happened, self._insisting.written)
         self._recorder.tell(Event("configuration.loaded", {"after": self._common["configuration"]}))
         instance = settings.journal.instance
@@ -80,6 +84,7 @@ class AuditPolicy(Policy):
         self._recorder.found(settled([*self._writer.inherited, *left]))
 
     async def stop(self) -> None:
+        self._metering.stop()
         self._insisting.stop()
         await self._writer.stop(_GRACE)
 

@@ -288,7 +288,7 @@ class JournalWriter:
         return self._running and (not self._closed or not self._shut or self._reopen())
 
     def counters(self) -> Mapping[str, int]:
-        """How many records were appended, written and synced, and have been dropped; bytes that wait; failures."""
+        """How many records were appended, written and synced, and have been dropped; failures."""
         if not self._journal:
             return {}
         segments = self._segments
@@ -297,9 +297,13 @@ class JournalWriter:
             "written": segments.sequence,
             "synced": segments.synced,
             "dropped": self._dropped,
-            "queued_bytes": self._given - segments.bytes,
             "failures": self._writing.failures,
         }
+
+    @property
+    def queued(self) -> int:
+        """Bytes that wait to be written."""
+        return self._given - self._segments.bytes if self._journal else 0
 
     def readiness(self) -> str | None:
         """Why exchanges should not be sent here; None if nothing speaks against it."""

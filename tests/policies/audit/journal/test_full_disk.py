@@ -106,7 +106,7 @@ async def test_open(small: Path) -> None:
     assert writer.accepts
     assert writer.readiness() is None
     ballast.unlink()
-    await until(lambda: writer.counters()["queued_bytes"] == 0)
+    await until(lambda: writer.queued == 0)
     writer.append(fields(request_id="again"))
     await writer.stop(10)
     report = verify(small, public_key=None)

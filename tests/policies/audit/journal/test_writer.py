@@ -75,9 +75,9 @@ async def test_records_are_written_in_order(tmp_path: Path, durability: str) -> 
         "written": 101,
         "synced": 101,
         "dropped": 0,
-        "queued_bytes": 0,
         "failures": 0,
     }
+    assert writer.queued == 0
     await writer.stop(5)
     assert [one.record.event for one in records(tmp_path / "gate.0")[-2:]] == ["request.allowed", "journal.closed"]
     assert json.loads((tmp_path / "gate.0" / "head.json").read_bytes())["sequence"] == 102
