@@ -6,7 +6,9 @@ Targets, each behind an Envoy of its own, all before the same upstream:
 
 - `plain`: Envoy with the listener and the route of the gateway, and nothing else: no policy, guard, meter or access log;
 - `empty`: the gateway with one policy that does nothing: what the transport and the conversation cost;
-- `default`: the gateway with the chain of the demo configuration (entra, access) and a valid token.
+- `default`: the gateway with the chain of the demo configuration (entra, access) and a valid token;
+- `limits`, `audit`, `strict`, `cost`: the same, and one policy more;
+- `langfuse`: that of `audit`, while its journal is followed for Langfuse and for a collector of traces.
 
 They take turns in short rounds, so that whatever else the machine does hits all alike; results are medians over rounds,
 and ratios are taken within a round. The run fails if any request failed, if a request has no completion, or if an answer

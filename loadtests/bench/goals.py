@@ -152,6 +152,14 @@ _CHECKS: Final[Sequence[_Check]] = (
         "{:.2f}",
     ),
     (
+        "p50 while Langfuse and a collector of traces are told, to p50 while they are not (wire langfuse to wire audit,"
+        " 1 connection)",
+        "at most 1.05",
+        lambda told: told.row(ALONE.name, "wire langfuse").p50 / told.row(ALONE.name, "wire audit").p50,
+        _at_most(1.05),
+        "{:.2f}",
+    ),
+    (
         "policy CPU added by cost and its metrics, us per request (wire cost to wire default, 32 connections)",
         "at most 40",
         lambda told: (told.policy(BUSY.name, "wire cost") - told.policy(BUSY.name, "wire default")) * 1e6,

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from extproc.embedded.waiting import until
+from loadtests.bench.following import FOLLOWER, RECEIVERS, BehindError, until_brought
 from loadtests.bench.load import Load, parse
 from loadtests.bench.proc import cpu_of, peak_of
 from loadtests.bench.processes import Completions, python, requests_arrived
@@ -40,10 +41,11 @@ class Target:
 
     Attributes:
         pids: by process: `envoy`, `policy` (what decides: also LiteLLM and Portkey, which proxy in the same process),
-            `upstream`.
+            `upstream`; `follower` and `receivers` of what is brought from the journal.
         counted: None where there is no Envoy.
         completions: None where there is no policy server of ours.
         fields: headers that its requests need.
+        followed: the folder of its journal, where that is followed: what is on record is brought to others later.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Target:
     counted: Counted | None = None
     completions: Completions | None = None
     fields: tuple[tuple[str, str], ...] = ()
+    followed: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +90,7 @@ async def measure(target: Target, scenario: Scenario, burst: Burst) -> Cell:
     now = await _arrived(target)
     arrived = load.requests if now is None or arrived is None else now - arrived
     await until_settled(counts, settled + arrived)
+    used |= await _brought(target, before)
     cell = Cell(
         load=load,
         cpu=used,
@@ -98,6 +102,24 @@ async def measure(target: Target, scenario: Scenario, burst: Burst) -> Cell:
     if found := faults(cell, burst.connections, scenario.chunks):
         raise BenchError(f"{target.name}, {scenario.name}: {'; '.join(found)}")
     return cell
+
+
+async def _brought(target: Target, before: Mapping[str, float]) -> dict[str, float]:
+    """Wait until what is on record was brought to whom it is for: the next target shall not pay for it.
+
+    Returns the CPU seconds that this took since `before`, by process.
+
+    Raises:
+        BenchError: not everything was brought.
+    """
+    if target.followed is None:
+        return {}
+    try:
+        await until_brought(target.followed)
+    except BehindError as error:
+        raise BenchError(f"{target.name}: {error}") from None
+    now = cpu(target)
+    return {name: now[name] - before[name] for name in (FOLLOWER, RECEIVERS)}
 
 
 async def ceiling(target: Target, burst: Burst) -> Cell:

@@ -22,7 +22,7 @@ class Cell:
     """One measurement.
 
     Attributes:
-        cpu: seconds of CPU by process (`envoy`, `policy`, `upstream`, `generator`), of those that there are.
+        cpu: seconds of CPU by process (`envoy`, `policy`, `follower`, `upstream`, `generator`), of those that there are.
         arrived: requests that Envoy counted; without Envoy, those that were answered. wrk hangs up at the end, so up to
             `connections` more than were answered.
         settled: completions of the policy server; None where there is none of ours.

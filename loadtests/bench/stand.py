@@ -15,7 +15,7 @@ from extproc.embedded.faults import StackError
 from extproc.embedded.ports import free_port
 from extproc.embedded.stack import valkey_plan
 from extproc.embedded.state import write_private
-from loadtests.bench import minds, peers, targets, upstream
+from loadtests.bench import following, minds, peers, targets, upstream
 from loadtests.bench.measure import Counted, Target
 from loadtests.bench.processes import Completions, echo_plan, envoy_plan, policy_plan, started, upstream_plan
 from loadtests.bench.targets import KINDS, Kind
@@ -64,6 +64,8 @@ class Builder:
         """A target behind Envoy; beside plain Envoy the listener that answers by itself."""
         name = kind.name.replace(" ", "-")
         admin, socket, listen = self._state / f"{name}.admin", self._state / f"{name}.sock", free_port()
+        pids = {"upstream": self._upstream} if self._upstream else {}
+        sinks = await self._receivers(pids) if kind.mind == "langfuse" else ()
         tree = targets.gateway_tree(
             port=listen,
             socket=socket,
@@ -71,8 +73,8 @@ class Builder:
             identity=self._identity,
             kind=kind,
             valkey=await self._valkey() if kind.mind == "limits" else "",
+            sinks=sinks,
         )
-        pids = {"upstream": self._upstream} if self._upstream else {}
         completions, ceiling_port = None, free_port()
         if kind.transport is None:
             body = upstream.whole().partition(b"\r\n\r\n")[2].decode()
@@ -88,10 +90,24 @@ class Builder:
             config = targets.gateway(tree, admin)
         plan = envoy_plan(name, self._write(f"{name}-envoy.yaml", config), admin)
         pids["envoy"] = (await self._stack.enter_async_context(started(plan, self._logs))).pid
-        target = Target(kind.name, listen, pids, Counted(admin, "gateway"), completions)
+        if sinks:
+            follower = following.follower_plan(name, self._state / f"{name}.yaml")
+            pids[following.FOLLOWER] = (await self._stack.enter_async_context(started(follower, self._logs))).pid
+        followed = targets.journal_folder(self._state, kind) if sinks else None
+        target = Target(kind.name, listen, pids, Counted(admin, "gateway"), completions, followed=followed)
         if kind.transport is not None:
             return target, None
         return target, Target(targets.CEILING, ceiling_port, {"envoy": pids["envoy"]})
+
+    async def _receivers(self, pids: dict[str, int]) -> Sequence[Mapping[str, Any]]:
+        """What the journal is followed for, as sinks; the process of the receivers is added to `pids`."""
+        for name, key in following.keys().items():
+            write_private(self._state / name, key)
+        # One process for both: who receives spans is not what is measured.
+        port = free_port()
+        receiver = await self._stack.enter_async_context(started(following.receiver_plan("spans", port), self._logs))
+        pids[following.RECEIVERS] = receiver.pid
+        return following.sinks(self._state, port, port)
 
     async def _valkey(self) -> str:
         """A Valkey of its own, as `sluicegate up` runs it."""

@@ -16,6 +16,9 @@ _STREAMS: Final = frozenset(scenario.name for scenario in SCENARIOS if scenario.
 _ANSWERS: Final[Mapping[bool | None, str]] = {True: "yes", False: "**no**", None: "-"}
 
 
+_PROCESSES: Final = ("policy", "envoy", "follower", "upstream", "generator")
+
+
 def as_markdown(told: Report) -> str:
     """The whole report."""
     measured = told.rows
@@ -46,7 +49,7 @@ def as_markdown(told: Report) -> str:
         ),
         (
             "CPU in us per request",
-            table(("Scenario", "Target", "policy", "Envoy", "upstream", "generator"), _each(_cpu, measured)),
+            table(("Scenario", "Target", "policy", "Envoy", "follower", "upstream", "generator"), _each(_cpu, measured)),
         ),
         (
             "Counts and memory",
@@ -128,7 +131,7 @@ def _stream(row: Row) -> list[str]:
 
 
 def _cpu(row: Row) -> list[str]:
-    return [_us(row.cpu[name]) if name in row.cpu else "-" for name in ("policy", "envoy", "upstream", "generator")]
+    return [_us(row.cpu[name]) if name in row.cpu else "-" for name in _PROCESSES]
 
 
 def _counts(row: Row) -> list[str]:

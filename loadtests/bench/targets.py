@@ -29,6 +29,7 @@ class Kind:
         mind: what the policy server thinks. `echo`: nothing, and without our host; `empty`: nothing, in our host;
             `default`: identity and access, as the demo configuration has them; `limits`: those, and limits on five
             subjects; `audit`, `strict`: those of the default, and the journal in batches or synced for each request;
+            `langfuse`: those of `audit`, and the journal is followed for Langfuse and for a collector of traces;
             `cost`: those of the default, and what they cost is counted;
             `reader`: one policy that reads the whole answer.
     """
@@ -47,10 +48,11 @@ KINDS: Final = (
     ),
     Kind("wire limits", "wire", "limits"),
     Kind("wire audit", "wire", "audit"),
+    Kind("wire langfuse", "wire", "langfuse"),
     Kind("wire strict", "wire", "strict"),
     Kind("wire cost", "wire", "cost"),
 )
-JOURNALS: Final = {"audit": "batch", "strict": "strict"}
+JOURNALS: Final = {"audit": "batch", "langfuse": "batch", "strict": "strict"}
 """Minds that keep a journal, and how."""
 DEFAULT: Final = frozenset({"entra", "access"})
 """Policies of the demo that every mind but the poorest has."""
@@ -66,9 +68,16 @@ LIMITS: Final[Sequence[Mapping[str, Any]]] = (
 
 
 def gateway_tree(
-    *, port: int, socket: Path, upstream: str, identity: str, kind: Kind, valkey: str = ""
+    *,
+    port: int,
+    socket: Path,
+    upstream: str,
+    identity: str,
+    kind: Kind,
+    valkey: str = "",
+    sinks: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
-    """The demo configuration with these addresses."""
+    """The demo configuration with these addresses. `sinks`: of the journal."""
     addresses = {"simulator": upstream, "identity": identity, "valkey": valkey}
     demo = read_tree(DEMO)
     demo["policies"] = [entry for entry in demo["policies"] if entry["policy"] in DEFAULT]
@@ -78,12 +87,18 @@ def gateway_tree(
     if kind.mind == "cost":
         tree["policies"].append({"policy": "cost"})
     if kind.mind in JOURNALS:
-        journal = {"folder": str(socket.parent / f"journal-{kind.mind}"), "durability": JOURNALS[kind.mind]}
-        tree["policies"].append({"policy": "audit", "settings": {"journal": journal}})
+        journal = {"folder": str(journal_folder(socket.parent, kind)), "durability": JOURNALS[kind.mind]}
+        audit = {"journal": journal} | ({"sinks": [dict(sink) for sink in sinks]} if sinks else {})
+        tree["policies"].append({"policy": "audit", "settings": audit})
     server = {"listen": f"unix:{socket}", "grace": 2.0} | ({"transport": kind.transport} if kind.transport else {})
     tree |= {"listen": {"address": "127.0.0.1", "port": port}, "server": server}
     policy = POLICIES.get(kind.mind)
     return tree if policy is None else {**tree, "policies": [{"policy": policy.name}]}
+
+
+def journal_folder(state: Path, kind: Kind) -> Path:
+    """Where the journal of such a target is."""
+    return state / f"journal-{kind.mind}"
 
 
 def _limits(valkey: str) -> dict[str, Any]:

@@ -69,8 +69,8 @@ def test_every_target_has_its_transport_and_its_chain(tmp_path: Path, kind: Kind
     )
     assert tree["server"].get("transport") == kind.transport
     names = [entry["policy"] for entry in tree["policies"]]
-    further = {"limits": ["limits"], "audit": ["audit"], "strict": ["audit"], "cost": ["cost"]}.get(kind.mind, [])
-    assert names == (["bench_nothing"] if kind.mind == "empty" else ["entra", "access", *further])
+    further = {"limits": ["limits"], "cost": ["cost"]} | {mind: ["audit"] for mind in targets.JOURNALS}
+    assert names == (["bench_nothing"] if kind.mind == "empty" else ["entra", "access", *further.get(kind.mind, [])])
 
 
 def test_plain_envoy_is_the_gateway_without_us(tmp_path: Path) -> None:
