@@ -17,7 +17,8 @@ FOLLOWER: Final = "follower"
 RECEIVERS: Final = "receivers"
 _PATIENCE: Final = 120.0
 _LOOK: Final = 0.1
-_KEYS: Final = {"public_key": "pk-lf-bench", "secret_key": "sk-lf-bench"}
+KEYS: Final[Mapping[str, str]] = {"public_key": "pk-lf-bench", "secret_key": "sk-lf-bench"}
+"""What the files of Langfuse's keys hold, by their names."""
 
 
 class BehindError(Exception):
@@ -25,16 +26,11 @@ class BehindError(Exception):
 
 
 def sinks(folder: Path, langfuse_port: int, traces_port: int) -> list[dict[str, Any]]:
-    """Langfuse, and a collector of traces: receivers at these ports of this machine. `folder`: where `keys` stand."""
+    """Langfuse, and a collector of traces: receivers at these ports of this machine. `folder`: where the files of the keys are."""
     langfuse = {"kind": "langfuse", "name": "langfuse", "url": f"http://127.0.0.1:{langfuse_port}"}
-    named = {name: {"file": str(folder / name)} for name in _KEYS}
+    named = {name: {"file": str(folder / name)} for name in KEYS}
     traces = {"kind": "traces", "name": "traces", "url": f"http://127.0.0.1:{traces_port}/v1/traces"}
     return [langfuse | named, traces]
-
-
-def keys() -> Mapping[str, str]:
-    """What the files of the keys hold, by their names."""
-    return _KEYS
 
 
 def follower_plan(name: str, configuration: Path) -> Plan:

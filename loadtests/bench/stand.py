@@ -101,7 +101,7 @@ class Builder:
 
     async def _receivers(self, pids: dict[str, int]) -> Sequence[Mapping[str, Any]]:
         """What the journal is followed for, as sinks; the process of the receivers is added to `pids`."""
-        for name, key in following.keys().items():
+        for name, key in following.KEYS.items():
             write_private(self._state / name, key)
         # One process for both: who receives spans is not what is measured.
         port = free_port()

@@ -81,7 +81,7 @@ def test_the_journal_is_followed_for_both(tmp_path: Path) -> None:
     settings = tree["policies"][-1]["settings"]
     assert [sink["kind"] for sink in settings["sinks"]] == ["langfuse", "traces"]
     assert settings["journal"]["folder"] == str(targets.journal_folder(tmp_path, LANGFUSE))
-    assert {Path(sinks[0][name]["file"]).name for name in following.keys()} == set(following.keys())
+    assert {Path(sinks[0][name]["file"]).name for name in following.KEYS} == set(following.KEYS)
 
 
 @contextlib.asynccontextmanager
