@@ -7,7 +7,7 @@ from typing import Any
 
 from extproc.ai_gateway.pieces import Options, duration, piece
 from extproc.ai_gateway.policy_server import PolicyServer
-from extproc.settings import Settings
+from extproc.settings import Cors, Settings
 
 
 def gateway_documents(
@@ -40,7 +40,7 @@ def gateway_documents(
     )
     yield _client_traffic(settings, options, told)
     if settings.listen.cors is not None:
-        yield _cors(settings, options, told)
+        yield _cors(settings.listen.cors, options, told)
 
 
 def _listener(settings: Settings, options: Options) -> Any:
@@ -64,9 +64,7 @@ def _client_traffic(settings: Settings, options: Options, told: Iterable[str]) -
     )
 
 
-def _cors(settings: Settings, options: Options, told: Iterable[str]) -> Any:
-    cors = settings.listen.cors
-    assert cors is not None
+def _cors(cors: Cors, options: Options, told: Iterable[str]) -> Any:
     return piece(
         "security_policy",
         metadata=options.metadata(options.name),

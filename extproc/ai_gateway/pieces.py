@@ -11,6 +11,8 @@ from extproc.settings import AgentEntry, UpstreamEntry
 API_KEY: Final = "apiKey"
 """The key under which AI Gateway looks for a provider's key in a Secret."""
 
+_MCP_PREFIX: Final = "ai-eg-mcp-"
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -30,8 +32,8 @@ class Options:
     namespace: str = "default"
     envoy_version: str = "1.40.0"
     policy_service: str = "sluicegate-policy"
-    policy_secret: str = "sluicegate-envoy-tls"
-    listen_secret: str = "sluicegate-listen-tls"
+    policy_secret: str = "sluicegate-envoy-tls"  # noqa: S105
+    listen_secret: str = "sluicegate-listen-tls"  # noqa: S105
 
     def metadata(self, name: str, **more: Any) -> dict[str, Any]:
         """The metadata of a resource."""
@@ -41,9 +43,13 @@ class Options:
         """The name of everything that is one upstream's: AI Gateway's metadata says it after the namespace."""
         return f"{self.name}-{kubernetes_name(entry.name)}"
 
-    def agent(self, entry: AgentEntry) -> str:
-        """The name of everything that is one agent's."""
-        return f"{self.name}-agent-{kubernetes_name(entry.name)}"
+    def agent(self, entry: AgentEntry, *, standalone: bool) -> str:
+        """The name of everything that is one agent's.
+
+        Standalone, AI Gateway puts its own filter on every route, which answers 404 to what is no call to a provider,
+        but for routes that are called as those of its MCP gateway are.
+        """
+        return f"{_MCP_PREFIX if standalone else f'{self.name}-'}agent-{kubernetes_name(entry.name)}"
 
     def gateway_ref(self) -> dict[str, str]:
         """How a policy names the Gateway."""

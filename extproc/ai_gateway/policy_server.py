@@ -1,4 +1,4 @@
-"""How Envoy reaches the policy server, and what it sends there: the extension policies and where the access log goes. Pure."""
+"""How Envoy reaches the policy server: the extension policies, and where the access log goes. Pure."""
 
 from __future__ import annotations
 
@@ -85,20 +85,24 @@ def extension_policy(
     *,
     name: str,
     body: bool,
-    target_refs: Any = None,
-    target_selectors: Any = None,
+    target_refs: list[dict[str, Any]],
 ) -> Any:
-    """Our filters, on what `target_refs` or `target_selectors` name. `body`: whether request bodies are read there."""
+    """Our filters, on what `target_refs` name. `body`: whether request bodies are read there."""
     return piece(
         "extension_policy",
         metadata=options.metadata(name),
         target_refs=target_refs,
-        target_selectors=target_selectors,
-        lua=[piece("lua", source=(data_directory() / script).read_text("utf-8")) for script in SCRIPTS],
+        lua=[piece("lua", source=source) for source in _scripts()],
         message_timeout=duration(settings.server.decision_timeout + _SECONDS_BEYOND),
         request_mode=piece("body_is_read" if body else "body_is_unread"),
         **server.deciding(),
     )
+
+
+def _scripts() -> Iterator[str]:
+    for name in SCRIPTS:
+        yield (data_directory() / name).read_text("utf-8")
+    yield piece("address_script")
 
 
 def _manners(*, several: bool) -> Any:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 from extproc import assembly
 from extproc.ai_gateway.backends import upstream_documents
@@ -16,18 +16,20 @@ from extproc.ai_gateway.fitting import misfits
 from extproc.ai_gateway.gateway import gateway_documents
 from extproc.ai_gateway.pieces import Options
 from extproc.ai_gateway.policy_server import PolicyServer, extension_policy
-from extproc.ai_gateway.routes import agent_routes, agent_selectors, provider_routes, traffic_policies
+from extproc.ai_gateway.routes import agent_refs, agent_routes, provider_routes, traffic_policies
 from extproc.mistakes import ConfigurationError
 from extproc.settings import Settings
 
 __all__ = ["Options", "resources"]
+
+_DEFAULT: Final = Options()
 
 
 def resources(
     settings: Settings,
     *,
     standalone: bool,
-    options: Options = Options(),
+    options: Options = _DEFAULT,
     response_fields: Iterable[str] | None = None,
 ) -> list[dict[str, Any]]:
     """The documents, in the order in which they may be applied.
@@ -46,10 +48,10 @@ def resources(
         *gateway_documents(settings, options, server, standalone=standalone, told=told),
         *server.documents(),
         extension_policy(settings, options, server, name=options.name, body=True, target_refs=[options.gateway_ref()]),
-        *traffic_policies(settings, options),
+        *traffic_policies(settings, options, standalone=standalone),
         *upstream_documents(settings, options, standalone=standalone),
         *provider_routes(settings, options),
-        *agent_routes(settings, options),
+        *agent_routes(settings, options, standalone=standalone),
     ]
     if settings.agents:
         documents.append(
@@ -59,7 +61,7 @@ def resources(
                 server,
                 name=f"{options.name}-agents",
                 body=False,
-                target_selectors=agent_selectors(),
+                target_refs=agent_refs(settings, options, standalone=standalone),
             )
         )
     return _plain(documents)

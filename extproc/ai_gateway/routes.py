@@ -6,13 +6,13 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from extproc.addresses import is_ip
 from extproc.ai_gateway.backends import location
 from extproc.ai_gateway.pieces import Options, duration, piece
 from extproc.settings import AgentEntry, Settings, UpstreamEntry
 
 _RULES_OF_A_ROUTE: Final = 15
 """AIGatewayRoute takes no more: the sixteenth is its own."""
-_AGENT_LABEL: Final = {"sluicegate/bodies": "unread"}
 _ROUTE_GROUP: Final = "gateway.networking.k8s.io"
 
 
@@ -46,10 +46,10 @@ def _rule(entry: UpstreamEntry, settings: Settings, options: Options, *, stream:
     )
 
 
-def agent_routes(settings: Settings, options: Options) -> Iterator[Any]:
+def agent_routes(settings: Settings, options: Options, *, standalone: bool) -> Iterator[Any]:
     """HTTPRoutes of the agents, their Backends and what injects their credentials."""
     for agent in settings.agents:
-        name = options.agent(agent)
+        name = options.agent(agent, standalone=standalone)
         yield from location(agent, name, options)
         if agent.credential is not None:
             yield piece("agent_credential", metadata=options.metadata(name), secret_name=name)
@@ -59,14 +59,15 @@ def agent_routes(settings: Settings, options: Options) -> Iterator[Any]:
 
 
 def _agent_route(agent: AgentEntry, name: str, settings: Settings, options: Options) -> Any:
+    host = urlsplit(agent.url).hostname or ""
     return piece(
         "agent_route",
-        metadata=options.metadata(name, labels=_AGENT_LABEL),
+        metadata=options.metadata(name),
         gateway_name=options.name,
         agent_name=agent.name,
         agent_path=f"/agents/{agent.name}/",
-        host_name=urlsplit(agent.url).hostname,
-        removed_fields=piece("internal_fields"),
+        host_filter=piece("host_filter", host_name=host) if not is_ip(host) else None,
+        removed_fields=[*piece("internal_fields"), "x-envoy-original-path"],
         credential_filter=piece("extension_filter", filter_name=name) if agent.credential is not None else None,
         target_name=name,
         total_timeout=duration(settings.timeouts.total),
@@ -78,32 +79,36 @@ def _unjudged(options: Options) -> str:
     return f"{options.name}-unjudged"
 
 
-def agent_selectors() -> list[dict[str, Any]]:
-    """How a policy names the routes of agents: by label, because a list of names is bounded."""
-    return [{"group": _ROUTE_GROUP, "kind": "HTTPRoute", "matchLabels": dict(_AGENT_LABEL)}]
+def agent_refs(settings: Settings, options: Options, *, standalone: bool) -> list[dict[str, Any]]:
+    """How a policy names the routes of agents: one by one, because Envoy Gateway knows no labels of what it reads from
+    files."""
+    return [_route_ref(options.agent(agent, standalone=standalone)) for agent in settings.agents]
 
 
-def traffic_policies(settings: Settings, options: Options) -> Iterator[Any]:
-    """What bounds the routes: for all of them, for streamed answers, for agents. The most specific one counts as a whole."""
+def _route_ref(name: str) -> dict[str, Any]:
+    return {"group": _ROUTE_GROUP, "kind": "HTTPRoute", "name": name}
+
+
+def traffic_policies(settings: Settings, options: Options, *, standalone: bool) -> Iterator[Any]:
+    """What bounds the routes: all, those of streamed answers, those of agents. The most specific counts as a whole."""
     timeouts = settings.timeouts
     body = {"limit": settings.max_body_bytes}
-    name = options.name
-    yield _traffic(settings, options, name, timeouts.idle, target_refs=[options.gateway_ref()], request_buffer=body)
+    everything = [options.gateway_ref()]
+
+    def bounds(name: str, refs: list[dict[str, Any]], idle: float, buffer: Any = None) -> Any:
+        return piece(
+            "backend_traffic_policy",
+            metadata=options.metadata(name),
+            target_refs=refs,
+            request_buffer=buffer,
+            connect_timeout=duration(timeouts.connect),
+            total_timeout=duration(timeouts.total),
+            route_idle_timeout=duration(idle),
+        )
+
+    yield bounds(options.name, everything, timeouts.idle, body)
     for route, _ in _route_names(settings, options, stream=True):
-        target = {"group": _ROUTE_GROUP, "kind": "HTTPRoute", "name": route}
-        yield _traffic(settings, options, route, timeouts.stream_idle, target_refs=[target], request_buffer=body)
+        yield bounds(route, [_route_ref(route)], timeouts.stream_idle, body)
     if settings.agents:
         # Agents may stream whenever they like, so they get the longer silence; and their bodies are not buffered.
-        yield _traffic(settings, options, f"{name}-agents", timeouts.stream_idle, target_selectors=agent_selectors())
-
-
-def _traffic(settings: Settings, options: Options, name: str, idle: float, **targets: Any) -> Any:
-    values = {"target_refs": None, "target_selectors": None, "request_buffer": None, **targets}
-    return piece(
-        "backend_traffic_policy",
-        metadata=options.metadata(name),
-        connect_timeout=duration(settings.timeouts.connect),
-        total_timeout=duration(settings.timeouts.total),
-        route_idle_timeout=duration(idle),
-        **values,
-    )
+        yield bounds(f"{options.name}-agents", agent_refs(settings, options, standalone=standalone), timeouts.stream_idle)
