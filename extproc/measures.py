@@ -8,7 +8,7 @@ from time import perf_counter_ns
 from typing import Final
 
 from extproc.completion import Completion, Verdict
-from extproc.metrics import OTHER, Metrics
+from extproc.metrics import OTHER, Metrics, Reading
 
 _MICROSECOND: Final = 1_000
 _BUCKETS: Final = tuple(
@@ -91,3 +91,13 @@ class Measures:
             return OTHER
         self._codes.add(code)
         return code
+
+
+def tell_certificate(metrics: Metrics, ends: Reading) -> None:
+    """When the policy server's certificate ends: of all processes the first, for each takes new files by itself."""
+    metrics.gauge(
+        "sluicegate_tls_certificate_ends_seconds",
+        "When the certificate of the policy server ends, in seconds since the epoch.",
+        merge="min",
+        read=ends,
+    )

@@ -12,6 +12,7 @@ from typing import Final
 from extproc.ai_gateway.gates import gate_of
 from extproc.chain import Chain, lacking
 from extproc.conversation import Conversation
+from extproc.measures import tell_certificate
 from extproc.policy_counters import PolicyCounters
 from extproc.settings import Settings
 from extproc.settlement import Settlement
@@ -41,6 +42,8 @@ class PolicyServer:
         self._counted = PolicyCounters(link.policy for link in chain.links)
         services = Services(self._converse, self._settlement.take, self._healthy)
         self._transport = _transport(settings, services)
+        if isinstance(self._transport, WireTransport):
+            tell_certificate(self.metrics, self._transport.certificate_ends)
 
     async def start(self, inherited: socket.socket | None = None, *, patience: float = 0.0) -> str:
         """Start policies, then listen. The address bound.

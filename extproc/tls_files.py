@@ -66,6 +66,8 @@ class ServerTls:
         self._files = files
         self._seen = snapshot(files.paths())
         self._current = load(files, datetime.now(UTC))
+        self.ends = ends(files)
+        """When the certificate that new connections get ends: seconds since the epoch."""
         self.handshakes = 0
         """So many have begun."""
         self.context: Final = load(files, datetime.now(UTC))
@@ -85,7 +87,7 @@ class ServerTls:
             return False
         self._seen = seen
         try:
-            self._current = load(self._files, datetime.now(UTC))
+            self._current, self.ends = load(self._files, datetime.now(UTC)), ends(self._files)
         except OSError as error:
             _log.error("the certificates have changed and cannot be used, the old ones stay: %s", error)
             return False
@@ -151,6 +153,11 @@ def load(files: ServerFiles, now: datetime) -> ssl.SSLContext:
     except ssl.SSLError as error:
         raise OSError(f"{files.client_ca} holds no certificates, in PEM") from error
     return context
+
+
+def ends(files: ServerFiles) -> int:
+    """When the server's certificate ends, in seconds since the epoch, of files that `load` has taken. Raises as that."""
+    return int(expiry(_read(files.certificate)).timestamp())
 
 
 def _read(path: str) -> bytes:

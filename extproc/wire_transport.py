@@ -119,6 +119,10 @@ class WireTransport:
         counts["streams_open"] = sum(peer.connection.open_streams for peer in self._peers)
         return counts
 
+    def certificate_ends(self) -> Mapping[tuple[str, ...], int]:
+        """When the certificate ends that new connections get, in seconds since the epoch. Nothing without TLS."""
+        return {(): self._tls.ends} if self._tls is not None else {}
+
     async def _until_empty(self, seconds: float) -> None:
         self._empty.clear()
         if self._peers:

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from extproc.chain import Chain, Course, Link
 from extproc.completion import Completion, Decision, Verdict
 from extproc.exchange import Exchange
-from extproc.measures import Measures
+from extproc.measures import Measures, tell_certificate
 from extproc.metrics import Metrics
 from extproc.outcome import CONTINUE, Continue, Reject, RequestOutcome
 from extproc.policy import Policy
@@ -123,3 +123,16 @@ def test_a_chain_without_metrics_has_its_own() -> None:
     chain = Chain([])
     chain.settle(COMPLETION)
     assert sum(counted(chain.metrics, "sluicegate_decisions_total").values()) == 1
+
+
+def test_of_all_processes_the_certificate_that_ends_first_is_told() -> None:
+    metrics = Metrics()
+    now: dict[tuple[str, ...], int] = {}
+    tell_certificate(metrics, lambda: now)
+    assert metrics.take() == []
+    now[()] = 1_800_000_000
+    (piece,) = metrics.take()
+    told = read(piece)
+    assert told is not None
+    ((series,), name) = (told.series, "sluicegate_tls_certificate_ends_seconds")
+    assert (series.definition.name, series.definition.merge, series.values) == (name, "min", [((), 1_800_000_000)])

@@ -24,6 +24,7 @@ from tests.certificates import Authority, Pair
 from tests.servers import HOST
 
 NAME = "policy.internal"
+SERVICES: Any = Services(lambda: None, lambda _: None, lambda: True)  # type: ignore[arg-type, return-value]
 SAN: Any = (("DNS", "envoy.internal"), ("URI", "spiffe://mesh/envoy"), ("IP Address", "10.0.0.1"))
 
 
@@ -162,8 +163,11 @@ def test_what_cannot_be_used_is_said_once_and_the_old_stays(tmp_path: Path, capl
     assert [tls.refresh() for _ in range(5)] == [False] * 5
     authority.sign("server", NAME, days=-1)
     assert [tls.refresh() for _ in range(5)] == [False] * 5
-    authority.sign("server", NAME)
+    until = expiry(Path(server.certificate).read_bytes())
+    assert tls.ends != int(until.timestamp())
+    authority.sign("server", NAME, days=9)
     assert [tls.refresh() for _ in range(3)] == [True, False, False]
+    assert timedelta(days=8) < datetime.fromtimestamp(tls.ends, UTC) - datetime.now(UTC) < timedelta(days=10)
     gone, expired, taken = caplog.messages
     assert "server-key.pem: No such file" in gone
     assert "has expired" in expired
@@ -199,6 +203,13 @@ async def test_whatever_is_in_a_file_the_clock_of_connections_goes_on(
             await asyncio.sleep(0.01)
 
 
+async def test_the_transport_says_when_its_certificate_ends(tmp_path: Path) -> None:
+    assert WireTransport(SERVICES).certificate_ends() == {}
+    async with serving(tmp_path) as world:
+        until = expiry((tmp_path / "server.pem").read_bytes())
+        assert world.transport.certificate_ends() == {(): int(until.timestamp())}
+
+
 @dataclass(slots=True)
 class World:
     """A listening transport, its authority, and a client of that authority."""
@@ -231,8 +242,7 @@ async def serving(folder: Path) -> AsyncIterator[World]:
     authority = Authority(folder, "ours")
     server, client = authority.sign("server", NAME), authority.sign("client", "envoy.internal")
     files = ServerFiles(server.certificate, server.key, authority.path, ("envoy.internal",))
-    services: Any = Services(lambda: None, lambda _: None, lambda: True)  # type: ignore[arg-type, return-value]
-    transport = WireTransport(services, tls=files)
+    transport = WireTransport(SERVICES, tls=files)
     address = await transport.start(f"{HOST}:0")
     try:
         yield World(folder, authority, client, transport, int(address.rpartition(":")[2]))
