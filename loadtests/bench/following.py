@@ -26,7 +26,7 @@ class BehindError(Exception):
 
 
 def sinks(folder: Path, langfuse_port: int, traces_port: int) -> list[dict[str, Any]]:
-    """Langfuse, and a collector of traces: receivers at these ports of this machine. `folder`: where the files of the keys are."""
+    """Langfuse, and a collector of traces: receivers at these ports of this machine. `folder`: that of the keys."""
     langfuse = {"kind": "langfuse", "name": "langfuse", "url": f"http://127.0.0.1:{langfuse_port}"}
     named = {name: {"file": str(folder / name)} for name in KEYS}
     traces = {"kind": "traces", "name": "traces", "url": f"http://127.0.0.1:{traces_port}/v1/traces"}
