@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final, Protocol
 
@@ -21,7 +22,8 @@ from policies.audit.following.status import read_status
 from policies.audit.ledger.settings import LedgerSettings
 from policies.audit.ledger.sql_reading import Reading
 from policies.audit.reconciling.accounts import Accounts, Amounts, expected
-from policies.audit.reconciling.compare import Behind, Difference, With, with_counters, with_ledger
+from policies.audit.reconciling.compare import Behind, Difference, With, still, with_counters, with_ledger
+from policies.audit.reconciling.result import Result, write_result
 from policies.audit.settings import AuditSettings
 from policies.audit.showing import times
 from policies.audit.showing.complaints import told
@@ -36,6 +38,8 @@ _AHEAD: Final = timedelta(days=1)
 """By how much the clock may have been wrong of who wrote a record that is dated later than now."""
 _MOMENT: Final = timedelta(seconds=5)
 """What is on its way to the ledger, of which nobody has told yet that it is behind."""
+_AGAIN: Final = 10.0
+"""Seconds until what differs is looked at once more: what is under way has arrived then."""
 _SHOWN: Final = 50
 _MONEY: Final = "dollars"
 """What is measured in micro-dollars."""
@@ -81,6 +85,10 @@ def reconcile(
     ledger: Annotated[
         str | None, typer.Option("--ledger", "--sink", metavar="NAME", help="Of several ledgers, in place of the first.")
     ] = None,
+    tell: Annotated[
+        bool,
+        typer.Option("--tell", help="Leave the result with the journals: /metrics has it then."),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Compare journal, ledger and the counters of the limits: exchange by exchange, and counter by counter.
@@ -89,7 +97,8 @@ def reconcile(
     they hold more may be from before, unless their tenant was not seen until then. Exit status 1 where something differs
     that nothing explains, or a journal cannot be read to its end. On a gateway that serves, what ends meanwhile may
     differ: ask again. What retention has removed from the journal is in the ledger still, and differs: say --from when
-    all is on record. Dollars are micro-dollars with --json.
+    all is on record. Dollars are micro-dollars with --json. --tell is for a timer: what differs is looked at once more,
+    ten seconds later, and only what differs still is a difference.
     """
     with told():
         configured = read(config, None, state)
@@ -97,7 +106,15 @@ def reconcile(
         now = datetime.now(UTC)
         first = times.read(times.moment(since, "from", now))
         path = config or state / "run" / "config.yaml"
-        compared = asyncio.run(_compare(configured, chosen, path, context.obj, first, now))
+        compare = partial(_compare, configured, chosen, path, context.obj, first)
+        compared = asyncio.run(compare(now))
+        if tell:
+            if compared.faults:
+                time.sleep(_AGAIN)
+                again = asyncio.run(compare(datetime.now(UTC)))
+                compared = msgspec.structs.replace(again, differences=still(compared.differences, again.differences))
+            counts = {"differences": len(compared.faults), "broken": len(compared.broken)}
+            write_result(configured.folder, Result(time=time.time(), **counts))
     if as_json:
         show_json(compared)
     else:

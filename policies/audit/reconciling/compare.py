@@ -49,6 +49,12 @@ class Behind(msgspec.Struct, frozen=True):
         return f"the ledger is {self.records:,} records behind" if self.records else "it has ended just now"
 
 
+def still(before: Iterable[Difference], now: Iterable[Difference]) -> tuple[Difference, ...]:
+    """What differs now, without what nothing explains and did not differ before: it may be under way."""
+    known = {(one.compared, one.what, one.measure) for one in before if not one.explained}
+    return tuple(one for one in now if one.explained or (one.compared, one.what, one.measure) in known)
+
+
 def with_ledger(
     accounts: Accounts, ledger: Iterable[tuple[str, Amounts | None]], behind: Behind | None
 ) -> Iterator[Difference]:

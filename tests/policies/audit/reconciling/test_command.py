@@ -24,6 +24,7 @@ from extproc.tally import Tally
 from policies.audit.following.status import SinkStatus, Status, write_status
 from policies.audit.ledger.settings import LedgerSettings
 from policies.audit.policy import AuditPolicy
+from policies.audit.reconciling.result import read_result
 from policies.audit.settings import AuditSettings
 from policies.limits import LimitsPolicy
 from policies.limits.settings import LimitsSettings
@@ -229,6 +230,38 @@ def test_a_ledger_that_is_behind(gateway: Gateway, sink: str, age: float, faults
     assert [what for what, *_, why in gateway.differences() if not why] == ["x-2", *faults]
 
 
+@pytest.mark.parametrize(("lasts", "status"), [(True, 1), (False, 0)])
+def test_what_is_told_at_metrics_has_been_looked_at_twice(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch, lasts: bool, status: int
+) -> None:
+    tell = ("--from", "4h", "--tell")
+    gateway(*AGREED, words=tell)
+    agreed = read_result(gateway.journals)
+    assert agreed is not None
+    assert (agreed.differences, agreed.broken) == (0, 0)
+    assert abs(agreed.time - time.time()) < 60
+    gateway.change("UPDATE usage SET cost_micro = 1 WHERE exchange_id = 'x-2'")
+    waited = []
+
+    def wait(seconds: float) -> None:
+        waited.append(seconds)
+        if not lasts:
+            gateway.change("UPDATE usage SET cost_micro = 200 WHERE exchange_id = 'x-2'")
+        # It has come meanwhile, and may be under way.
+        gateway.change("UPDATE usage SET weighted = 7 WHERE exchange_id = 'x-3'")
+
+    monkeypatch.setattr("policies.audit.reconciling.command.time.sleep", wait)
+    found = gateway.json(*AGREED, status=status, words=tell)
+    assert [one["what"] for one in found["differences"]] == (["x-2"] if lasts else [])
+    assert waited == [10.0]
+    told = read_result(gateway.journals)
+    assert told is not None
+    assert told.differences == int(lasts)
+    # Asked without it, nothing is told.
+    assert len(gateway.differences(*AGREED)) == 1 + int(lasts)
+    assert read_result(gateway.journals) == told
+
+
 def test_many_differences_are_cut_off_for_people(gateway: Gateway) -> None:
     write(gateway.folder / "journal", [one for number in range(10, 70) for one in exchange(number, 30, 1)])
     lines = gateway(status=1).splitlines()
@@ -251,9 +284,12 @@ def test_what_cannot_be_read_does_not_agree(gateway: Gateway) -> None:
     (segment,) = (gateway.journals / "gate.0").glob("*.jsonl")
     with segment.open("ab") as file:
         file.write(b"{nonsense}\n")
-    found = gateway.json(*AGREED, status=1)
+    found = gateway.json(*AGREED, status=1, words=("--from", "4h", "--tell"))
     assert found["differences"] == []
     assert [one.partition(":")[0] for one in found["broken"]] == ["gate.0"]
+    told = read_result(gateway.journals)
+    assert told is not None
+    assert (told.differences, told.broken) == (0, 1)
 
 
 @pytest.mark.parametrize("seconds", [1e300, -1e300])

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from extproc.tally import Tally
 from policies.audit.reconciling.accounts import Amounts, expected
-from policies.audit.reconciling.compare import Behind, Difference, With, with_counters, with_ledger
+from policies.audit.reconciling.compare import Behind, Difference, With, still, with_counters, with_ledger
 from policies.audit.record import Closed
 from tests.policies.audit.reconciling.told import DAY, accounts, decided, ended, event, lease, lost, tally
 
@@ -184,3 +184,26 @@ def test_who_was_under_way_at_midnight() -> None:
 def test_only_what_is_settled_is_compared(used: int, reserved: int) -> None:
     found = counters(tally("tokens", used + reserved, reserved=reserved))
     assert [(one.journal, one.other, one.explained) for one in found] == ([] if used == 30 else [(30, used, "")])
+
+
+def differs(what: str = "x-1", *, compared: With = With.LEDGER, other: int = 2, why: str = "") -> Difference:
+    return Difference(compared, what, 1, other, "tokens", why)
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "left"),
+    [
+        ([], [], []),
+        ([differs()], [], []),
+        # It is there for the first time: it may be under way.
+        ([], [differs()], []),
+        ([differs("x-2")], [differs()], []),
+        ([differs(compared=With.COUNTERS)], [differs()], []),
+        ([differs()], [differs(other=3)], [differs(other=3)]),
+        # What is explained is no fault, and is shown.
+        ([], [differs(why="late")], [differs(why="late")]),
+        ([differs(why="late")], [differs()], []),
+    ],
+)
+def test_what_differs_still(before: list[Difference], now: list[Difference], left: list[Difference]) -> None:
+    assert still(before, now) == tuple(left)
