@@ -1,0 +1,113 @@
+"""Compiling: what is listed is there, a compiled module is the same module, and wheels have it where it is asked for."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import hatch_build
+from hatch_build import CompiledHook, compile_into, modules
+
+SOURCE = '''"""A module."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Part(msgspec.Struct, frozen=True):
+    whole: int = 2**63
+
+
+def half(part: Part) -> int:
+    return part.whole // 2
+
+
+async def later(value: int) -> int:
+    return value
+'''
+USE = """
+import asyncio, inspect
+from package import module
+assert module.__file__.endswith(".so"), module.__file__
+assert module.half(module.Part(2**80)) == 2**79
+assert module.half(module.Part()) == 2**62
+assert inspect.isawaitable(waiting := module.later(3)) and asyncio.run(waiting) == 3
+print("used")
+"""
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    root = tmp_path / "tree"
+    (root / "package").mkdir(parents=True)
+    (root / "package" / "__init__.py").touch()
+    (root / "package" / "module.py").write_text(SOURCE)
+    (root / "package" / "other.py").write_text("")
+    (root / "pyproject.toml").write_text('[tool.sluicegate.compiled]\npackage = ["module"]\n')
+    return root
+
+
+def test_every_module_that_is_listed_is_there() -> None:
+    listed = modules()
+    assert "extproc/chain.py" in listed
+    assert len(listed) == len(set(listed))
+
+
+def test_a_module_that_is_not_there_is_named(tree: Path) -> None:
+    (tree / "pyproject.toml").write_text('[tool.sluicegate.compiled]\npackage = ["module", "gone"]\n')
+    with pytest.raises(FileNotFoundError, match=r"package/gone\.py is to be compiled"):
+        modules(tree)
+
+
+def test_a_compiled_module_is_the_same_module(tree: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    made = compile_into(out, tree)
+    assert [path.name.partition(".")[0] for path in made] == ["module"]
+    (out / "package" / "__init__.py").touch()
+    done = subprocess.run([sys.executable, "-c", USE], cwd=out, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("used\n", "")
+    assert Path.cwd() != tree
+
+
+@pytest.mark.parametrize(
+    ("version", "target", "asked"),
+    [("standard", "wheel", None), ("standard", "wheel", "0"), ("editable", "wheel", "1"), ("standard", "sdist", "1")],
+)
+def test_what_is_not_asked_for_is_not_compiled(
+    tree: Path, monkeypatch: pytest.MonkeyPatch, version: str, target: str, asked: str | None
+) -> None:
+    monkeypatch.delenv("SLUICEGATE_COMPILE", raising=False)
+    if asked is not None:
+        monkeypatch.setenv("SLUICEGATE_COMPILE", asked)
+    data: dict[str, Any] = {"force_include": {}, "pure_python": True}
+    hook(tree, target).initialize(version, data)
+    assert data == {"force_include": {}, "pure_python": True}
+
+
+def test_a_wheel_of_this_platform_has_them_beside_their_sources(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLUICEGATE_COMPILE", "1")
+    made = hook(tree, "wheel")
+    assert hatch_build.CYTHON in made.dependencies()
+    data: dict[str, Any] = {"force_include": {}, "pure_python": True}
+    made.initialize("standard", data)
+    ((source, place),) = data["force_include"].items()
+    assert place.startswith("package/module.")
+    assert place.endswith(".so")
+    assert Path(source).stat().st_size > 0
+    assert (data["pure_python"], data["infer_tag"]) == (False, True)
+    made.finalize("standard", data, "")
+    assert not Path(source).exists()
+
+
+def test_what_builds_a_pure_wheel_needs_no_compiler(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SLUICEGATE_COMPILE", raising=False)
+    assert hook(tree, "wheel").dependencies() == []
+
+
+def hook(root: Path, target: str) -> CompiledHook:
+    return CompiledHook(str(root), {}, None, None, "", target)  # type: ignore[arg-type]
