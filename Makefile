@@ -1,10 +1,12 @@
 # What a person types. The environment is made once, in .venv, and again when pyproject.toml changes.
 
 .DEFAULT_GOAL := help
-.PHONY: help up demo test check bench bench-quick bench-soak bench-profile fuzz dashboards clean
+.PHONY: help up demo test check bench bench-quick bench-soak bench-profile fuzz dashboards lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
+# For CPython from 3.11 on, whatever the machine, where there are wheels. No index is named: uv asks the one that it is set up with.
+LOCK = env UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --only-binary :all:
 # Wheels of every dependency exist for these.
 PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3; do \
 	if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then echo $$python; break; fi; done)
@@ -49,6 +51,11 @@ fuzz: $(VENV)/.dev ## Mutations of what real clients sent, against the wire (FUZ
 
 dashboards: $(VENV)/.dev ## Write k8s/observability/dashboards anew.
 	@$(BIN)/python -m k8s.observability
+
+lock: $(VENV)/.python ## Write anew what the image installs: k8s/image/*.lock, with hashes.
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@$(LOCK) --extra ledger --extra langfuse --output-file k8s/image/requirements.lock pyproject.toml
+	@printf 'cyclonedx-bom\nhatchling\n' | $(LOCK) --output-file k8s/image/build.lock -
 
 clean: ## Remove the environment, caches and the state of `make up`.
 	rm -rf $(VENV) .sluicegate .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
