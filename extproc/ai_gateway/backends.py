@@ -23,12 +23,18 @@ def upstream_documents(settings: Settings, options: Options, *, standalone: bool
             metadata=options.metadata(name),
             schema=schema(entry),
             target_name=name,
-            removed_fields=[*piece("internal_fields"), *piece("forwarding_fields")],
+            removed_fields=_removed_fields(entry, settings),
         )
         if entry.credential is not None:
             yield _security(entry, name, options)
             if standalone:
                 yield _secret(entry.credential, name, options)
+
+
+def _removed_fields(entry: UpstreamEntry, settings: Settings) -> list[str]:
+    """What a provider must not get. AI Gateway is always told who calls."""
+    told = () if entry.identity_headers else settings.identity_headers.names()
+    return [*piece("internal_fields"), *piece("forwarding_fields"), *told]
 
 
 def location(entry: UpstreamEntry | AgentEntry, name: str, options: Options) -> Iterator[Any]:

@@ -14,6 +14,7 @@ from extproc.catalogue import Agent, Catalogue, Target, Upstream
 from extproc.chain import Chain, Course
 from extproc.exchange import Request
 from extproc.gate import Gate, Judgement, Passage
+from extproc.mistakes import ConfigurationError
 from extproc.outcome import Reject
 from extproc.settings import IdentityHeaders, Settings
 
@@ -22,9 +23,20 @@ _OF_THE_METER: Final = frozenset({"stream_options"})
 
 
 def gate_of(settings: Settings, chain: Chain) -> Gate:
-    """The gate of the configured profile."""
-    kind = AIGatewayGate if settings.server.profile == "ai-gateway" else Gate
-    return kind(chain, settings.catalogue(), settings.identity_headers)
+    """The gate of the configured profile.
+
+    Raises:
+        ConfigurationError: a policy reads answers, which cannot be had of Envoy where AI Gateway's filter sends them on
+            piece by piece: a filter that waits at the headers, as ours would, cuts some of them short.
+    """
+    if settings.server.profile == "plain":
+        return Gate(chain, settings.catalogue(), settings.identity_headers)
+    reading = [link.policy.name for link in chain.links if link.policy.overrides("on_response_body")]
+    if reading:
+        raise ConfigurationError(
+            [f"policies: {name} reads answers, and the profile ai-gateway cannot show it any" for name in reading]
+        )
+    return AIGatewayGate(chain, settings.catalogue(), settings.identity_headers)
 
 
 class AIGatewayGate(Gate):

@@ -9,6 +9,7 @@ from extproc.exchange import Chunk, Exchange, ResponseBody
 from extproc.identity import CallerKind, Identity
 from extproc.outcome import CONTINUE, Mutate, Reject, RequestOutcome, Respond
 from extproc.policy import Policy, RequestAnswer, ResponseAnswer
+from tests.ai_gateway import PROFILE
 
 IDENTITY = Identity("tenant-1", "user-1", "app-1", CallerKind.USER, frozenset({"User"}))
 
@@ -37,11 +38,14 @@ class Obedient(Policy):
             return Mutate(members=(("max_tokens", 3),), set_headers=(("x-from-policy", "yes"),))
         return self._obey(exchange.request.headers.get("x-test-body"))
 
-    def on_response_body(self, exchange: Exchange, chunk: Chunk) -> ResponseAnswer:
-        self.seen.append(chunk)
-        if exchange.request.headers.get("x-test-response-fails"):
-            raise RuntimeError("told to fail")
-        return Mutate(body=chunk.data.replace(b"assistant", b"ASSISTANT"))
+    # In front of AI Gateway no policy reads responses.
+    if PROFILE == "plain":
+
+        def on_response_body(self, exchange: Exchange, chunk: Chunk) -> ResponseAnswer:
+            self.seen.append(chunk)
+            if exchange.request.headers.get("x-test-response-fails"):
+                raise RuntimeError("told to fail")
+            return Mutate(body=chunk.data.replace(b"assistant", b"ASSISTANT"))
 
     def _obey(self, order: str | None) -> RequestAnswer:
         match order:
