@@ -7,17 +7,16 @@ from typing import Any
 
 from extproc.ai_gateway.pieces import Options, duration, piece
 from extproc.ai_gateway.policy_server import PolicyServer
-from extproc.settings import Cors, Settings
+from extproc.settings import Settings
 
 
 def gateway_documents(
     settings: Settings, options: Options, server: PolicyServer, *, standalone: bool, told: Iterable[str]
 ) -> Iterator[Any]:
-    """GatewayClass, Gateway, EnvoyProxy, ClientTrafficPolicy, and with CORS a SecurityPolicy.
+    """GatewayClass, Gateway, EnvoyProxy and ClientTrafficPolicy.
 
     `told`: the header fields that policies may add to answers.
     """
-    told = tuple(told)
     metadata = options.metadata(options.name)
     yield piece("gateway_class", class_name=options.name)
     yield piece(
@@ -39,8 +38,6 @@ def gateway_documents(
         **server.settling(),
     )
     yield _client_traffic(settings, options, told)
-    if settings.listen.cors is not None:
-        yield _cors(settings.listen.cors, options, told)
 
 
 def _listener(settings: Settings, options: Options) -> Any:
@@ -61,16 +58,4 @@ def _client_traffic(settings: Settings, options: Options, told: Iterable[str]) -
         early_removals=piece("early_removals"),
         late_fields=[piece("request_id_field"), *piece("reply_fields"), *fields],
         downstream_tls=piece("downstream_tls") if settings.listen.tls is not None else None,
-    )
-
-
-def _cors(cors: Cors, options: Options, told: Iterable[str]) -> Any:
-    return piece(
-        "security_policy",
-        metadata=options.metadata(options.name),
-        gateway_ref=options.gateway_ref(),
-        allow_origins=list(cors.allow_origins),
-        allow_headers=list(cors.allow_headers),
-        expose_headers=[*piece("exposed_fields"), *told],
-        cors_max_age=duration(cors.max_age),
     )
