@@ -47,7 +47,7 @@ def _everywhere(settings: Settings, told: Sequence[str]) -> Iterator[str]:
     if len(told) > _MOST_FIELDS:
         yield f"policies: they add {len(told)} header fields to answers: Envoy Gateway takes {_MOST_FIELDS}"
     if settings.listen.cors is not None:
-        # The first route of all calls is AI Gateway's 404, and Envoy's filter knows no policy where a route answers by itself.
+        # The first route of all calls is AI Gateway's 404; where a route answers by itself Envoy's filter sees no policy.
         yield "listen.cors: Envoy answers no preflight here: use the plain profile, or let something in front of it do so"
 
 
