@@ -10,6 +10,9 @@ Targets, each behind an Envoy of its own, all before the same upstream:
 - `limits`, `audit`, `strict`, `cost`: the same, and one policy more;
 - `langfuse`: that of `audit`, while its journal is followed for Langfuse and for a collector of traces.
 
+Where SLUICEGATE_AIGW names an `aigw` binary, Envoy AI Gateway is measured too, alone (`aigw`) and with all of these in
+front of it (`aigw wire all`, and with a strict journal): one connection and 32.
+
 They take turns in short rounds, so that whatever else the machine does hits all alike; results are medians over rounds,
 and ratios are taken within a round. The run fails if any request failed, if a request has no completion, or if an answer
 went unmetered. See `docs/performance.md`.

@@ -160,6 +160,13 @@ _CHECKS: Final[Sequence[_Check]] = (
         "{:.2f}",
     ),
     (
+        "p50 added to AI Gateway by all controls, ms (aigw wire all to aigw, 1 connection)",
+        "at most 1.0",
+        lambda told: (told.row(ALONE.name, "aigw wire all").p50 - told.row(ALONE.name, "aigw").p50) * 1000,
+        _at_most(1.0),
+        "{:.2f}",
+    ),
+    (
         "policy CPU added by cost and its metrics, us per request (wire cost to wire default, 32 connections)",
         "at most 40",
         lambda told: (told.policy(BUSY.name, "wire cost") - told.policy(BUSY.name, "wire default")) * 1e6,

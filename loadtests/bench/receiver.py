@@ -1,6 +1,6 @@
 """A receiver of spans that costs next to nothing: `python -m loadtests.bench.receiver --port N`.
 
-It takes whatever is posted, in the place of Langfuse and of a collector, and decodes nothing: what receivers do is done on
+It takes whatever is posted, in the place of Langfuse and of a collector, and decodes nothing: what they do is done on
 another machine. An empty message is OTLP's answer that all was taken.
 """
 

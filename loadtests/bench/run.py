@@ -14,13 +14,15 @@ from extproc.embedded.demo_keys import make_token
 from extproc.embedded.demo_tokens import Caller
 from extproc.embedded.in_process import identity_provider
 from extproc.embedded.state import write_private
+from loadtests.bench.ai_gateway import SCENARIOS as GUEST_SCENARIOS
 from loadtests.bench.load import EMPTY_REQUEST
 from loadtests.bench.measure import Burst, Target, burst, ceiling, measure
 from loadtests.bench.results import Cell
-from loadtests.bench.scenarios import BUSY, SCENARIOS, Extent, Scenario
+from loadtests.bench.scenarios import ALONE, BUSY, SCENARIOS, Extent, Scenario
 from loadtests.bench.stand import Say, Stand, Wish, standing
 
 _WARM_UP: Final = 1.0
+_FIRST: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,20 +47,37 @@ class Turns:
     async def warm_up(self) -> None:
         """Let every target answer for a moment: just-in-time compilers, caches, the token."""
         for target in self._stand.targets:
-            short = Burst(self._extent.generator, self._request(BUSY, target), BUSY.connections, _WARM_UP)
-            await measure(target, BUSY, short)
+            await self._warm(target)
+
+    async def _begin(self, scenario: Scenario, target: Target) -> None:
+        """Warm what has just begun. One connection first: until its access log is connected, Envoy keeps 16 KiB of it."""
+        request = self._request(scenario, target)
+        await measure(target, ALONE, Burst("own", request, ALONE.connections, _FIRST))
+        await self._warm(target)
+
+    async def _warm(self, target: Target) -> None:
+        short = Burst(self._extent.generator, self._request(BUSY, target), BUSY.connections, _WARM_UP)
+        await measure(target, BUSY, short)
 
     async def take(self, scenario: Scenario) -> None:
         """One round of a scenario.
 
         Raises:
             BenchError: a request failed, was not settled or not metered.
+            StackError: what is started for its turn did not start.
         """
         for target in self._stand.targets:
             rate = self._rate(scenario, target)
             one = burst(scenario, self._extent, self._request(scenario, target), rate)
             cell = await measure(target, scenario, one)
             self.cells.setdefault((scenario.name, target.name), []).append(cell)
+        if scenario.name in GUEST_SCENARIOS:
+            for guest in self._stand.guests:
+                async with guest.running() as target:
+                    await self._begin(scenario, target)
+                    one = burst(scenario, self._extent, self._request(scenario, target), None)
+                    cell = await measure(target, scenario, one)
+                    self.cells.setdefault((scenario.name, target.name), []).append(cell)
 
     async def ceilings(self) -> dict[str, Cell]:
         """What each generator reaches where nothing is in its way."""

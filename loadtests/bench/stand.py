@@ -15,12 +15,14 @@ from extproc.embedded.faults import StackError
 from extproc.embedded.ports import free_port
 from extproc.embedded.stack import valkey_plan
 from extproc.embedded.state import write_private
-from loadtests.bench import following, minds, peers, targets, upstream
+from extproc.settings import parse
+from loadtests.bench import ai_gateway, following, minds, peers, targets, upstream
+from loadtests.bench.ai_gateway import Guest
 from loadtests.bench.measure import Counted, Target
 from loadtests.bench.processes import Completions, echo_plan, envoy_plan, policy_plan, started, upstream_plan
 from loadtests.bench.targets import KINDS, Kind
 
-NAMES: Final = (*(kind.name for kind in KINDS), *(peer.name for peer in peers.PEERS))
+NAMES: Final = (*(kind.name for kind in (*KINDS, *ai_gateway.GUESTS)), *(peer.name for peer in peers.PEERS))
 Say = Callable[[str], None]
 
 
@@ -34,9 +36,11 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class Stand:
-    """What runs. `ceilings`: what stands in nobody's way, by name; `notes`: what there is to say, of peers above all."""
+    """What runs. `guests`: what is started for its turn; `ceilings`: what stands in nobody's way, by name; `notes`: what
+    there is to say, of peers above all."""
 
     targets: Sequence[Target]
+    guests: Sequence[Guest]
     ceilings: Mapping[str, Target]
     notes: Sequence[str]
 
@@ -52,6 +56,7 @@ class Builder:
         self._logs.mkdir()
         minds.install(self._site)
         self._upstream = 0
+        self._store = ""
         self.upstream_port = free_port()
 
     async def upstream(self) -> Target:
@@ -62,42 +67,67 @@ class Builder:
 
     async def gateway(self, kind: Kind) -> tuple[Target, Target | None]:
         """A target behind Envoy; beside plain Envoy the listener that answers by itself."""
-        name = kind.name.replace(" ", "-")
-        admin, socket, listen = self._state / f"{name}.admin", self._state / f"{name}.sock", free_port()
-        pids = {"upstream": self._upstream} if self._upstream else {}
-        sinks = await self._receivers(pids) if kind.mind == "langfuse" else ()
-        tree = targets.gateway_tree(
-            port=listen,
-            socket=socket,
-            upstream=f"http://127.0.0.1:{self.upstream_port}",
-            identity=self._identity,
-            kind=kind,
-            valkey=await self._valkey() if kind.mind == "limits" else "",
-            sinks=sinks,
-        )
+        name, listen = kind.name.replace(" ", "-"), free_port()
+        admin = self._state / f"{name}.admin"
+        tree, pids = await self._prepared(kind, listen)
         completions, ceiling_port = None, free_port()
         if kind.transport is None:
             body = upstream.whole().partition(b"\r\n\r\n")[2].decode()
             config = targets.plain(tree, admin, ceiling_port=ceiling_port, ceiling_body=body)
         else:
-            if kind.mind == "echo":
-                plan = echo_plan(name, kind.transport, socket)
-            else:
-                plan = policy_plan(name, self._write(f"{name}.yaml", tree), {"PYTHONPATH": self._search_path()})
-            policy = await self._stack.enter_async_context(started(plan, self._logs))
-            pids["policy"] = policy.pid
-            completions = Completions(policy.log)
+            completions = await self._policy(kind, tree, pids)
             config = targets.gateway(tree, admin)
         plan = envoy_plan(name, self._write(f"{name}-envoy.yaml", config), admin)
         pids["envoy"] = (await self._stack.enter_async_context(started(plan, self._logs))).pid
-        if sinks:
-            follower = following.follower_plan(name, self._state / f"{name}.yaml")
-            pids[following.FOLLOWER] = (await self._stack.enter_async_context(started(follower, self._logs))).pid
-        followed = targets.journal_folder(self._state, kind) if sinks else None
-        target = Target(kind.name, listen, pids, Counted(admin, "gateway"), completions, followed=followed)
+        counted = Counted(admin, "gateway")
+        target = Target(kind.name, listen, pids, counted, completions, followed=self._followed(kind))
         if kind.transport is not None:
             return target, None
         return target, Target(targets.CEILING, ceiling_port, {"envoy": pids["envoy"]})
+
+    async def guest(self, kind: Kind) -> Guest:
+        """A target behind AI Gateway, but for AI Gateway itself."""
+        listen = free_port()
+        tree, pids = await self._prepared(kind, listen)
+        tree["server"]["profile"] = "ai-gateway"
+        completions = await self._policy(kind, tree, pids) if kind.transport is not None else None
+        target = Target(kind.name, listen, pids, None, completions, followed=self._followed(kind))
+        return Guest(target, ai_gateway.documents(parse(tree), alone=kind.transport is None), self._state)
+
+    async def _prepared(self, kind: Kind, listen: int) -> tuple[dict[str, Any], dict[str, int]]:
+        """The configuration, and the processes that it names and that run already."""
+        pids = {"upstream": self._upstream} if self._upstream else {}
+        tree = targets.gateway_tree(
+            port=listen,
+            socket=self._socket(kind),
+            upstream=f"http://127.0.0.1:{self.upstream_port}",
+            identity=self._identity,
+            kind=kind,
+            valkey=await self._valkey() if kind.mind in targets.LIMITED else "",
+            sinks=await self._receivers(pids) if kind.mind in targets.FOLLOWED else (),
+        )
+        return tree, pids
+
+    async def _policy(self, kind: Kind, tree: Mapping[str, Any], pids: dict[str, int]) -> Completions:
+        """Who decides, and who follows its journal: added to `pids`."""
+        name = kind.name.replace(" ", "-")
+        configuration = self._write(f"{name}.yaml", tree)
+        if kind.mind == "echo" and kind.transport is not None:
+            plan = echo_plan(name, kind.transport, self._socket(kind))
+        else:
+            plan = policy_plan(name, configuration, {"PYTHONPATH": self._search_path()})
+        policy = await self._stack.enter_async_context(started(plan, self._logs))
+        pids["policy"] = policy.pid
+        if kind.mind in targets.FOLLOWED:
+            plan = following.follower_plan(name, configuration)
+            pids[following.FOLLOWER] = (await self._stack.enter_async_context(started(plan, self._logs))).pid
+        return Completions(policy.log)
+
+    def _socket(self, kind: Kind) -> Path:
+        return self._state / f"{kind.name.replace(' ', '-')}.sock"
+
+    def _followed(self, kind: Kind) -> Path | None:
+        return targets.journal_folder(self._state, kind) if kind.mind in targets.FOLLOWED else None
 
     async def _receivers(self, pids: dict[str, int]) -> Sequence[Mapping[str, Any]]:
         """What the journal is followed for, as sinks; the process of the receivers is added to `pids`."""
@@ -105,17 +135,20 @@ class Builder:
             write_private(self._state / name, key)
         # One process for both: who receives spans is not what is measured.
         port = free_port()
-        receiver = await self._stack.enter_async_context(started(following.receiver_plan("spans", port), self._logs))
+        plan = following.receiver_plan(str(port), port)
+        receiver = await self._stack.enter_async_context(started(plan, self._logs))
         pids[following.RECEIVERS] = receiver.pid
         return following.sinks(self._state, port, port)
 
     async def _valkey(self) -> str:
-        """A Valkey of its own, as `sluicegate up` runs it."""
-        state = self._state / "valkey"
-        state.mkdir()
-        plan = valkey_plan(state.parent, self._state)
-        await self._stack.enter_async_context(started(plan, self._logs))
-        return plan.where.replace("unix:", "unix://", 1)
+        """A Valkey, as `sluicegate up` runs it: one for all, of which one has a turn at a time."""
+        if not self._store:
+            state = self._state / "valkey"
+            state.mkdir()
+            plan = valkey_plan(state.parent, self._state)
+            await self._stack.enter_async_context(started(plan, self._logs))
+            self._store = plan.where.replace("unix:", "unix://", 1)
+        return self._store
 
     async def peer(self, peer: peers.Peer) -> Target:
         """A gateway of others.
@@ -157,7 +190,7 @@ async def standing(state: Path, identity: str, wish: Wish, say: Say) -> AsyncIte
                 if ceiling is not None:
                     ceilings["Envoy answering by itself"] = ceiling
         ceilings["upstream without Envoy"] = bare
-        notes = []
+        guests, notes = await _guests(builder, wish, say)
         for peer in peers.PEERS:
             if peer.name in wish.names:
                 say(f"starting {peer.name} {peer.version}")
@@ -170,7 +203,23 @@ async def standing(state: Path, identity: str, wish: Wish, say: Say) -> AsyncIte
                     note = f"{peer.name} was not measured: {error}"
                 say(note)
                 notes.append(note)
-        yield Stand(running, ceilings, notes)
+        yield Stand(running, guests, ceilings, notes)
+
+
+async def _guests(builder: Builder, wish: Wish, say: Say) -> tuple[list[Guest], list[str]]:
+    """What is started for its turn; or a note that says why not."""
+    kinds = [kind for kind in ai_gateway.GUESTS if kind.name in wish.names]
+    if not kinds:
+        return [], []
+    if (reason := await ai_gateway.hindrance()) is not None:
+        note = f"AI Gateway was not measured: {reason}"
+        say(note)
+        return [], [note]
+    guests = []
+    for kind in kinds:
+        say(f"starting {kind.name}, but for AI Gateway itself")
+        guests.append(await builder.guest(kind))
+    return guests, []
 
 
 async def _installed(peer: peers.Peer, wish: Wish) -> str:

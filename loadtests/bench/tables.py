@@ -16,7 +16,7 @@ _STREAMS: Final = frozenset(scenario.name for scenario in SCENARIOS if scenario.
 _ANSWERS: Final[Mapping[bool | None, str]] = {True: "yes", False: "**no**", None: "-"}
 
 
-_PROCESSES: Final = ("policy", "envoy", "follower", "upstream", "generator")
+_PROCESSES: Final = ("policy", "envoy", "ai_gateway", "follower", "upstream", "generator")
 
 
 def as_markdown(told: Report) -> str:
@@ -49,7 +49,10 @@ def as_markdown(told: Report) -> str:
         ),
         (
             "CPU in us per request",
-            table(("Scenario", "Target", "policy", "Envoy", "follower", "upstream", "generator"), _each(_cpu, measured)),
+            table(
+                ("Scenario", "Target", "policy", "Envoy", "AI Gateway", "follower", "upstream", "generator"),
+                _each(_cpu, measured),
+            ),
         ),
         (
             "Counts and memory",

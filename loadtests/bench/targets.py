@@ -31,6 +31,7 @@ class Kind:
             subjects; `audit`, `strict`: those of the default, and the journal in batches or synced for each request;
             `langfuse`: those of `audit`, and the journal is followed for Langfuse and for a collector of traces;
             `cost`: those of the default, and what they cost is counted;
+            `all`, `all strict`: identity, access, limits, cost and a journal that is followed, in batches or synced;
             `reader`: one policy that reads the whole answer.
     """
 
@@ -52,8 +53,14 @@ KINDS: Final = (
     Kind("wire strict", "wire", "strict"),
     Kind("wire cost", "wire", "cost"),
 )
-JOURNALS: Final = {"audit": "batch", "langfuse": "batch", "strict": "strict"}
+LIMITED: Final = frozenset({"limits", "all", "all strict"})
+"""Minds with limits."""
+COUNTED: Final = frozenset({"cost", "all", "all strict"})
+"""Minds that count costs."""
+JOURNALS: Final = {"audit": "batch", "langfuse": "batch", "strict": "strict", "all": "batch", "all strict": "strict"}
 """Minds that keep a journal, and how."""
+FOLLOWED: Final = frozenset({"langfuse", "all", "all strict"})
+"""Those whose journal is followed."""
 DEFAULT: Final = frozenset({"entra", "access"})
 """Policies of the demo that every mind but the poorest has."""
 _MUCH: Final = 1_000_000_000
@@ -82,9 +89,9 @@ def gateway_tree(
     demo = read_tree(DEMO)
     demo["policies"] = [entry for entry in demo["policies"] if entry["policy"] in DEFAULT]
     tree: dict[str, Any] = resolve_embedded(demo, addresses)
-    if kind.mind == "limits":
+    if kind.mind in LIMITED:
         tree["policies"].append({"policy": "limits", "settings": _limits(valkey)})
-    if kind.mind == "cost":
+    if kind.mind in COUNTED:
         tree["policies"].append({"policy": "cost"})
     if kind.mind in JOURNALS:
         journal = {"folder": str(journal_folder(socket.parent, kind)), "durability": JOURNALS[kind.mind]}
@@ -98,11 +105,12 @@ def gateway_tree(
 
 def journal_folder(state: Path, kind: Kind) -> Path:
     """Where the journal of such a target is."""
-    return state / f"journal-{kind.mind}"
+    return state / f"journal-{kind.mind.replace(' ', '-')}"
 
 
 def _limits(valkey: str) -> dict[str, Any]:
-    return {"redis": {"url": valkey}, "limits": [dict(limit) for limit in LIMITS]}
+    # A machine that is busy for a moment is no outage.
+    return {"redis": {"url": valkey, "timeout": 0.5}, "limits": [dict(limit) for limit in LIMITS]}
 
 
 def gateway(tree: Mapping[str, Any], admin: Path) -> dict[str, Any]:

@@ -10,10 +10,11 @@ import pytest
 
 from loadtests.bench import endurance
 from loadtests.bench.__main__ import main
+from loadtests.bench.ai_gateway import binary
 from loadtests.bench.bodies import bodies
 from loadtests.bench.page import marks
 from loadtests.bench.run import say
-from loadtests.bench.scenarios import SCENARIOS
+from loadtests.bench.scenarios import ALONE, BUSY, SCENARIOS
 from loadtests.bench.soak import soak
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -50,6 +51,22 @@ def test_a_short_run_reports_everything(tmp_path: Path, capsys: pytest.CaptureFi
     assert (tmp_path / "performance.png").read_bytes().startswith(b"\x89PNG")
     assert socket.gethostname() not in told.read_text() + text.read_text()
     assert "not measured" in text.read_text()
+
+
+@pytest.mark.stack
+@pytest.mark.skipif(binary() is None, reason="SLUICEGATE_AIGW names no aigw")
+def test_ai_gateway_takes_its_turns(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    told = tmp_path / "bench.json"
+    arguments = ["--rounds", "1", "--seconds", "0.15", "--generator", "own", "--only", "aigw,aigw wire all"]
+    assert main([*arguments, "--json", str(told)]) == 0, capsys.readouterr().err
+    rows = {(row["scenario"], row["target"]): row for row in json.loads(told.read_text())["rows"]}
+    for scenario in (ALONE.name, BUSY.name):
+        alone, ours = rows[scenario, "aigw"], rows[scenario, "aigw wire all"]
+        assert alone["settled"] is None
+        assert ours["settled"] == ours["requests"] > 0
+        assert alone["cpu"].keys() == {"envoy", "ai_gateway", "upstream", "generator"}
+        assert ours["cpu"].keys() == alone["cpu"].keys() | {"policy", "follower", "receivers"}
+        assert all(cpu >= 0 for cpu in ours["cpu"].values())
 
 
 @pytest.mark.stack
