@@ -23,11 +23,11 @@ class Pair:
 class Authority:
     """Signs. `path` is its own certificate."""
 
-    def __init__(self, folder: Path, name: str) -> None:
+    def __init__(self, folder: Path, name: str, *, days: int = 1) -> None:
         self._folder = folder
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         self._key = ec.generate_private_key(ec.SECP256R1())
-        certificate = self._builder(self._name, self._key, days=1).add_extension(
+        certificate = self._builder(self._name, self._key, days=days).add_extension(
             x509.BasicConstraints(ca=True, path_length=0), critical=True
         )
         self.path = str(folder / f"{name}-ca.pem")

@@ -254,9 +254,21 @@ def _journal(made: dashboard.Dashboard) -> dashboard.Dashboard:
                 "ops",
                 Query(_rate("sluicegate_audit_appended_total"), "appended"),
                 Query(_rate("sluicegate_audit_synced_total"), "synced"),
+                width=6,
             )
         )
-        .with_panel(lines("Waiting", "Records that are not on the disk yet.", "short", Query(waiting, "waiting")))
+        .with_panel(
+            lines("Waiting", "Records that are not on the disk yet.", "short", Query(waiting, "waiting"), width=6)
+        )
+        .with_panel(
+            lines(
+                "Waiting, in bytes",
+                "Of all processes together. Each may have `journal.queue_bytes`.",
+                "bytes",
+                Query("max by (instance) (sluicegate_audit_queued_bytes)", "{{instance}}"),
+                width=6,
+            )
+        )
         .with_panel(
             lines(
                 "Trouble",
@@ -266,6 +278,7 @@ def _journal(made: dashboard.Dashboard) -> dashboard.Dashboard:
                 Query(_rate("sluicegate_audit_refused_total"), "refused"),
                 Query(_rate("sluicegate_audit_dropped_total"), "dropped"),
                 Query(_rate("sluicegate_audit_unrecorded_total"), "unrecorded"),
+                width=6,
             )
         )
     )
@@ -281,7 +294,7 @@ def _followers(made: dashboard.Dashboard) -> dashboard.Dashboard:
                 "s",
                 Query("max by (sink) (sluicegate_audit_sink_behind_seconds)", "{{sink}}"),
                 levels=Levels(red=300),
-                width=12,
+                width=10,
             )
         )
         .with_panel(
@@ -290,7 +303,16 @@ def _followers(made: dashboard.Dashboard) -> dashboard.Dashboard:
                 "Records that a sink refused for good. Alert: any.",
                 "short",
                 Query("max by (sink) (sluicegate_audit_sink_dead_letters)", "{{sink}}"),
-                width=12,
+                width=10,
+            )
+        )
+        .with_panel(
+            figure(
+                "Reconciled",
+                "How long ago `sluicegate ledger reconcile --tell` was run last.",
+                "s",
+                "time() - max(sluicegate_ledger_reconciled_seconds)",
+                height=8,
             )
         )
     )

@@ -90,7 +90,7 @@ def _budgets(made: dashboard.Dashboard) -> dashboard.Dashboard:
         .with_panel(
             ranking(
                 "Used of budgets",
-                "What is used and reserved, out of each budget.",
+                "What is used and settled of each budget of a tenant; `*`: of all tenants together. Alert: > 80%.",
                 "percentunit",
                 Query(f"max by (tenant_id, kind) (sluicegate_limits_used_ratio{{{_TENANT}}})", "tenant_id, kind"),
             )

@@ -127,6 +127,22 @@ _ALERTING: Final = (
     ("Unsettled", "Alert: > 1% of an hour.", "percentunit", "sluicegate:unsettled:ratio1h", Levels(0.001, 0.01)),
     ("Uncounted", "Alert: > 1% of an hour.", "percentunit", "sluicegate:uncounted:ratio1h", Levels(0.001, 0.01)),
     ("Lost on the way", "Alert: any in 15 minutes.", "short", "sluicegate:lost:increase15m", Levels(red=1)),
+    (
+        *("Ledger differs", "What `ledger reconcile --tell` found last. Alert: any.", "short"),
+        *("max(sluicegate_ledger_differences)", Levels(red=1)),
+    ),
+    (
+        *("Fullest budget", "Of a tenant. Alert: > 80% for 5 minutes.", "percentunit"),
+        *("max(sluicegate_limits_used_ratio)", Levels(yellow=0.8)),
+    ),
+    (
+        *("Dead letters", "Of all sinks. Alert: any.", "short"),
+        *("sum(max by (sink) (sluicegate_audit_sink_dead_letters))", Levels(yellow=1)),
+    ),
+    (
+        *("Limits changed", "At run time, in 10 minutes. Alert (info): any.", "short"),
+        *("sum(increase(sluicegate_limits_changes_total[10m]))", None),
+    ),
 )
 """Title, what it says, unit, expression and levels: those of the alerts."""
 
@@ -134,7 +150,7 @@ _ALERTING: Final = (
 def _thresholds(made: dashboard.Dashboard) -> dashboard.Dashboard:
     made = made.with_row(row("What alerts"))
     for title, says, unit, expression, levels in _ALERTING:
-        made = made.with_panel(figure(title, says, unit, expression, levels=levels, width=3))
+        made = made.with_panel(figure(title, says, unit, expression, levels=levels, width=4))
     now = 'count by (alertname, severity, alertstate) (ALERTS{alertname=~"Sluicegate.*"})'
     labels = "alertname, severity, alertstate"
     return made.with_panel(ranking("Alerts now", "Pending and firing.", "short", Query(now, labels), width=24))

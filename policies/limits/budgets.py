@@ -6,14 +6,13 @@ limits are changed at run time: then it is forgotten, and told anew by the next 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from heapq import nlargest
 from typing import Final
 
 from extproc.metrics import Labels, Metrics
 from policies.limits.limit import KINDS, Measure, Window
 from policies.limits.reserving import Reserved
-from policies.limits.told import Stood
 
 PER: Final = 1_000
 """Told by the thousandth."""
@@ -49,26 +48,26 @@ class Budgets:
 
     def see(self, reserved: Reserved) -> None:
         """A reservation was asked for, and was admitted or not."""
-        if not reserved.local and not self._is_away():
-            self._see(reserved.stood)
-
-    def _see(self, stood: Sequence[Stood]) -> None:
-        known = self._known
-        for one in stood:
+        if reserved.local or self._is_away():
+            return
+        for one in reserved.stood:
             limit = one.limit
-            # Of those within a tenant there may be any number.
-            if limit.kind.name not in _BUDGETS or limit.subject.parts or limit.amount <= 0:
+            name = limit.kind[0]
+            # Of subjects within a tenant there may be any number.
+            if name not in _BUDGETS or limit.subject.parts or limit.amount <= 0:
                 continue
             standing = one.standing
             settled = standing.used - standing.reserved
             share = settled * PER // limit.amount if settled > 0 else 0
-            labels = (limit.subject.tenant, limit.kind.name)
-            before = known.get(labels)
+            labels = (limit.subject.tenant, name)
+            before = self._known.get(labels)
             if before is None or before[0] != share:
-                known[labels] = (share, self._clock() + standing.reset / 1_000)
-                if before is None and len(known) > _REMEMBERED:
-                    self._known = dict(nlargest(_REMEMBERED // 2, known.items(), key=_share))
-                    known = self._known
+                self._put(labels, (share, self._clock() + standing.reset / 1_000))
+
+    def _put(self, labels: Labels, known: _Known) -> None:
+        self._known[labels] = known
+        if len(self._known) > _REMEMBERED:
+            self._known = dict(nlargest(_REMEMBERED // 2, self._known.items(), key=_share))
 
     def forget(self) -> None:
         """Limits were changed at run time, or counters were set back."""

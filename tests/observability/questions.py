@@ -114,10 +114,12 @@ def explained(page: str) -> list[Explained]:
 
 def hurried(groups: list[dict[str, Any]], window: int = 4) -> dict[str, Any]:
     """The rules as a test has time for: windows of some minutes are `window` seconds, longer ones are in proportion, and
-    nothing has to last. A week stays a week."""
+    nothing has to last. What is too old after some minutes or hours is so after `window` seconds. A week stays a week,
+    and days stay days."""
     scaled = {"1h": 2 * window}
 
     def faster(expression: str) -> str:
+        expression = re.sub(r"(_(?:age|behind)_seconds\)) > \d[\d *]*", rf"\1 > {window}", expression)
         text = re.sub(r"\[(\d+[mh])\]", lambda found: f"[{scaled.get(found[1], window)}s]", expression)
         return re.sub(r"offset (\d+[mh])\b", lambda found: f"offset {scaled.get(found[1], window)}s", text)
 

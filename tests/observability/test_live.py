@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import tempfile
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -13,7 +14,8 @@ import pytest_asyncio
 
 from tests.observability import questions
 from tests.observability.traffic import flowing, good_ones, odd_ones, refused_ones, steady
-from tests.observability.watched import BUDGET, SPENDER, UNPRICED, Watched, watched
+from tests.observability.watched import BUDGET, SINK, SPENDER, UNPRICED, Watched, watched
+from tests.policies.audit.following.receiver import Reply
 
 pytestmark = [pytest.mark.stack, pytest.mark.asyncio(loop_scope="module")]
 
@@ -51,6 +53,91 @@ async def fires(gateway: Watched, *alerts: str) -> None:
 
 async def is_quiet(gateway: Watched, *alerts: str) -> None:
     await until(gateway, lambda firing: not set(alerts) & firing, f"{alerts} have gone")
+
+
+async def test_a_row_of_the_ledger_that_was_changed_alerts(gateway: Watched) -> None:
+    """Before anything else happens: of what is killed below, some is in one place alone."""
+
+    def change(by: int) -> None:
+        with gateway.postgres.connect("ledger") as ledger:
+            first = "exchange_id = (SELECT min(exchange_id) FROM usage)"
+            ledger.execute(f"UPDATE usage SET cost_micro = cost_micro + {by} WHERE {first}".encode())  # noqa: S608
+            ledger.commit()
+
+    alert, tell = "SluicegateCountersDoNotReconcile", ("ledger", "reconcile", "--from", "1h", "--tell")
+    for _ in range(3):
+        await good_ones(gateway)
+    assert "agree" in await settled(gateway, tell)
+    await is_quiet(gateway, alert)
+    await asyncio.to_thread(change, 5)
+    assert "1 differences" in await gateway.sluicegate(*tell, status=1)
+    await fires(gateway, alert)
+    await asyncio.to_thread(change, -5)
+    assert "agree" in await gateway.sluicegate(*tell)
+    await is_quiet(gateway, alert)
+
+
+async def settled(gateway: Watched, tell: tuple[str, ...]) -> str:
+    """What the reconciliation says once all is where it belongs."""
+    for _ in range(20):
+        with contextlib.suppress(AssertionError):
+            return await gateway.sluicegate(*tell)
+    return await gateway.sluicegate(*tell)
+
+
+async def test_a_certificate_that_ends_alerts(gateway: Watched) -> None:
+    alert = "SluicegateCertificateEnds"
+    await is_quiet(gateway, alert)
+    gateway.certify(10)
+    await fires(gateway, alert)
+    (days,) = gateway.prometheus.query("min(sluicegate_tls_certificate_ends_seconds - time()) / 86400")
+    assert 9.9 < days.value < 10.1
+    gateway.certify(90)
+    await is_quiet(gateway, alert)
+    assert await gateway.ask() == 200
+
+
+async def test_an_identity_provider_that_is_gone_makes_keys_old(gateway: Watched) -> None:
+    alert = "SluicegateStaleKeys"
+    await is_quiet(gateway, alert)
+    await asyncio.to_thread(gateway.identity.kill)
+    await fires(gateway, alert)
+    # They are believed still.
+    assert await gateway.ask() == 200
+    await gateway.identity.start()
+    await is_quiet(gateway, alert)
+
+
+async def test_a_sink_that_refuses_and_one_that_is_away_alert(gateway: Watched) -> None:
+    refused, behind = "SluicegateDeadLetters", "SluicegateFollowersBehind"
+    async with flowing(lambda: steady(gateway)):
+        await is_quiet(gateway, refused, behind)
+        gateway.webhook.rule = lambda _: Reply(400)
+        await fires(gateway, refused)
+        gateway.webhook.rule = lambda _: Reply(503)
+        await fires(gateway, behind)
+        gateway.webhook.rule = lambda _: Reply()
+        await is_quiet(gateway, behind)
+        await gateway.sluicegate("audit", "replay", SINK)
+        await is_quiet(gateway, refused)
+        # Nobody follows: sinks fall behind all the same.
+        await asyncio.to_thread(gateway.follower.kill)
+        await fires(gateway, behind)
+        await gateway.follower.start()
+        await is_quiet(gateway, behind)
+
+
+async def test_a_budget_that_is_lowered_alerts(gateway: Watched) -> None:
+    alerts = ("SluicegateBudgetNearlyUsed", "SluicegateLimitsChanged")
+    change = ("limits", "set", "fabrikam", "tokens_per_day", "--by", "ops", "--yes")
+    async with flowing(lambda: steady(gateway)):
+        await is_quiet(gateway, *alerts)
+        await gateway.sluicegate(*change, "1", "--config")
+        await fires(gateway, *alerts)
+        (share,) = gateway.prometheus.query('max by (kind) (sluicegate_limits_used_ratio{kind="tokens_per_day"})')
+        assert share.value > 1
+        await gateway.sluicegate(*change, "--unset", "--config")
+        await is_quiet(gateway, *alerts)
 
 
 async def test_an_upstream_that_is_gone_alerts(gateway: Watched) -> None:

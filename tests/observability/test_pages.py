@@ -47,11 +47,12 @@ def test_whatever_waits_is_in_the_table() -> None:
     assert asking == {row.where for row in ROWS if row.waiting}
 
 
-@pytest.mark.parametrize("metric", sorted({row.what for row in ROWS if row.waiting}))
-def test_what_waits_is_not_there_yet(metric: str) -> None:
+def test_what_waits_is_not_there_yet() -> None:
+    waiting = {row.what for row in ROWS if row.waiting}
     sources = [path for package in ("extproc", "policies") for path in (REPOSITORY / package).rglob("*.py")]
-    built = [path.name for path in sources if f'"{metric}"' in path.read_text("utf-8")]
-    assert built == [], f"{metric} is there now: take its rows out of {PAGE.name}"
+    assert any("sluicegate_entra_keys_age_seconds" in path.read_text("utf-8") for path in sources)
+    built = {metric for metric in waiting for path in sources if f'"{metric}"' in path.read_text("utf-8")}
+    assert built == set(), f"these are there now: take their rows out of {PAGE.name}"
 
 
 @cache

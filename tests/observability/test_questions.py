@@ -44,3 +44,17 @@ def test_rules_are_hurried() -> None:
     (group,) = hurried([{"name": "g", "rules": [rule, {"alert": "B", "expr": "b", "for": "0m"}]}])["groups"]
     assert [one["expr"] for one in group["rules"]] == ["a[8s] offset 4s > b[4s] offset 6d23h30m - c[4s]", "b"]
     assert [one["for"] for one in group["rules"]] == ["1s", "0m"]
+
+
+@pytest.mark.parametrize(
+    ("expression", "expected"),
+    [
+        ("max by (a) (x_age_seconds) > 6 * 3600", "max by (a) (x_age_seconds) > 4"),
+        ("max by (a) (x_behind_seconds) > 300", "max by (a) (x_behind_seconds) > 4"),
+        ("(x_ends_seconds - time()) / 86400 < 14", "(x_ends_seconds - time()) / 86400 < 14"),
+        ("x:request_seconds:p95_5m > 5", "x:request_seconds:p95_5m > 5"),
+    ],
+)
+def test_ages_are_hurried(expression: str, expected: str) -> None:
+    (group,) = hurried([{"name": "g", "rules": [{"alert": "A", "expr": expression}]}])["groups"]
+    assert [one["expr"] for one in group["rules"]] == [expected]

@@ -56,12 +56,7 @@ def told() -> list[tuple[str, bool]]:
 
 def spared() -> set[str]:
     """Those whose case has a series that is near to firing and is not among the alerts that are expected."""
-    return {
-        "SluicegateUpstreamUnavailable",
-        "SluicegateBudgetNearlyUsed",
-        "SluicegateDeadLetters",
-        "SluicegateCertificateEnds",
-    }
+    return {"SluicegateUpstreamUnavailable"}
 
 
 @pytest.mark.parametrize("alert", alerts(), ids=lambda rule: rule["alert"])

@@ -1,4 +1,5 @@
-"""A whole gateway that a real Prometheus scrapes: Envoy, two workers and settlement, Valkey, PostgreSQL, the simulator.
+"""A whole gateway that a real Prometheus scrapes: Envoy, two workers and settlement, which show each other certificates,
+Valkey, PostgreSQL, the simulator, the identity provider, and a webhook.
 
 async with watched(folder) as gateway:
     await gateway.ask("alice")
@@ -22,13 +23,16 @@ import httpx
 
 from extproc.embedded.demo_keys import make_token
 from extproc.embedded.demo_tokens import TENANTS, Caller, demo_guid
-from extproc.embedded.ports import free_port
+from extproc.embedded.faults import StackError
+from extproc.embedded.ports import claim, free_port
 from extproc.envoy_profile import bootstrap
 from extproc.settings import parse
 from extproc.tasks import spawn
+from tests.certificates import Authority
 from tests.limited import CHAT, PRICE, tree
 from tests.observability.prometheus_server import Prometheus, running_prometheus
 from tests.parts import Disk, Part, small_disk
+from tests.policies.audit.following.receiver import Receiver, receiving
 from tests.policies.audit.ledger.postgres import Postgres, running_postgres
 from tests.redis_servers import RedisServer, running_redis
 from tests.servers import HOST, envoy_plan, listens
@@ -40,7 +44,16 @@ HASTY: Final = "henry"
 """A user of contoso who may ask once a minute."""
 UNPRICED: Final = "in-house-7b"
 """A model without a price."""
+SINK: Final = "siem"
+"""The webhook's name."""
 _MUCH: Final = 1_000_000_000
+_NAME: Final = "policy.internal"
+_DAYS: Final = 90
+"""For which certificates are good at first."""
+
+
+Tls = dict[str, Any]
+"""The section `server.tls`."""
 
 
 @dataclass(slots=True)
@@ -51,9 +64,12 @@ class Watched:
     url: str
     admin: str
     simulator: Part
+    identity: Part
     server: Part
     envoy: Part
     follower: Part
+    webhook: Receiver
+    authority: Authority
     store: RedisServer
     postgres: Postgres
     disk: Disk
@@ -94,6 +110,19 @@ class Watched:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
 
+    async def sluicegate(self, *words: str, status: int = 0) -> str:
+        """A command about this gateway, which ends with this status; what it says."""
+        command = [sys.executable, "-m", "extproc.cli", *words, str(self.folder / "sluicegate.yaml")]
+        piped = asyncio.subprocess.PIPE
+        process = await asyncio.create_subprocess_exec(*command, stdout=piped, stderr=asyncio.subprocess.STDOUT)
+        told = (await process.communicate())[0].decode()
+        assert process.returncode == status, told
+        return told
+
+    def certify(self, days: int) -> None:
+        """Put a certificate in the place of the policy server's that ends in so many days."""
+        self.authority.sign("server", _NAME, days=days)
+
     async def workers(self) -> list[dict[str, Any]]:
         """The state of each worker."""
         async with httpx.AsyncClient(timeout=10) as client:
@@ -102,9 +131,9 @@ class Watched:
 
 
 def configuration(
-    folder: Path, disk: Disk, simulator: str, store: str, admin: str, ports: tuple[int, int]
+    folder: Path, disk: Disk, simulator: str, store: str, admin: str, ports: tuple[int, int], hook: str, tls: Tls
 ) -> dict[str, Any]:
-    """The configuration: `ports` of the identity provider and of the gateway."""
+    """The configuration: `ports` of the identity provider and of the gateway, `hook` the webhook's URL."""
     spender, hasty = (demo_guid("user", f"{TENANTS['contoso']}/{name}") for name in (SPENDER, HASTY))
     limits = [
         {"subject": "tenant", "tokens_per_day": _MUCH, "requests_per_minute": 100_000},
@@ -113,22 +142,46 @@ def configuration(
     ]
     audit = {
         "journal": {"folder": str(disk.folder / "journal"), "instance": "gateway", "queue_bytes": 256 * 1_024},
-        "sinks": [{"kind": "ledger", "name": "ledger", "url": {"file": str(folder / "ledger.url")}}],
+        "sinks": [
+            {"kind": "ledger", "name": "ledger", "url": {"file": str(folder / "ledger.url")}},
+            {"kind": "webhook", "name": SINK, "url": hook, "retry": {"first": 0.1, "most": 0.5}},
+        ],
         "close_after": 30.0,
     }
     tags = [{"name": "project", "header": "x-project", "values": ["apollo", "gemini"]}]
     found = tree(
         *(folder, simulator, *ports, store, limits),
-        server={"workers": 2, "decision_timeout": 2.0, "admin": admin, "grace": 1},
+        server={"workers": 2, "decision_timeout": 2.0, "admin": admin, "grace": 1, "listen": _address(), "tls": tls},
         timeouts={"connect": 1.0, "idle": 3.0, "stream_idle": 3.0, "total": 5.0},
         after=[{"policy": "cost", "settings": {"tags": tags}}, {"policy": "audit", "settings": audit}],
     )
+    found["policies"][0]["settings"]["refresh"] = 1
     found["upstreams"][0]["models"] += [
         {"name": "gpt-5", "price": dict(PRICE)},
         {"name": UNPRICED},
         {"name": "text-embedding-3-small", "price": {"input": 0.02, "output": 0}},
     ]
     return found
+
+
+def _address() -> str:
+    """Where the first worker listens. The other one and settlement take the ports behind it."""
+    while True:
+        port = free_port()
+        with contextlib.suppress(StackError):
+            for one in (port + 1, port + 2):
+                claim(HOST, one)
+            return f"{HOST}:{port}"
+
+
+def _tls(authority: Authority) -> Tls:
+    server, envoy = authority.sign("server", _NAME, days=_DAYS), authority.sign("envoy", "envoy.internal", days=_DAYS)
+    return {
+        "certificate": server.certificate,
+        "key": server.key,
+        "client_ca": authority.path,
+        "envoy": {"certificate": envoy.certificate, "key": envoy.key, "ca": authority.path, "server_name": _NAME},
+    }
 
 
 async def _stop(parts: Sequence[Part]) -> None:
@@ -147,7 +200,10 @@ async def watched(folder: Path, rules: Mapping[str, Any], *, interval: str = "50
         ports = free_port(), free_port()
         upstream, envoy_admin = free_port(), free_port()
         admin = f"{HOST}:{free_port()}"
-        config = configuration(folder, disk, f"http://{HOST}:{upstream}", store.address, admin, ports)
+        webhook = await stack.enter_async_context(receiving())
+        authority = Authority(folder, "ours", days=_DAYS)
+        simulated = f"http://{HOST}:{upstream}"
+        config = configuration(folder, disk, simulated, store.address, admin, ports, webhook.url, _tls(authority))
         path = folder / "sluicegate.yaml"
         path.write_text(json.dumps(config))
         sluicegate = [sys.executable, "-m", "extproc.cli"]
@@ -178,8 +234,8 @@ async def watched(folder: Path, rules: Mapping[str, Any], *, interval: str = "50
         await asyncio.gather(*(part.start() for part in parts))
         prometheus = await watching
         client = await stack.enter_async_context(httpx.AsyncClient(base_url=f"http://{HOST}:{ports[1]}", timeout=20))
-        simulator, _, server, front, follower = parts
+        simulator_part, identity_part, server, front, follower = parts
         yield Watched(
-            *(folder, f"http://{HOST}:{ports[1]}", admin, simulator, server, front, follower, store, postgres),
-            *(disk, prometheus, client),
+            *(folder, f"http://{HOST}:{ports[1]}", admin, simulator_part, identity_part, server, front, follower),
+            *(webhook, authority, store, postgres, disk, prometheus, client),
         )

@@ -8,11 +8,21 @@ from pathlib import Path
 import pytest
 import yaml
 
+from extproc.catalogue import Catalogue
 from extproc.chain import Chain
+from extproc.measures import tell_certificate
 from extproc.metrics import Metrics
+from extproc.policy import Surroundings
+from extproc.recorder import Recorder
+from policies.audit.following.metering import Meter, Metering
 from policies.cost.attribution import RESULTS
 from policies.cost.series import TYPES, UNPRICED_REASONS, CostSeries
 from policies.cost.settings import CostSettings
+from policies.entra import EntraPolicy
+from policies.limits.budgets import Budgets
+from policies.limits.relay import Relay
+from tests.policies.entra.world import settings
+from tests.policies.limits.memory_registry import MemoryRegistry
 
 PAGE = (Path(__file__).resolve().parents[3] / "docs/reference/metrics.md").read_text("utf-8")
 ROW = re.compile(r"^\| `([a-z_]+)` \|([^|]*)\|([^|]*)\|$", re.MULTILINE)
@@ -23,6 +33,11 @@ def labels() -> dict[str, tuple[str, ...]]:
     metrics = Metrics()
     Chain([], metrics=metrics)
     CostSeries(metrics, tenants=1, pinned=(), models=1, tags=1)
+    tell_certificate(metrics, dict)
+    Budgets(metrics, float, bool)
+    Relay(MemoryRegistry(), Recorder(), metrics)
+    Metering(Meter(Path(), ()), metrics, float, int)
+    EntraPolicy.build(settings(), Surroundings(Catalogue(), float, metrics=metrics))
     return {name: metric.definition.labels for name, metric in metrics._metrics.items()}
 
 
