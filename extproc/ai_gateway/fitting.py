@@ -9,11 +9,11 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from extproc.addresses import is_ip
-from extproc.ai_gateway.pieces import Options, kubernetes_name
+from extproc.ai_gateway.pieces import Options, kubernetes_name, piece
 from extproc.settings import AgentEntry, Settings, UpstreamEntry
 
-_MOST_FIELDS: Final = 63
-"""ClientTrafficPolicy sets 64; one is x-request-id."""
+_MOST_FIELDS: Final = 64
+"""What a ClientTrafficPolicy sets of answers; some of it is the profile's own."""
 _MOST_PORTS: Final = 16
 """Backends that one `extProc` may name."""
 _HOST: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
@@ -44,8 +44,9 @@ def _everywhere(settings: Settings, told: Sequence[str]) -> Iterator[str]:
             yield f"upstreams[{index}].url: with `api_version` AI Gateway asks Azure below /openai, never below {base}"
     if settings.listen.port == 0:
         yield "listen.port: 0, any free port, is nothing that a Gateway can be given"
-    if len(told) > _MOST_FIELDS:
-        yield f"policies: they add {len(told)} header fields to answers: Envoy Gateway takes {_MOST_FIELDS}"
+    room = _MOST_FIELDS - 1 - len(piece("reply_fields"))
+    if len(told) > room:
+        yield f"policies: they add {len(told)} header fields to answers: there is room for {room}"
     if settings.listen.cors is not None:
         # The first route of all calls is AI Gateway's 404; where a route answers by itself Envoy's filter sees no policy.
         yield "listen.cors: Envoy answers no preflight here: use the plain profile, or let something in front of it do so"
