@@ -12,7 +12,7 @@ from typing import Final
 
 import typer
 
-from extproc.cli import check, demo, explain, render, schema, serve, status, token, up
+from extproc.cli import check, demo, doctor, explain, render, schema, serve, status, token, up
 from extproc.cli.hosting import Host
 from extproc.commands import told
 from extproc.embedded.faults import StackError
@@ -21,7 +21,7 @@ from extproc.printing import complain
 GROUP: Final = "sluicegate.commands"
 _OWN: Final = {
     module.__name__.rpartition(".")[2]: module
-    for module in (up, demo, token, check, explain, serve, status, render, schema)
+    for module in (up, demo, token, check, doctor, explain, serve, status, render, schema)
 }
 
 

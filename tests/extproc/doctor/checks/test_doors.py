@@ -1,0 +1,13 @@
+"""What is believed of clients, and taken from them. Each defect is found in each profile, and nothing else with it."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.extproc.doctor import variants
+from tests.extproc.doctor.broken import both, found
+
+
+@pytest.mark.parametrize(("variant", "profile"), both(variants.DOORS))
+def test_a_defect_is_found_and_nothing_else(variant: variants.Variant, profile: str) -> None:
+    assert found(variant, profile) == {variant.code}
