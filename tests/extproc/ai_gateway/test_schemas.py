@@ -6,9 +6,11 @@ are looked for beside them, or in the folder that `SLUICEGATE_AIGW_CRDS` names.
 
 from __future__ import annotations
 
+import base64
 import os
 import subprocess
 from collections.abc import Mapping, Sequence
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ import yaml
 
 from extproc.ai_gateway.resources import Options, resources
 from extproc.settings import Settings, parse
+from tests.certificates import Authority
 from tests.extproc.ai_gateway.configured import AGENTS, configured, upstream
 from tests.extproc.ai_gateway.test_policy_server import SERVICE, TLS
 from tests.k8s.manifests import beside, tool
@@ -168,6 +171,39 @@ def test_envoy_gateway_takes_every_document_and_puts_the_filters_in_order(case: 
     first = {part: min(n for n, name in enumerate(names) if part in name) for part in ("lua", "buffer")}
     # AI Gateway comes right after the buffer.
     assert last["ext_proc"] < first["lua"] <= last["lua"] < first["buffer"], names
+
+
+def secret(name: str, **held: str) -> dict[str, Any]:
+    """A Secret as it is in a cluster. An underscore in a key stands for a dot."""
+    data = {key.replace("_", "."): base64.b64encode(text.encode()).decode() for key, text in held.items()}
+    metadata = {"name": name, "namespace": "default"}
+    kind = "kubernetes.io/tls" if "tls.crt" in data else "Opaque"
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "type": kind, "data": data}
+
+
+def test_envoy_gateway_makes_mutual_tls_of_it(tmp_path: Path) -> None:
+    authority = Authority(tmp_path, "house")
+    envoy, front = authority.sign("envoy", "envoy.sg"), authority.sign("front", "llm.example")
+    ca, *texts = [Path(path).read_text("utf-8") for path in (authority.path, *astuple(envoy), *astuple(front))]
+    secrets = [
+        secret("sluicegate-envoy-tls", tls_crt=texts[0], tls_key=texts[1], ca_crt=ca),
+        secret("sluicegate-listen-tls", tls_crt=texts[2], tls_key=texts[3]),
+        secret("sluicegate-agent-kb", credential="Bearer x"),
+    ]
+    tree = translated([*made("tls"), *secrets], tmp_path / "documents.yaml")
+    assert conditions({key: value for key, value in tree.items() if key != "xds"}) == []
+    dumps = next(iter(tree["xds"].values()))["configs"]
+    clusters = [entry["cluster"] for dump in dumps for entry in dump.get("dynamicActiveClusters", ())]
+    asked = [each for each in clusters if "extproc" in each["name"] or "accesslog" in each["name"]]
+    assert len(asked) == 3
+    for cluster in asked:
+        matches = cluster.get("transportSocketMatches") or [{"transportSocket": cluster["transportSocket"]}]
+        (context,) = [match["transportSocket"]["typedConfig"] for match in matches]
+        assert context["sni"] == "policy.sg"
+        common = context["commonTlsContext"]
+        assert common["tlsCertificateSdsSecretConfigs"]
+        names = common["combinedValidationContext"]["defaultValidationContext"]["matchTypedSubjectAltNames"]
+        assert names == [{"matcher": {"exact": "policy.sg"}, "sanType": "DNS"}]
 
 
 def test_envoy_gateway_would_say_what_is_missing(tmp_path: Path) -> None:
