@@ -79,12 +79,9 @@ local function raised(flags, wanted)
 end
 
 local function fits(cause, reply)
-  local wanted = cause.verdict
-  if wanted == "any" then
-    -- Whatever the verdict was.
-  elseif wanted ~= nil and reply.verdict ~= wanted then
-    return false
-  end
+  local wanted, verdict = cause.verdict, reply.verdict
+  if wanted == nil and verdict ~= "allow" and verdict ~= "none" then return false end
+  if wanted ~= nil and wanted ~= "any" and verdict ~= wanted then return false end
   if cause.status and cause.status ~= reply.status then return false end
   if cause.most and reply.status > cause.most then return false end
   if cause.details and not begins(reply.details, cause.details) then return false end
@@ -168,8 +165,8 @@ end
 
 function envoy_on_response(handle)
   local reply = read(handle)
-  local own = reply.details ~= "via_upstream" and reply.status >= 400
-  if own and (reply.verdict == "allow" or reply.verdict == "none") then
-    answer(handle, reply, cause_of(reply))
-  end
+  if reply.details == "via_upstream" or reply.status < 400 then return end
+  if reply.verdict == "reject" or reply.verdict == "respond" then return end
+  local cause = cause_of(reply)
+  if cause then answer(handle, reply, cause) end
 end

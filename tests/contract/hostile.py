@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from extproc.assembly import assemble
 from extproc.completion import Completion
+from tests.ai_gateway import PROFILE
 from tests.entra_tokens import API, CONTOSO, FABRIKAM, Issuer
 from tests.gateway import MODEL, Gateway, running_gateway, settings
 from tests.policies.entra.http_server import Answer as Document
@@ -247,6 +248,12 @@ def read_answers(data: bytes) -> list[Answer]:
     return answers
 
 
+def _of_providers(roles: Mapping[str, Any]) -> dict[str, Any]:
+    """The roles where there is no agent and no opaque route."""
+    permissions = {name: {} if name in ("agent", "upload") else held for name, held in roles["permissions"].items()}
+    return {**roles, "permissions": permissions}
+
+
 @contextlib.asynccontextmanager
 async def hostile_world(simulator: str, issuer: Issuer, **entra: Any) -> AsyncIterator[World]:
     """A gateway whose policies are built as the product builds them, with keys fetched over HTTP from `issuer`."""
@@ -267,7 +274,8 @@ async def hostile_world(simulator: str, issuer: Issuer, **entra: Any) -> AsyncIt
             "fetch_from": provider.url,
             **entra,
         }
-        policies = [{"policy": "entra", "settings": identity}, {"policy": "access", "settings": ROLES}]
+        roles = ROLES if PROFILE == "plain" else _of_providers(ROLES)
+        policies = [{"policy": "entra", "settings": identity}, {"policy": "access", "settings": roles}]
         chain = assemble(settings(simulator, policies=policies))
         async with running_gateway(chain.links, simulator=simulator, timeouts={"idle": 3.0}) as gateway:
             world = World(gateway, issuer, issuer.token(roles=["User"]))

@@ -13,11 +13,16 @@ import pytest
 import pytest_asyncio
 
 from extproc.completion import Ending, Verdict
+from tests.ai_gateway import PROFILE, plain_only
 from tests.contract.obedient import Obedient
 from tests.gateway import MODEL, Gateway, running_gateway
 
 pytestmark = [pytest.mark.stack, pytest.mark.asyncio(loop_scope="module")]
 CHAT = "/v1/chat/completions"
+AGENTS = "standalone it takes every route for one of its own"
+READING = "Envoy would cut streams short, so no policy reads answers there"
+# AI Gateway refuses what no integer of 64 bits holds.
+SEED = b"12345678901234567890" if PROFILE == "plain" else b"1234567890123456789"
 PROMPT: dict[str, Any] = {"model": MODEL, "messages": [{"role": "user", "content": "Say something."}]}
 
 
@@ -80,6 +85,9 @@ async def test_nothing_of_the_client_that_is_not_the_upstreams_reaches_it(world:
     assert answer.status_code == 200
     arrived = fields(await last_arrived(world))
     assert arrived["x-custom"] == "kept"
+    if PROFILE == "ai-gateway":
+        # It tells the provider this of itself, and cannot be told not to.
+        assert arrived.pop("x-ai-eg-model") == MODEL
     assert not [
         name
         for name in arrived
@@ -88,6 +96,7 @@ async def test_nothing_of_the_client_that_is_not_the_upstreams_reaches_it(world:
     assert "evil" not in json.dumps(arrived)
 
 
+@plain_only(AGENTS)
 async def test_agents_are_told_who_calls_and_are_not_fooled(world: World) -> None:
     answer = await world.client.post(
         "/agents/kb/ask?q=1", content=b"anything", headers={"x-tenant-id": "evil", "authorization": "Bearer x"}
@@ -102,7 +111,7 @@ async def test_agents_are_told_who_calls_and_are_not_fooled(world: World) -> Non
 async def test_a_bodys_change_keeps_the_rest_and_the_length_right(world: World) -> None:
     exact = (
         b'{"model": "gpt-4o",  "messages":[{"role":"user","content":"h\xc3\xa9\\u0041"}],'
-        b' "temperature":1.0,"seed":12345678901234567890}'
+        b' "temperature":1.0,"seed":' + SEED + b"}"
     )
     answer = await world.client.post(
         CHAT, content=exact, headers={"content-type": "application/json", "x-test-members": "1"}
@@ -129,6 +138,7 @@ async def test_a_stream_is_byte_for_byte_the_upstreams_own(world: World, ask: bo
         assert completion.usage.output >= completion.output_floor > 0
 
 
+@plain_only(READING)
 @pytest.mark.parametrize("mode", ["BUFFERED", "STREAMED"])
 @pytest.mark.parametrize("stream", [False, True], ids=["unary", "streamed"])
 async def test_a_policy_that_asks_reads_and_changes_the_answer(world: World, mode: str, stream: bool) -> None:
@@ -143,6 +153,7 @@ async def test_a_policy_that_asks_reads_and_changes_the_answer(world: World, mod
     assert (await world.gateway.completion(answer)).usage is not None
 
 
+@plain_only(READING)
 async def test_a_response_policy_that_fails_lets_no_byte_through(world: World) -> None:
     answer = await world.client.post(
         CHAT, json=PROMPT, headers={"x-test-response": "BUFFERED", "x-test-response-fails": "1"}
@@ -219,25 +230,6 @@ async def test_bodies_without_a_length(world: World) -> None:
     assert (await last_arrived(world))["body_length"] == len(data)
     empty = await world.client.post(CHAT, content=_pieces(), headers=json_type)
     assert (empty.status_code, empty.json()["error"]["code"]) == (400, "empty_body")
-
-
-async def test_a_body_of_exactly_the_limit_passes_and_one_byte_more_does_not(simulator: str, transport: str) -> None:
-    limit = 1024 * 1024
-    frame = len(json.dumps(PROMPT | {"pad": ""}, separators=(",", ":")))
-    server = {"transport": transport}
-    async with running_gateway([Obedient()], simulator=simulator, max_body_bytes=limit, server=server) as gateway:
-        for length, status in ((limit, 200), (limit + 1, 413)):
-            content = json.dumps(PROMPT | {"pad": "x" * (length - frame)}, separators=(",", ":")).encode()
-            assert len(content) == length
-            answer = await gateway.client.post(CHAT, content=content, headers={"content-type": "application/json"})
-            assert answer.status_code == status
-
-
-async def test_opaque_bodies_are_larger_than_any_buffer(simulator: str) -> None:
-    async with running_gateway([Obedient()], simulator=simulator, max_body_bytes=8_000_000) as gateway:
-        answer = await gateway.client.post("/v1/files", content=b"x" * 40_000_000)
-        assert answer.status_code == 200
-        assert answer.json()["bytes"] == 40_000_000
 
 
 async def test_the_access_log_carries_the_identity_to_the_settlement(world: World) -> None:
