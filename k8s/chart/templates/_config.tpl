@@ -48,7 +48,7 @@
 {{- $values := .values -}}{{- $path := .path -}}
 {{- if kindIs "map" .tree -}}
   {{- if and (eq (len .tree) 1) (hasKey .tree "env") (kindIs "string" .tree.env) -}}
-    {{- $given := keys $values.secrets.env -}}
+    {{- $given := keys ($values.secrets.env | default dict) -}}
     {{- range $values.extraEnv -}}{{- $given = append $given .name -}}{{- end -}}
     {{- if not (has .tree.env $given) -}}
       {{ fail (printf "%s: the environment variable %s is not given: add it to secrets.env" $path .tree.env) }}
