@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from loadtests.one_number import (
     Sums,
     added,
     agree,
+    behind,
     lines,
     of_counters,
     of_journal,
@@ -23,6 +25,7 @@ from loadtests.one_number import (
     shown,
     table,
 )
+from policies.audit.following.status import SinkStatus, Status, write_status
 from policies.audit.record import Tokens
 from tests.policies.audit.world import closing, decision
 
@@ -116,3 +119,16 @@ def test_each_kind_must_have_been_there(asked: int, seen: int, sums: dict[str, S
     assert shown(found) == holds
     assert sum("NONE" in line for line in table(found)) == (not asked) + (not seen)
     assert "| plain | 3 |" in table(found)
+
+
+@pytest.mark.parametrize(
+    ("counts", "late"), [((0, 0), False), ((0, 3), True), ((2, 0), True)], ids=["all there", "one behind", "the other"]
+)
+def test_who_is_behind_is_waited_for(tmp_path: Path, counts: tuple[int, int], late: bool) -> None:
+    sinks = {f"sink-{number}": SinkStatus(behind_records=count) for number, count in enumerate(counts)}
+    write_status(tmp_path, Status(pid=1, sinks=sinks, time=0.0))
+    assert behind(tmp_path) == late
+
+
+def test_where_nobody_follows_yet_it_is_waited_for(tmp_path: Path) -> None:
+    assert behind(tmp_path)
