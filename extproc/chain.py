@@ -130,6 +130,15 @@ class Chain:
         course.deadline = None
         return self._tell_verdict(iter(self._verdict), course, outcome)
 
+    def _took(self, link: Link, course: Course, began: int) -> int:
+        """A policy has done what it was asked at `began`; now. Nanoseconds of `perf_counter_ns`."""
+        name = link.policy.name
+        now = self._measures.asked(name, began)
+        if self._verdict:
+            timings = course.exchange.timings
+            timings[name] = timings.get(name, 0) + now - began
+        return now
+
     def _tell_verdict(self, links: Iterator[Link], course: Course, outcome: VerdictOutcome | None) -> Asked:
         began = perf_counter_ns()
         for link in links:
@@ -140,7 +149,7 @@ class Chain:
                 said = _word(said)
             except BaseException as error:
                 said = self._not_told(link, error, course)
-            began = self._measures.asked(link.policy.name, began)
+            began = self._took(link, course, began)
             outcome = self._overruled(link, said, course, outcome)
         return outcome
 
@@ -160,7 +169,7 @@ class Chain:
             if ends_us(error):
                 raise
             said = self._not_told(link, error, course)
-        self._measures.asked(link.policy.name, began)
+        self._took(link, course, began)
         rest = self._tell_verdict(links, course, self._overruled(link, said, course, outcome))
         return await rest if waits(rest) else rest
 
@@ -261,14 +270,14 @@ class Chain:
                 outcome = getattr(link.policy, hook)(course.exchange)
                 if outcome is CONTINUE and course.steps is None:
                     # Nothing to apply and nothing to record, nearly always: saves 1 us per hook.
-                    began = self._measures.asked(link.policy.name, began)
+                    began = self._took(link, course, began)
                     continue
                 if waits(outcome):
                     return self._wait(outcome, link, links, course, hook, began=began)
                 self._apply(link, outcome, course)
             except BaseException as error:
                 outcome = failed(link, error, course)
-            began = self._measures.asked(link.policy.name, began)
+            began = self._took(link, course, began)
             verdict = self._weigh(link, outcome, course, hook)
             if verdict is not None:
                 return verdict
@@ -291,7 +300,7 @@ class Chain:
             if ends_us(error):
                 raise
             outcome = failed(link, error, course)
-        self._measures.asked(link.policy.name, began)
+        self._took(link, course, began)
         verdict = self._weigh(link, outcome, course, hook)
         if verdict is not None:
             return verdict

@@ -128,7 +128,7 @@ class Exchange:
     the gateway's memory (opaque routes, agents).
     """
 
-    __slots__ = ("_facts", "_notes", "body", "id", "marks", "request", "response_wanted", "told")
+    __slots__ = ("_facts", "_notes", "body", "id", "marks", "request", "response_wanted", "timings", "told")
 
     def __init__(self, exchange_id: str, request: Request, *, explaining: bool = False) -> None:
         self.id = exchange_id
@@ -139,6 +139,9 @@ class Exchange:
         """What `flag` was told, each once, in order."""
         self.told: dict[str, str] | None = None
         """What `tell` was told. None until then: most exchanges are told nothing."""
+        self.timings: dict[str, int] = {}
+        """How long each policy has taken so far, with what it waited for: nanoseconds by name, in order. Kept by the host
+        for policies that hear the verdict."""
         self._facts: dict[type[Any], Any] = {}
         self._notes: list[str] | None = [] if explaining else None
 

@@ -45,7 +45,7 @@ _PROMPTS: Final = ("instructions", "input", "messages", "prompt", "suffix", "sys
 BLANKS: Final = frozenset(
     {
         *("exchange_id", "journal", "previous", "request_id", "reservation_id", "reserved", "sequence", "timestamp"),
-        "trace_id",
+        *("timings", "trace_id"),
     }
 )
 """What differs from one decision to another that is alike."""
@@ -80,14 +80,15 @@ def alike(exchange: Exchange, decisions: Sequence[Decision], session: str) -> Ha
     )
 
 
-def differing(exchange: Exchange) -> Values:
-    """The values of `BLANKS`, but for those of the chain and the time."""
+def differing(exchange: Exchange, *, timings: bool) -> Values:
+    """The values of `BLANKS`, but for those of the chain and the time. `timings`: whether they are recorded."""
     reservation = exchange.get(Reservation)
     return {
         "exchange_id": exchange.id,
         "request_id": exchange.request.request_id,
         "reservation_id": exchange.id,
         "reserved": reserved(reservation) if reservation is not None else "",
+        "timings": orjson.dumps(took(exchange)).decode() if timings else "",
         "trace_id": _trace(exchange.request),
     }
 
@@ -100,12 +101,14 @@ def decided(
     *,
     session: str,
     prompts: bool,
+    timings: bool = False,
 ) -> dict[str, Any]:
     """The members of the record, but for those of the chain, the time and the configuration.
 
     Args:
         session: as the client names it.
         prompts: whether prompts may be recorded, redacted.
+        timings: whether it is recorded how long each policy took.
     """
     request = exchange.request
     fields: dict[str, Any] = {
@@ -143,6 +146,8 @@ def decided(
             fields["params"] = asked
     if decisions:
         fields["decisions"] = said(decisions, words)
+    if timings:
+        fields["timings"] = took(exchange)
     return fields | _verdict(outcome, decisions, words)
 
 
@@ -251,6 +256,11 @@ def reserved(reservation: Reservation) -> str:
     output = reservation.output * reservation.choices
     dollars = f'"dollars":{reservation.dollars},' if reservation.dollars is not None else ""
     return f'{{{dollars}"input":{reservation.input},"output":{output},"tokens":{reservation.tokens}}}'
+
+
+def took(exchange: Exchange) -> list[dict[str, Any]]:
+    """How long each policy took, members in the order of their names."""
+    return [{"microseconds": spent // 1_000, "policy": name} for name, spent in exchange.timings.items()]
 
 
 def said(decisions: Sequence[Decision], words: Words) -> list[dict[str, Any]]:

@@ -59,6 +59,7 @@ class AuditPolicy(Policy):
         self._metering = Metering(meter, surroundings.metrics, surroundings.clock, lambda: self._writer.queued)
         self._insisting = Insisting(self._writer, closed=settings.journal.full == "closed")
         self._strict = settings.journal.durability == "strict"
+        self._timings = settings.tells_timings
         self._common = {"configuration": surroundings.configuration[:16], "service.version": VERSION}
         self._decisions, self._closings = Forms(deciding.BLANKS), Forms(closing.BLANKS)
         self._unrecorded = self._refused = 0
@@ -109,14 +110,17 @@ class AuditPolicy(Policy):
         identity = exchange.get(Identity)
         prompts = identity is not None and settings.captures(identity, exchange.body)
 
-        describe = partial(deciding.decided, exchange, outcome, decisions, session=session, prompts=prompts)
+        timings = self._timings
+        describe = partial(
+            deciding.decided, exchange, outcome, decisions, session=session, prompts=prompts, timings=timings
+        )
         if prompts:
             # They are long: they are looked through beside the event loop.
             return self._record_aside(partial(describe, self._words))
         alike = deciding.alike(exchange, decisions, session) if outcome is None else None
         if alike is not None:
             form = self._decisions.get(alike)
-            if form is not None and self._fill(form, deciding.differing(exchange)):
+            if form is not None and self._fill(form, deciding.differing(exchange, timings=timings)):
                 return self._durable() if self._strict else None
         fields = describe(self._words)
         refusal = self._record(fields)

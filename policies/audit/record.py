@@ -89,6 +89,13 @@ class Reserved(Struct, frozen=True, omit_defaults=True):
     tokens: int = 0
 
 
+class Timing(Struct, frozen=True):
+    """How long one policy took before the verdict, with what it waited for."""
+
+    microseconds: int
+    policy: str
+
+
 class Tokens(Struct, frozen=True, omit_defaults=True):
     """What was used, as it is billed: cached input, cache writes (those kept for an hour apart) and audio stand beside
     `input`, audio beside `output`, reasoning inside it; `total` is the sum of all tokens but reasoning. `tool_calls` are
@@ -161,6 +168,7 @@ class Record(Struct, frozen=True, omit_defaults=True, kw_only=True):
         reserved: what was reserved.
         result: `success`, `refused`, `failure`, `aborted`; of events `success` or `failure`.
         started: of a closing, when the exchange began.
+        timings: of a decision, how long each policy took, in the order in which they were asked; where a sink wants it.
         tool: of MCP calls.
         upstream: where it went.
     """
@@ -228,6 +236,7 @@ class Record(Struct, frozen=True, omit_defaults=True, kw_only=True):
     tenant: str = ""
     tenant_id: str = ""
     timestamp: Moment
+    timings: tuple[Timing, ...] = ()
     tokens: Tokens | None = None
     tool: str = ""
     trace_id: str = ""

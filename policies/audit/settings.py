@@ -69,6 +69,11 @@ class AuditSettings(PolicySettings):
             raise ValueError(f"two sinks have the name {twice[0]!r}")
         return self
 
+    @property
+    def tells_timings(self) -> bool:
+        """Whether records say how long each policy took: where a sink makes spans of it."""
+        return any(isinstance(sink, TracesSettings) for sink in self.sinks)
+
     def captures(self, identity: Identity, body: bytes | None) -> bool:
         """Whether the prompts in this body may be recorded: its tenant has opted in."""
         if not self.capture.tenants or body is None or len(body) > self.capture.max_bytes:

@@ -162,6 +162,39 @@ async def test_a_stream_that_begins_at_the_response_has_no_verdict() -> None:
     assert policy.heard == []
 
 
+class Slow(Policy):
+    """Waits."""
+
+    name = "slow"
+
+    async def on_request_headers(self, exchange: Exchange) -> RequestOutcome:
+        await asyncio.sleep(0.002)
+        return CONTINUE
+
+
+async def test_who_hears_the_verdict_knows_how_long_each_policy_took() -> None:
+    heard: list[dict[str, int]] = []
+
+    class Looks(Hears):
+        def on_verdict(self, exchange: Exchange, outcome: Any, decisions: Sequence[Decision]) -> Any:
+            heard.append(dict(exchange.timings))
+            return None
+
+    for last in (Looks(), Says()):
+        chain = Chain([Link(Slow()), Link(last)])
+        of = exchange()
+        course = Course(of)
+        asked = chain.request_headers(course)
+        assert waits(asked)
+        assert await asked is None
+        assert chain.request_body(course) is None
+        assert chain.decided(course, None) is None
+        # Waiting counts as well. Where nobody listens nothing is kept.
+        assert list(of.timings) == (["slow", "hears"] if isinstance(last, Looks) else [])
+    assert [list(one) for one in heard] == [["slow"]]
+    assert heard[0]["slow"] >= 2_000_000
+
+
 def test_where_nobody_listens_nobody_is_asked() -> None:
     assert not Chain([Link(Says())]).hears_verdicts
     assert Chain([Link(Says()), Link(Hears())]).hears_verdicts

@@ -106,10 +106,7 @@ def _decision(record: Record, start: int, decided: int) -> Iterator[Span]:
 
 def timings(record: Record) -> Mapping[str, int]:
     """Microseconds by policy, in the order of the chain; empty where the record says nothing of it."""
-    told = getattr(record, "timings", None)
-    if not isinstance(told, Mapping):
-        return {}
-    return {str(name): micros for name, micros in told.items() if isinstance(micros, int) and micros >= 0}
+    return {one.policy: one.microseconds for one in record.timings if one.microseconds >= 0}
 
 
 def _of_policy(said: Said) -> Iterator[tuple[str, Attribute]]:

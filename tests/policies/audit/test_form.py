@@ -105,8 +105,8 @@ def asked(name: str, request_id: str, *facts: object, trace: str | None = None) 
     return made
 
 
-def told(exchange: Exchange, *decisions: Decision, session: str = "") -> dict[str, Any]:
-    return deciding.decided(exchange, None, decisions, WORDS, session=session, prompts=False)
+def told(exchange: Exchange, *decisions: Decision, session: str = "", timings: bool = False) -> dict[str, Any]:
+    return deciding.decided(exchange, None, decisions, WORDS, session=session, prompts=False, timings=timings)
 
 
 parameters = st.dictionaries(
@@ -116,7 +116,7 @@ parameters = st.dictionaries(
 )
 
 
-@given(ids, ids, uuids, uuids, parameters, parameters, counts, st.booleans(), st.booleans())
+@given(ids, ids, uuids, uuids, parameters, parameters, counts, st.booleans(), st.booleans(), st.booleans())
 def test_a_decision_is_the_same_in_both_ways(
     first: str,
     second: str,
@@ -127,6 +127,7 @@ def test_a_decision_is_the_same_in_both_ways(
     tokens: int,
     traced: bool,
     traced_other: bool,
+    timings: bool,
 ) -> None:
     one = asked(
         first, request, Payload(params), Reservation(first, ("t-1",), 1, 2, 3), trace=TRACEPARENT if traced else None
@@ -134,11 +135,12 @@ def test_a_decision_is_the_same_in_both_ways(
     held = Reservation(second, ("t-1",), tokens, 0, tokens, 2, tokens)
     trace = TRACEPARENT.replace("0af", "1bf") if traced_other else None
     other = asked(second, request_of_other, Payload(params_of_other), held, trace=trace)
-    forms = learned(deciding.BLANKS, deciding.alike(one, (), ""), told(one))
+    other.timings.update(entra=tokens, access=0)
+    forms = learned(deciding.BLANKS, deciding.alike(one, (), ""), told(one, timings=timings))
     for exchange in (one, other):
         known = forms.get(deciding.alike(exchange, (), ""))
         if known is not None or exchange is one:
-            assert filled(known, deciding.differing(exchange)) == made(told(exchange))
+            assert filled(known, deciding.differing(exchange, timings=timings)) == made(told(exchange, timings=timings))
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from msgspec.structs import replace
@@ -15,7 +16,7 @@ from extproc.actuals import Basis, Charged
 from extproc.call import Payload
 from extproc.catalogue import Catalogue, Model, Provider, Upstream
 from extproc.completion import Completion, Decision, Usage
-from extproc.exchange import Exchange
+from extproc.exchange import Exchange, Request
 from extproc.outcome import Reject, Respond
 from extproc.policy import Surroundings
 from extproc.price import Portions, Price
@@ -23,7 +24,7 @@ from extproc.recorder import Event, Recorder, Settled
 from extproc.tasks import waits
 from policies.audit.journal import JournalError, JournalReader, Position, journals
 from policies.audit.policy import AuditPolicy
-from policies.audit.record import Record, Tokens
+from policies.audit.record import Record, Timing, Tokens
 from policies.audit.settings import AuditSettings
 from policies.audit.version import VERSION
 from tests.policies.audit.world import ALICE, CHAT, OPENAI, RESERVED, completion, exchange
@@ -72,6 +73,35 @@ async def settled(made: AuditPolicy, ended: Completion) -> None:
     pending = made.on_settle(ended)
     if pending is not None:
         await pending
+
+
+@pytest.mark.parametrize(
+    ("sinks", "found"),
+    [
+        ([], ()),
+        (
+            [{"kind": "traces", "name": "t", "url": "http://127.0.0.1:4318/v1/traces"}],
+            (Timing(12, "entra"), Timing(0, "access")),
+        ),
+    ],
+)
+async def test_how_long_policies_took_is_recorded_for_whom_it_concerns(
+    tmp_path: Path, sinks: list[dict[str, str]], found: tuple[Timing, ...]
+) -> None:
+    async with started(tmp_path, sinks=sinks) as made:
+        for number in range(4):
+            # From the third on they are filled into a form.
+            request = exchange().request
+            named = Request(
+                request.method, request.path, "", "gateway.example", "https", request.headers, str(UUID(int=number))
+            )
+            of = Exchange(f"{number:032x}", named)
+            for fact in (ALICE, CHAT, OPENAI):
+                of.put(fact)
+            of.timings.update(entra=12_999, access=400)
+            assert made.on_verdict(of, None, ()) is None
+    decisions = [one for one in written(tmp_path) if one.kind == "decision"]
+    assert [one.timings for one in decisions] == [found] * 4
 
 
 async def test_an_exchange_has_a_decision_and_a_closing(tmp_path: Path) -> None:
