@@ -8,13 +8,13 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import orjson
 from pydantic import ValidationError
 
 from extproc.catalogue import Catalogue
-from extproc.chain import Chain, Link, check_order
+from extproc.chain import Chain, Link
 from extproc.gate import HOST_PROVIDES
 from extproc.mistakes import ConfigurationError, describe, hint
 from extproc.policy import FailureMode, Policy, PolicySettings, Surroundings
@@ -204,7 +204,7 @@ class _Build:
         """The order, once every class is known: what a policy needs and provides depends on nothing else."""
         if self.strangers:
             return
-        order = check_order([Link(cast("Policy", policy_class)) for policy_class in self.classes], HOST_PROVIDES)
+        order = check_order(self.classes, HOST_PROVIDES)
         self.mistakes.extend(f"policies: {mistake}" for mistake in order)
         self.mistakes.extend(
             f"policies: two kinds of fact are called {name}: one would be read as the other"

@@ -384,23 +384,3 @@ def _step(link: Link, outcome: RequestOutcome, course: Course, hook: Hook) -> St
     code = outcome.code if isinstance(outcome, Reject) else ""
     notes = tuple(course.exchange.take_notes())
     return Step(link.policy.name, hook.removeprefix("on_"), type(outcome).__name__.lower(), code, notes)
-
-
-def check_order(links: Iterable[Link], host_provides: frozenset[type[Any]]) -> list[str]:
-    """Mistakes in the order of a chain: a fact that is needed and that nobody before provides, or that two provide."""
-    known = set(host_provides)
-    mistakes: list[str] = []
-    for link in links:
-        policy = link.policy
-        mistakes.extend(
-            f"{policy.name} provides {kind.__name__}, which is provided already"
-            for kind in policy.provides
-            if kind in known
-        )
-        mistakes.extend(
-            f"{policy.name} needs {kind.__name__}, which no policy before it provides"
-            for kind in policy.requires
-            if kind not in known
-        )
-        known.update(policy.provides)
-    return mistakes

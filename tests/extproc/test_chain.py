@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from extproc.call import Payload
-from extproc.chain import Chain, Course, Link, PolicyStartError, Step, VerdictOutcome, check_order, presentable
+from extproc.chain import Chain, Course, Link, PolicyStartError, Step, VerdictOutcome, presentable
 from extproc.completion import Completion, Decision, EndedBy, Ending, Verdict
 from extproc.exchange import Chunk, Exchange
 from extproc.identity import Identity
@@ -530,33 +530,6 @@ async def test_steps_are_kept_for_who_asks() -> None:
         Step("a", "request_body", "continue"),
         Step("b", "request_body", "reject", "no"),
         Step("c", "request_body", "reject", "no", ("role User",)),
-    ]
-
-
-class Provides(Policy):
-    name = "identity"
-    provides = (Identity,)
-
-
-class Requires(Policy):
-    name = "access"
-    requires = (Identity, Payload)
-
-
-@pytest.mark.parametrize(
-    ("policies", "mistakes"),
-    [
-        ([], []),
-        ([Provides(), Requires()], []),
-        ([Requires(), Provides()], ["access needs Identity, which no policy before it provides"]),
-        ([Requires()], ["access needs Identity, which no policy before it provides"]),
-        ([Provides(), Provides()], ["identity provides Identity, which is provided already"]),
-    ],
-)
-def test_order(policies: list[Policy], mistakes: list[str]) -> None:
-    assert check_order([Link(one) for one in policies], frozenset({Payload})) == mistakes
-    assert check_order([Link(Requires())], frozenset())[1:] == [
-        "access needs Payload, which no policy before it provides"
     ]
 
 
