@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from extproc.doctor import traps
 from extproc.doctor.checks.asking import asking
 from extproc.doctor.checks.clusters import clusters
-from extproc.doctor.checks.doors import doors
-from extproc.doctor.checks.exposure import MCP_LISTENER, exposure
+from extproc.doctor.checks.doors import doors as of_door
+from extproc.doctor.checks.exposure import MCP_LISTENER, exposure, leads_to_admin
 from extproc.doctor.checks.extension_policies import extension_policies
 from extproc.doctor.checks.gateway_routes import gateway_routes
 from extproc.doctor.checks.order import order
@@ -18,7 +18,7 @@ from extproc.doctor.checks.traffic import traffic
 from extproc.doctor.documents import Resources
 from extproc.doctor.expected import DEFAULTS, Expected
 from extproc.doctor.findings import Finding, merged, of
-from extproc.doctor.view import Gateway
+from extproc.doctor.view import Gateway, Manager
 
 
 def examine(gateway: Gateway, expected: Expected = DEFAULTS) -> list[Finding]:
@@ -41,16 +41,21 @@ def examine_documents(resources: Resources, expected: Expected = DEFAULTS) -> li
 
 
 def _all(gateway: Gateway, expected: Expected) -> Iterator[Finding]:
-    if not any(manager.serves() for manager in gateway.managers):
+    doors = [manager for manager in gateway.managers if not _is_aside(gateway, manager)]
+    if not any(manager.serves() for manager in doors):
         yield of(traps.POLICY_MISSING, "Envoy", "no listener with routes to an upstream")
-    for manager in gateway.managers:
-        if manager.listener == MCP_LISTENER and manager.address.is_local():
-            # The far side of a proxy whose near side is judged.
-            continue
+    for manager in doors:
         yield from order(manager)
         yield from asking(manager, expected)
         yield from settling(gateway, manager)
-        yield from doors(gateway, manager, expected)
+        yield from of_door(gateway, manager, expected)
         yield from routes(manager, expected)
     yield from clusters(gateway)
     yield from exposure(gateway)
+
+
+def _is_aside(gateway: Gateway, manager: Manager) -> bool:
+    """Whether no requests of clients come in there: the far side of AI Gateway's MCP proxy, or statistics."""
+    if manager.listener == MCP_LISTENER:
+        return manager.address.is_local()
+    return leads_to_admin(gateway, manager)

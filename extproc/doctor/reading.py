@@ -56,7 +56,9 @@ def report(text: str, expected: Expected = DEFAULTS, *, server_info: str | None 
     if len(values) == 1:
         if (dump := dumps.within(values[0])) is not None:
             info = None if server_info is None else Tree(_json(server_info), "server_info")
-            gateway = dumps.gateway_of(Tree(dump), info)
+            # Who puts members around it spells those of Envoy in another way.
+            tree = Tree(dump if dump is values[0] else bootstraps.snake(dump))
+            gateway = dumps.gateway_of(tree, info)
             return Report(Kind.DUMP, examine(gateway, expected), gateway.unknown)
         if bootstraps.is_bootstrap(values[0]):
             gateway = bootstraps.gateway_of(values[0])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from functools import lru_cache
 from typing import Final
 
 from extproc.doctor.expected import NAMESPACE
@@ -13,6 +14,7 @@ from extproc.doctor.view import Active, Filter, Manager, Route
 from extproc.envoy_data import data_directory
 
 EXT_PROC: Final = "ExternalProcessor"
+_OF_ENVOY_GATEWAY: Final = "envoy.filters.http.ext_proc/"
 _AI_GATEWAY: Final = "aigateway"
 _COMMENT: Final = re.compile(r"--\[(=*)\[.*?\]\1\]|--[^\n]*", re.DOTALL)
 _CHANGING: Final = re.compile(
@@ -27,9 +29,9 @@ def is_ai_gateway(each: Filter) -> bool:
     return each.type == EXT_PROC and each.name.endswith(f"/{_AI_GATEWAY}")
 
 
-def stands_before_ai_gateway(manager: Manager) -> bool:
-    """Whether Envoy AI Gateway made this connection manager: some of it is then not ours to say."""
-    return any(map(is_ai_gateway, manager.filters))
+def is_of_envoy_gateway(manager: Manager) -> bool:
+    """Whether Envoy Gateway made it, with AI Gateway or without: some of it is then not ours to say."""
+    return any(is_ai_gateway(each) or each.name.startswith(_OF_ENVOY_GATEWAY) for each in manager.filters)
 
 
 def policies(manager: Manager) -> list[Filter]:
@@ -92,11 +94,13 @@ def script(active: Active) -> str:
     return without_comments(source(active))
 
 
+@lru_cache(64)
 def without_comments(code: str) -> str:
     """Lua without what stands there for people."""
     return _COMMENT.sub("", code)
 
 
+@lru_cache(64)
 def is_of_this_version(code: str, file: str) -> bool:
     """Whether a script is the one that belongs to this policy server. In a file for `aigw run` each `$` is doubled."""
     path = data_directory() / file

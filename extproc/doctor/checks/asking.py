@@ -8,7 +8,7 @@ from typing import Final
 from extproc.doctor import traps
 from extproc.doctor.expected import NAMESPACE, Expected
 from extproc.doctor.findings import Finding, of
-from extproc.doctor.roles import is_ai_gateway, policies, received, running, stands_before_ai_gateway
+from extproc.doctor.roles import is_ai_gateway, is_of_envoy_gateway, policies, received, running
 from extproc.doctor.tree import Tree
 from extproc.doctor.view import Active, Manager, Route
 
@@ -24,7 +24,7 @@ def asking(manager: Manager, expected: Expected) -> Iterator[Finding]:
     for each in ours:
         where = f"listener {manager.listener}, filter {each.name}"
         yield from _server(each.config, where, expected)
-        yield from _understood(each.config, where, plain=not stands_before_ai_gateway(manager))
+        yield from _understood(each.config, where, plain=not is_of_envoy_gateway(manager))
         if not received_by_us(each.config):
             yield of(traps.VERDICT_NOT_RECEIVED, where, f"receiving_namespaces: {received(each.config) or 'none'}")
     for route in manager.routes:
@@ -111,4 +111,4 @@ def _may_stay_unread(body: str, chain: list[Active], manager: Manager, route: Ro
         return False
     if not route.serves():
         return True
-    return stands_before_ai_gateway(manager) and not any(is_ai_gateway(each.filter) for each in chain)
+    return is_of_envoy_gateway(manager) and not any(is_ai_gateway(each.filter) for each in chain)

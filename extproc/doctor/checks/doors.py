@@ -8,7 +8,7 @@ from typing import Final
 from extproc.doctor import traps
 from extproc.doctor.expected import Expected
 from extproc.doctor.findings import Finding, of
-from extproc.doctor.roles import policies, running, stands_before_ai_gateway
+from extproc.doctor.roles import is_of_envoy_gateway, policies, running
 from extproc.doctor.tree import Tree
 from extproc.doctor.view import Gateway, Manager
 
@@ -24,7 +24,7 @@ def doors(gateway: Gateway, manager: Manager, expected: Expected) -> Iterator[Fi
     if not policies(manager):
         return
     where = f"listener {manager.listener}"
-    plain = not stands_before_ai_gateway(manager)
+    plain = not is_of_envoy_gateway(manager)
     yield from _believed(manager.tree, where)
     yield from _path(manager.tree, where, plain=plain)
     yield from _bodies(manager, expected, where)

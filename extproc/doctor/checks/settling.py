@@ -7,7 +7,7 @@ from typing import Final
 
 from extproc.doctor import traps
 from extproc.doctor.findings import Finding, of
-from extproc.doctor.roles import cluster_of, policies, stands_before_ai_gateway
+from extproc.doctor.roles import cluster_of, is_of_envoy_gateway, policies
 from extproc.doctor.view import AccessLog, Gateway, Manager
 
 _HTTP: Final = "HttpGrpcAccessLogConfig"
@@ -38,7 +38,7 @@ def settling(gateway: Gateway, manager: Manager) -> Iterator[Finding]:
         yield of(traps.ACCESS_LOG_TWICE, where, f"gRPC access logs: {', '.join(log.where for log in of_requests)}")
     yield from _moments(manager, where)
     for log in of_requests:
-        yield from _log(log, plain=not stands_before_ai_gateway(manager))
+        yield from _log(log, plain=not is_of_envoy_gateway(manager))
 
 
 def _is_ours(log: AccessLog, gateway: Gateway, manager: Manager) -> bool:

@@ -9,8 +9,9 @@ import pytest
 from extproc.doctor.checks.exposure import MCP_LISTENER, MCP_PROXY_PORT, exposure
 from extproc.doctor.tree import Tree
 from extproc.doctor.view import Address, Gateway, Manager
-from tests.extproc.doctor import variants
-from tests.extproc.doctor.broken import both, found
+from tests.extproc.doctor import recorded, variants
+from tests.extproc.doctor.broken import both, codes, found
+from tests.extproc.doctor.parts import V3
 
 
 @pytest.mark.parametrize(("variant", "profile"), both(variants.EXPOSURE))
@@ -72,3 +73,39 @@ def test_the_mcp_listener_of_ai_gateway(host: str, is_open: bool) -> None:
 
 def test_listeners_of_bytes_and_refused_updates() -> None:
     assert exposed(tcp=("tunnel",), refused=(("listener a", "bad"),)) == ["tcp_unjudged", "update_refused"]
+
+
+def shown(**action: Any) -> set[str]:
+    """What is found where another listener leads to the admin endpoint, as one of Envoy Gateway's does for statistics."""
+    dump = recorded.dump()
+    place = {"socket_address": {"address": "127.0.0.1", "port_value": 19000}}
+    assignment = {"endpoints": [{"lb_endpoints": [{"endpoint": {"address": place}}]}]}
+    route = {"match": action.pop("match"), "route": {"cluster": "prometheus_stats", **action}}
+    manager = {
+        "@type": f"{V3}.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        "route_config": {"virtual_hosts": [{"name": "prometheus_stats", "domains": ["*"], "routes": [route]}]},
+    }
+    listener = {"name": "stats", "filter_chains": [{"filters": [{"typed_config": manager}]}]}
+    for part in dump["configs"]:
+        match part["@type"].rpartition(".")[2]:
+            case "BootstrapConfigDump":
+                part["bootstrap"]["admin"]["address"] = place
+            case "ListenersConfigDump":
+                part.setdefault("static_listeners", []).append({"listener": listener})
+            case "ClustersConfigDump":
+                cluster = {"name": "prometheus_stats", "load_assignment": assignment}
+                part.setdefault("static_clusters", []).append({"cluster": cluster})
+    return codes(dump)
+
+
+@pytest.mark.parametrize(
+    ("action", "expected"),
+    [
+        ({"match": {"path": "/stats/prometheus"}}, set()),
+        ({"match": {"prefix": "/stats"}}, set()),
+        ({"match": {"prefix": "/"}}, {"admin_open"}),
+        ({"match": {"path": "/stats", "headers": []}, "prefix_rewrite": "/quitquitquit"}, {"admin_open"}),
+    ],
+)
+def test_a_listener_for_statistics_shows_nothing_else(action: dict[str, Any], expected: set[str]) -> None:
+    assert shown(**action) == expected
