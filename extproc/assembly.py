@@ -17,6 +17,7 @@ from extproc.catalogue import Catalogue
 from extproc.chain import Chain, Link
 from extproc.gate import HOST_PROVIDES
 from extproc.mistakes import ConfigurationError, describe, hint
+from extproc.order import check_order
 from extproc.policy import FailureMode, Policy, PolicySettings, Surroundings
 from extproc.price_list import PriceListError
 from extproc.response_fields import is_free
