@@ -39,11 +39,11 @@ def settings(simulator: str, **changes: Any) -> Settings:
             {"name": "azure", "provider": "azure", "url": simulator, "api_version": "2024-10-21", "models": ["prod-4o"]},
             {"name": "anthropic", "provider": "anthropic", "url": simulator, "models": ["claude-sonnet-4-5"]},
         ],
+        "agents": [{"name": "kb", "url": f"{simulator}/agents/kb"}],
         "policies": [{"policy": "entra"}],
     }
     if PROFILE == "plain":
-        # AI Gateway has no place for them on one machine: every path is one of its own there.
-        tree["agents"] = [{"name": "kb", "url": f"{simulator}/agents/kb"}]
+        # AI Gateway answers 404 to every path of theirs.
         tree["opaque"] = [{"name": "files", "path": "/v1/files", "upstream": "openai"}]
     return parse({**tree, **changes})
 

@@ -188,7 +188,7 @@ def tree(
         "listen": {"address": HOST, "port": gateway_port},
         "server": {"profile": PROFILE, **server, **settings.pop("server", {})},
         "upstreams": [{"name": "openai", "provider": "openai", "url": f"{simulator}/v1", "models": models}],
-        "agents": [{"name": "kb", "url": f"{simulator}/agents/kb"}] if PROFILE == "plain" else [],
+        "agents": [{"name": "kb", "url": f"{simulator}/agents/kb"}],
         "policies": [
             {"policy": "entra", "settings": entra},
             {"policy": "access", "settings": access},

@@ -14,6 +14,7 @@ from extproc.printing import is_terminal, say
 
 TITLES: Final[Mapping[str, str]] = {
     "envoy": "gateway (Envoy)",
+    "aigw": "gateway (AI Gateway)",
     "policy": "policy server",
     "identity": "demo identity provider",
     "simulator": "upstream simulator",

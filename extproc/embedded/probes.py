@@ -10,6 +10,7 @@ from pathlib import Path
 
 import httpx
 
+from extproc.ai_gateway.running import admin_port
 from extproc.embedded.waiting import until
 
 Probe = Callable[[Path], Awaitable[bool]]
@@ -86,12 +87,27 @@ def envoy_is_live(admin: Path) -> Probe:
     return probe
 
 
-def drained(admin: Path, *, limit: float, flush: float) -> Callable[[], Awaitable[None]]:
+def aigw_is_live(port: int) -> Probe:
+    """Envoy AI Gateway has said that Envoy listens, and on this port it does."""
+    listens = accepts("127.0.0.1", port)
+
+    async def probe(log: Path) -> bool:
+        return _admin_port(log) is not None and await listens(log)
+
+    return probe
+
+
+def _admin_port(log: Path) -> int | None:
+    return admin_port(log.read_bytes())
+
+
+def drained(admin: Path | Callable[[], int | None], *, limit: float, flush: float) -> Callable[[], Awaitable[None]]:
     """Lets Envoy finish: no new connections, requests in flight answered, access log sent.
 
     The policy server still runs meanwhile, so that every request that was let in is decided and settled.
 
     Args:
+        admin: Envoy's admin endpoint: a unix socket, or who knows its port on this machine.
         limit: seconds for the requests in flight.
         flush: seconds after which Envoy has sent its buffered access log.
     """
@@ -113,6 +129,8 @@ async def _is_idle(client: httpx.AsyncClient) -> bool:
     return not any(int(count) for name, _, count in counts if not name.startswith("http.admin."))
 
 
-def _client(admin: Path) -> httpx.AsyncClient:
+def _client(admin: Path | Callable[[], int | None]) -> httpx.AsyncClient:
+    if callable(admin):
+        return httpx.AsyncClient(base_url=f"http://127.0.0.1:{admin() or 0}", timeout=2.0)
     transport = httpx.AsyncHTTPTransport(uds=str(admin))
     return httpx.AsyncClient(transport=transport, base_url="http://envoy", timeout=2.0)

@@ -25,7 +25,14 @@ class Interruption:
 
 
 async def run_stack(
-    tree: Mapping[str, Any], *, state: Path, port: int | None, report: Report, work: Callable[[Stack], Awaitable[T]]
+    tree: Mapping[str, Any],
+    *,
+    state: Path,
+    port: int | None,
+    report: Report,
+    work: Callable[[Stack], Awaitable[T]],
+    profile: str | None = None,
+    aigw: Path | None = None,
 ) -> T:
     """Start the stack, do `work`, end the stack; nothing is left behind, however it ends.
 
@@ -36,7 +43,7 @@ async def run_stack(
     from extproc.assembly import assemble
 
     with occupied(state) as sockets:
-        stack = prepare(tree, state=state, sockets=sockets, port=port)
+        stack = prepare(tree, state=state, sockets=sockets, port=port, profile=profile, aigw=aigw)
         # The policy server would say the same, but in its log, and after the others had been started.
         assemble(stack.settings)
         supervisor = Supervisor(stack.stages, logs=state / "logs", report=report)

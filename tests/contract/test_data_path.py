@@ -19,7 +19,6 @@ from tests.gateway import MODEL, Gateway, running_gateway
 
 pytestmark = [pytest.mark.stack, pytest.mark.asyncio(loop_scope="module")]
 CHAT = "/v1/chat/completions"
-AGENTS = "standalone it takes every route for one of its own"
 READING = "Envoy would cut streams short, so no policy reads answers there"
 # AI Gateway refuses what no integer of 64 bits holds.
 SEED = b"12345678901234567890" if PROFILE == "plain" else b"1234567890123456789"
@@ -96,7 +95,6 @@ async def test_nothing_of_the_client_that_is_not_the_upstreams_reaches_it(world:
     assert "evil" not in json.dumps(arrived)
 
 
-@plain_only(AGENTS)
 async def test_agents_are_told_who_calls_and_are_not_fooled(world: World) -> None:
     answer = await world.client.post(
         "/agents/kb/ask?q=1", content=b"anything", headers={"x-tenant-id": "evil", "authorization": "Bearer x"}

@@ -17,6 +17,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.ai_gateway import PROFILE
+
 PR_SET_CHILD_SUBREAPER = 36
 PROGRAM = Path(sys.executable).with_name("sluicegate")
 SERVES = "Ctrl-C ends it."
@@ -42,7 +44,7 @@ class Up:
 
     @property
     def url(self) -> str:
-        found = re.search(r"gateway \(Envoy\) +(http://127\.0\.0\.1:\d+)", self.output.read_text())
+        found = re.search(r"gateway \((?:Envoy|AI Gateway)\) +(http://127\.0\.0\.1:\d+)", self.output.read_text())
         assert found is not None
         return found[1]
 
@@ -98,7 +100,7 @@ def up(state: Path, *arguments: str) -> Iterator[Up]:
     before = frozenset(children(os.getpid()))
     with output.open("w") as file:
         process = subprocess.Popen(
-            (PROGRAM, "up", "--state", str(state), *arguments),
+            (PROGRAM, "up", "--state", str(state), "--profile", PROFILE, *arguments),
             stdout=file,
             stderr=subprocess.STDOUT,
             text=True,
