@@ -35,6 +35,9 @@ class Rig(Protocol):
     async def counter(self, key: str, name: str) -> Counter | None:
         """A counter as it is written."""
 
+    async def counters(self, key: str, names: Sequence[str]) -> list[Counter | None]:
+        """Those counters of a subject, as they are written, at once."""
+
     async def reset(self, key: str, names: Sequence[str]) -> int:
         """Set counters of a subject back to nothing, as an operator does; how many there were."""
 
@@ -48,6 +51,9 @@ class MemoryRig:
 
     async def counter(self, key: str, name: str) -> Counter | None:
         return self.memory.counter(key, name)
+
+    async def counters(self, key: str, names: Sequence[str]) -> list[Counter | None]:
+        return [self.memory.counter(key, name) for name in names]
 
     async def reset(self, key: str, names: Sequence[str]) -> int:
         found = [one for one in (self.memory.counter(key, name) for name in names) if one is not None]
@@ -65,12 +71,15 @@ class RedisRig:
         self.store: Store = RedisStore(client, deadline=PATIENCE)
 
     async def counter(self, key: str, name: str) -> Counter | None:
-        text = await self.client.command(key, "HGET", key, name, deadline=PATIENCE)
-        if text is None:
-            return None
-        counter = Counter.read(text)
-        assert counter is not None, f"{key} {name} holds {text!r}, which is no counter"
-        return counter
+        (found,) = await self.counters(key, [name])
+        return found
+
+    async def counters(self, key: str, names: Sequence[str]) -> list[Counter | None]:
+        texts = await self.client.command(key, "HMGET", key, *names, deadline=PATIENCE)
+        found = [None if text is None else Counter.read(text) for text in texts]
+        for name, text, counter in zip(names, texts, found, strict=True):
+            assert text is None or counter is not None, f"{key} {name} holds {text!r}, which is no counter"
+        return found
 
     async def reset(self, key: str, names: Sequence[str]) -> int:
         return int(await self.client.script(_RESET, key, [key], names, deadline=PATIENCE))

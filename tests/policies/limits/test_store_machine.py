@@ -222,15 +222,18 @@ class StoreMachine(RuleBasedStateMachine):
 
     @invariant()
     def counters_are_the_same(self) -> None:
-        places = [
-            (self._subject(whose, at), kind) for whose in self.tenants for at in range(len(PARTS)) for kind in ASKED
-        ]
-        names = [(key, KINDS[kind].counter) for key, (kind, _) in places]
+        keys = [self._subject(whose, at) for whose in self.tenants for at in range(len(PARTS))]
+        names = [KINDS[kind].counter for kind, _ in ASKED]
 
-        async def look() -> list[Counter | None]:
-            return await asyncio.gather(*(self.rig.counter(*name) for name in names))
+        async def look() -> list[list[Counter | None]]:
+            return await asyncio.gather(*(self.rig.counters(key, names) for key in keys))
 
-        found = {name: one for name, one in zip(names, self.run(look()), strict=True) if one is not None}
+        found = {
+            (key, name): one
+            for key, ones in zip(keys, self.run(look()), strict=True)
+            for name, one in zip(names, ones, strict=True)
+            if one is not None
+        }
         expects = {name: self._written(name[0], one) for name, one in self.model.counters.items()}
         assert {name: self._comparable(name[1], one) for name, one in found.items()} == expects
 
