@@ -13,6 +13,7 @@ INNER: Final = frozenset({1061, 1063, 1064, 9856, 10088, 18000, 18001, 18002, 19
 """Ports of Envoy's pods that are nobody's but their own: AI Gateway's MCP proxy on all interfaces (9856), its metrics
 (1064), its extension server and backend listener, Envoy Gateway's xDS, Envoy's admin. What comes in by 9856 has met no
 policy."""
+_METRICS: Final = 1064
 OWNER: Final = "gateway.envoyproxy.io/owning-gateway-name"
 """The label of Envoy's pods that names their Gateway."""
 
@@ -114,7 +115,9 @@ def _envoy(documents: Documents, one: Served) -> Iterator[Finding]:
         yield Finding("inner_ports_open", one.where, what)
     for policy in policies:
         for rule in items(policy, "spec", "ingress"):
-            if opened := sorted(port for port in INNER if _takes(rule, port)):
+            # Prometheus may ask for AI Gateway's metrics.
+            closed = INNER - {_METRICS} if items(rule, "from") and items(rule, "ports") else INNER
+            if opened := sorted(port for port in closed if _takes(rule, port)):
                 what = f"inner ports are open: {', '.join(map(str, opened))}"
                 yield Finding("inner_ports_open", where(policy), what)
 

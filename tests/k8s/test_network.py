@@ -72,6 +72,14 @@ def test_each_hole_is_found_and_nothing_else(name: str) -> None:
     assert {one.code for one in check(found)} == {code}
 
 
+def test_prometheus_may_ask_for_the_metrics_of_ai_gateway() -> None:
+    found = fixture("production")
+    (of_clients, of_prometheus) = rules(found, "sluicegate-envoy")
+    assert "from" not in of_clients
+    of_prometheus["ports"].append({"protocol": "TCP", "port": 1064})
+    assert check(found) == []
+
+
 def in_the_clear(found: list[Document]) -> None:
     text = one(found, "ConfigMap")["data"]["gateway.yaml"]
     begin = text.index("  tls:\n    certificate")
