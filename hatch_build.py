@@ -9,11 +9,14 @@ annotations that it does not read, so that a module means the same either way (d
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import sys
+import sysconfig
 import tempfile
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,7 +28,12 @@ CYTHON: Final = "cython==3.3.1"
 _ASKED: Final = "SLUICEGATE_COMPILE"
 # By annotations Cython would compute with C's numbers, which end.
 _DIRECTIVES: Final = {"language_level": 3, "annotation_typing": False, "binding": True, "emit_code_comments": False}
+_FLAGS: Final = ["-O2", "-g0", "-w"]
 _LEFT_OUT: Final = (".*", "build", "dist", "__pycache__", "node_modules", "*.egg-info")
+
+
+class CompilerMissingError(Exception):
+    """Nothing can be compiled here."""
 
 
 def modules(root: Path = ROOT) -> list[str]:
@@ -44,41 +52,86 @@ def modules(root: Path = ROOT) -> list[str]:
     return paths
 
 
-def compile_into(folder: Path, root: Path = ROOT) -> list[Path]:
+def check_compiler() -> None:
+    """Raises CompilerMissingError where there is none, or Python's own headers are missing."""
+    for needed in (Path(sysconfig.get_path("include"), "Python.h"), shutil.which(_compiler())):
+        if needed is None or not Path(needed).exists():
+            raise CompilerMissingError(
+                f"to compile takes a C compiler and Python's headers: {needed or _compiler()} is missing"
+            )
+
+
+def compile_into(folder: Path, root: Path = ROOT, *, kept: Path | None = None) -> list[Path]:
     """Compile the modules of `root` into `folder`, each to its own place in it; what was made, from `folder`.
 
-    Takes a C compiler and a minute of two cores.
+    Takes a minute or two of two cores. `kept`: a folder of what was compiled before, and need not be again.
+
+    Raises:
+        CompilerMissingError: nothing can be compiled.
     """
+    check_compiler()
+    with tempfile.TemporaryDirectory(prefix="sluicegate-c-") as work:
+        kept = Path(work, "kept") if kept is None else kept
+        places = {path: kept / _digest(root / path) for path in modules(root)}
+        missing = [path for path, place in places.items() if not place.exists()]
+        if missing:
+            _compile(missing, root, Path(work))
+        found = []
+        for path, place in places.items():
+            target = Path(path).with_suffix(sysconfig.get_config_var("EXT_SUFFIX"))
+            if path in missing:
+                place.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(Path(work, "lib", target), place)
+            (folder / target).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(place, folder / target)
+            found.append(target)
+    return found
+
+
+def _compile(paths: Sequence[str], root: Path, work: Path) -> None:
+    """Compile these into `work/lib`."""
     from Cython.Build import cythonize
     from setuptools import Extension, setup
 
     jobs = os.cpu_count() or 1
     before = Path.cwd()
-    with tempfile.TemporaryDirectory(prefix="sluicegate-c-") as work:
-        # Cython names modules by their paths from here.
-        os.chdir(root)
-        try:
-            wanted = [
-                Extension(path.removesuffix(".py").replace("/", "."), [path], extra_compile_args=["-O2", "-g0", "-w"])
-                for path in modules(root)
-            ]
-            made = cythonize(wanted, build_dir=f"{work}/c", nthreads=jobs, quiet=True, compiler_directives=_DIRECTIVES)
-            options = ["--quiet", "build_ext", f"--build-lib={work}/lib", f"--build-temp={work}/o", f"--parallel={jobs}"]
-            setup(name="sluicegate", packages=[], py_modules=[], ext_modules=made, script_args=options)
-        finally:
-            os.chdir(before)
-        found = sorted(path.relative_to(f"{work}/lib") for path in Path(work, "lib").rglob("*") if path.is_file())
-        for path in found:
-            (folder / path).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(Path(work, "lib", path), folder / path)
-    return found
+    # Cython names modules by their paths from here.
+    os.chdir(root)
+    try:
+        wanted = [
+            Extension(path.removesuffix(".py").replace("/", "."), [path], extra_compile_args=_FLAGS) for path in paths
+        ]
+        made = cythonize(wanted, build_dir=f"{work}/c", nthreads=jobs, quiet=True, compiler_directives=_DIRECTIVES)
+        options = ["--quiet", "build_ext", f"--build-lib={work}/lib", f"--build-temp={work}/o", f"--parallel={jobs}"]
+        setup(name="sluicegate", packages=[], py_modules=[], ext_modules=made, script_args=options)
+    finally:
+        os.chdir(before)
+
+
+def _compiler() -> str:
+    return os.environ.get("CC") or str(sysconfig.get_config_var("CC") or "cc").partition(" ")[0]
+
+
+def _digest(source: Path) -> str:
+    """A name for what comes of this source: no module is compiled by what stands in another."""
+    told = [
+        source.name,
+        source.read_text("utf-8"),
+        CYTHON,
+        repr(_DIRECTIVES),
+        repr(_FLAGS),
+        sys.version,
+        sysconfig.get_platform(),
+    ]
+    return hashlib.sha256("\0".join(told).encode()).hexdigest()
 
 
 def copy_compiled(folder: Path) -> list[Path]:
     """A copy of this tree in `folder`, in place of what was there, with the compiled modules beside their sources."""
     shutil.rmtree(folder, ignore_errors=True)
+    check_compiler()
     shutil.copytree(ROOT, folder, ignore=shutil.ignore_patterns(*_LEFT_OUT), symlinks=True)
-    return compile_into(folder)
+    return compile_into(folder, kept=folder.with_name(f"{folder.name}-modules"))
 
 
 class CompiledHook(BuildHookInterface[Any]):
@@ -108,4 +161,8 @@ class CompiledHook(BuildHookInterface[Any]):
 
 
 if __name__ == "__main__":
-    print(f"compiled {len(copy_compiled(Path(sys.argv[1]).absolute()))} modules")  # noqa: T201
+    try:
+        print(f"compiled {len(copy_compiled(Path(sys.argv[1]).absolute()))} modules")  # noqa: T201
+    except CompilerMissingError as missing:
+        print(missing, file=sys.stderr)  # noqa: T201
+        sys.exit(3)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import hatch_build
-from hatch_build import CompiledHook, compile_into, modules
+from hatch_build import CompiledHook, CompilerMissingError, compile_into, modules
 
 SOURCE = '''"""A module."""
 
@@ -72,6 +72,25 @@ def test_a_compiled_module_is_the_same_module(tree: Path, tmp_path: Path) -> Non
     done = subprocess.run([sys.executable, "-c", USE], cwd=out, capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == ("used\n", "")
     assert Path.cwd() != tree
+
+
+def test_what_was_compiled_before_is_not_compiled_again(
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = tmp_path / "kept"
+    first = compile_into(tmp_path / "first", tree, kept=kept)
+    monkeypatch.setattr(hatch_build, "_compile", lambda *_: pytest.fail("compiled again"))
+    assert compile_into(tmp_path / "second", tree, kept=kept) == first
+    assert (tmp_path / "second" / first[0]).read_bytes() == (tmp_path / "first" / first[0]).read_bytes()
+    (tree / "package" / "module.py").write_text(SOURCE + "# changed")
+    with pytest.raises(pytest.fail.Exception, match="compiled again"):
+        compile_into(tmp_path / "third", tree, kept=kept)
+
+
+def test_without_a_compiler_it_says_so(tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CC", "no-such-compiler")
+    with pytest.raises(CompilerMissingError, match="no-such-compiler is missing"):
+        compile_into(tmp_path / "out", tree)
 
 
 @pytest.mark.parametrize(
