@@ -149,7 +149,7 @@ def test_every_command_is_listed_with_what_it_does(capsys: pytest.CaptureFixture
     assert run(["--help"], plugins=()) == 0
     listed = [line.split() for line in capsys.readouterr().out.partition("Commands:")[2].splitlines()[1:]]
     names = [words[0] for words in listed if words]
-    assert names == ["up", "demo", "token", "check", "explain", "serve", "status", "render", "schema"]
+    assert names == ["up", "demo", "token", "check", "doctor", "explain", "serve", "status", "render", "schema"]
     assert all(len(words) > 3 for words in listed)
 
 

@@ -80,7 +80,12 @@ def reduced(whole: Any) -> dict[str, Any]:
             listed = part.get(name, [])
             part[name] = [each for each in listed if each["endpoint_config"].get("cluster_name") not in _CLUSTERS]
     kept = _without(parts, {(data_directory() / name).read_text("utf-8"): f"${name}" for name in SCRIPTS})
-    return {"configs": [{key: value for key, value in part.items() if value != []} for part in kept]}
+    return {"configs": [{key: _sorted(value) for key, value in part.items() if value != []} for part in kept]}
+
+
+def _sorted(value: Any) -> Any:
+    """Envoy lists what it was told at run time in any order."""
+    return sorted(value, key=lambda each: json.dumps(each, sort_keys=True)) if isinstance(value, list) else value
 
 
 def _without(value: Any, scripts: dict[str, str]) -> Any:
