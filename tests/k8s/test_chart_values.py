@@ -85,7 +85,7 @@ def test_a_change_of_the_configuration_rolls_the_pods() -> None:
 
 def test_pods_have_the_time_that_they_may_need() -> None:
     found = rendered("minimal", "config.server.grace=12.5", "drain.preStopSeconds=15")
-    assert one(found, "Deployment")["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] == 15 + 2 * 13 + 20
+    assert one(found, "Deployment")["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] == 15 + 2 * 13 + 30
     assert check(found)[0].code == "not_encrypted"
 
 
