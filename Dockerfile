@@ -7,7 +7,7 @@
 ARG PYTHON=python:3.13-slim-trixie
 
 FROM ${PYTHON} AS build
-ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_NO_COMPILE=1 PIP_ONLY_BINARY=:all: PYTHONDONTWRITEBYTECODE=1
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ONLY_BINARY=:all: PYTHONDONTWRITEBYTECODE=1
 WORKDIR /src
 
 # What builds the wheel and lists what is in the image. None of it gets there.
@@ -17,7 +17,8 @@ RUN python -m venv /build \
 
 COPY k8s/image/requirements.lock ./
 RUN python -m venv --without-pip /opt/sluicegate \
-    && /build/bin/python -m pip --python /opt/sluicegate/bin/python install --require-hashes --no-deps -r requirements.lock
+    && /build/bin/python -m pip --python /opt/sluicegate/bin/python install --no-compile --require-hashes --no-deps \
+        -r requirements.lock
 
 COPY pyproject.toml hatch_build.py README.md LICENSE ./
 COPY extproc extproc
@@ -26,12 +27,12 @@ COPY loadtests loadtests
 COPY envoy envoy
 # `check` fails if the lock file has not all that the wheel asks for.
 RUN /build/bin/python -m pip wheel --no-deps --no-index --no-build-isolation --wheel-dir dist . \
-    && /build/bin/python -m pip --python /opt/sluicegate/bin/python install --no-deps --no-index dist/*.whl \
+    && /build/bin/python -m pip --python /opt/sluicegate/bin/python install --no-compile --no-deps --no-index dist/*.whl \
     && /build/bin/python -m pip --python /opt/sluicegate/bin/python check
 
 RUN /build/bin/cyclonedx-py environment --output-reproducible --mc-type application --pyproject pyproject.toml \
         --output-file /opt/sluicegate/sbom.cdx.json /opt/sluicegate/bin/python
-# Nothing is compiled when it runs: it may not write, and starts faster.
+# Nothing is compiled when it runs: it may not write, and starts faster. Nor is it looked at whether a source is newer.
 RUN /opt/sluicegate/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/sluicegate/lib
 
 FROM ${PYTHON}
