@@ -81,10 +81,11 @@ LIES = {
 @pytest.mark.parametrize("name", SPELLINGS)
 async def test_another_spelling_of_a_path_is_judged_as_it_goes_up(world: World, name: str) -> None:
     [row] = [row for row in TABLE if row.name == name]
+    before = len(world.gateway.recorder.completions)
     [answer] = await world.send(row.data)
     assert answer.status == 200
-    [arrived] = await world.gateway.arrived()
-    await world.gateway.forget_arrived()
+    [completion], [arrived] = await world.fence(before)
+    assert completion.path == CHAT
     assert arrived["path"] == CHAT
 
 
@@ -92,14 +93,14 @@ async def test_another_spelling_of_a_path_is_judged_as_it_goes_up(world: World, 
 @pytest.mark.parametrize("names", LIES.values(), ids=LIES)
 async def test_lies_in_header_fields_go_nowhere(world: World, names: tuple[str, ...], target: str) -> None:
     lies = [(spelling, "canary-lie") for name in names for spelling in (name, name.title())]
+    before = len(world.gateway.recorder.completions)
     [answer] = await world.send(http(target, None, *lies))
     assert answer.status == 200, answer
-    [arrived] = await world.gateway.arrived()
+    _, [arrived] = await world.fence(before)
     told = [(name, value) for name, value in arrived["headers"] if name in names and name not in OF_AI_GATEWAY]
     truth = {"x-tenant-id": CONTOSO, "x-user-id": ALICE, "x-user-roles": "User"}
     expected = {name: truth[name] for name in names if name in truth and target != CHAT}
     assert {name: value for name, value in told if name != "x-app-id"} == expected
-    await world.gateway.forget_arrived()
     assert "canary-lie" not in repr(arrived)
     assert world.good not in repr(arrived)
 
@@ -131,7 +132,6 @@ ODD = {
 @pytest.mark.parametrize("data", ODD.values(), ids=ODD)
 async def test_an_odd_request_has_one_reading(world: World, data: bytes) -> None:
     before = len(world.gateway.recorder.completions)
-    await world.gateway.forget_arrived()
     answers = await world.send(data)
     assert [answer.status for answer in answers if answer.status != 100] == [200], answers
     completions, [arrived] = await world.fence(before)
@@ -142,5 +142,7 @@ async def test_an_odd_request_has_one_reading(world: World, data: bytes) -> None
     assert fields["content-length"] == str(arrived["body_length"])
     of_the_gateway = {"x-request-id", "traceparent", *OF_AI_GATEWAY}
     assert set(fields) <= {"host", "content-type", "content-length", "user-agent", "x-canary", "te"} | of_the_gateway
-    assert fields["host"] == world.gateway.simulator.removeprefix("http://")
+    if PROFILE == "plain":
+        # Envoy Gateway names a provider to itself that has a name; here it has an address.
+        assert fields["host"] == world.gateway.simulator.removeprefix("http://")
     assert "transfer-encoding" not in fields
