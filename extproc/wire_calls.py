@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+import warnings
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from inspect import CORO_CREATED, getcoroutinelocals, getcoroutinestate
 from types import CoroutineType
 from typing import Any, Final, Protocol
@@ -232,6 +233,11 @@ class Logs(Call):
 def _discard(value: object) -> None:
     """Close a coroutine that nobody will await any more, and those that it was given to await, if it has not begun."""
     if not isinstance(value, CoroutineType):
+        if isinstance(value, Coroutine):
+            # A compiled one, which does not tell what it was given to await: that goes with it, and Python warns of it.
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", RuntimeWarning)
+                value.close()
         return
     given = tuple(getcoroutinelocals(value).values()) if getcoroutinestate(value) == CORO_CREATED else ()
     value.close()

@@ -50,7 +50,6 @@ TESTED_ELSEWHERE: Final = {
     "extproc/embedded/faults.py": "extproc/embedded/test_supervisor.py",
     "extproc/embedded/in_process.py": "extproc/embedded/test_stack.py",
     "extproc/embedded/leash.py": "extproc/embedded/test_up.py",
-    "extproc/embedded/running.py": "extproc/embedded/test_up.py",
     "extproc/embedded/waiting.py": "extproc/embedded/test_stack.py",
     "extproc/wire/events.py": "extproc/wire/test_connection.py",
     "extproc/workers/duty.py": "extproc/workers/test_worker.py",
