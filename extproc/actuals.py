@@ -15,10 +15,11 @@ from enum import StrEnum
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 
 from extproc.call import METERS
 from extproc.catalogue import Target
-from extproc.completion import Completion, Ending, Verdict
+from extproc.completion import Completion, Ending, Usage, Verdict
 from extproc.exchange import Dialect
 from extproc.price import FALLBACK, Portions, Price, cost, portions
 from extproc.reservation import Reservation
@@ -67,6 +68,7 @@ class Charged(msgspec.Struct, frozen=True):
 PRICE_FALLBACK: Final = "price_fallback"
 UNPRICED: Final = "unpriced"
 """What is to be marked of an exchange: that it was priced as declared for models nobody knows, or not at all."""
+_BROKEN_OFF: Final = frozenset({Ending.CLIENT_GONE, Ending.UPSTREAM_CUT, Ending.TIMED_OUT})
 _NOTHING: Final = Portions()
 _UNRESERVED: Final = Reservation("")
 
@@ -119,8 +121,7 @@ def actual(completion: Completion) -> Actual:
     if completion.verdict is not Verdict.ALLOW:
         return Actual(_NOTHING, 0, Basis.NOTHING)
     if completion.usage is not None:
-        dialect = call.dialect if call is not None else Dialect.OPENAI
-        return Actual(portions(completion.usage, dialect), 1, Basis.METERED, completion.usage.tier)
+        return _metered(completion.usage, completion)
     if call is None or call.operation not in METERS:
         return Actual(_NOTHING, 1, Basis.NOTHING)
     if completion.ending is Ending.UPSTREAM_UNAVAILABLE or _failed(completion):
@@ -130,6 +131,16 @@ def actual(completion: Completion) -> Actual:
     if call.stream and completion.ending in (Ending.CLIENT_GONE, Ending.UPSTREAM_CUT) and completion.output_floor:
         return Actual(Portions(input=reservation.input, output=completion.output_floor), 1, Basis.CHUNKS)
     return Actual(whole, 1, Basis.ESTIMATE, reserved=reservation.dollars)
+
+
+def _metered(usage: Usage, completion: Completion) -> Actual:
+    """The provider's count. Of a stream that broke off it may be what stood at its beginning: Anthropic says one token of
+    output there, and the rest at the end."""
+    dialect = completion.call.dialect if completion.call is not None else Dialect.OPENAI
+    basis = Basis.METERED
+    if completion.output_floor > usage.output and completion.ending in _BROKEN_OFF:
+        usage, basis = replace(usage, output=completion.output_floor), Basis.CHUNKS
+    return Actual(portions(usage, dialect), 1, basis, usage.tier)
 
 
 def _failed(completion: Completion) -> bool:

@@ -217,3 +217,15 @@ def test_what_was_not_used_costs_nothing_where_there_is_a_price() -> None:
     assert charged(refused, None) == Charged(Portions(), NOTHING, 0, 0, None)
     lost = charged(ended(Ending.TIMED_OUT), PRICE)
     assert (lost.basis, lost.weighted, lost.dollars) == (ESTIMATE, 900, 250 + 8_000)
+
+
+@pytest.mark.parametrize("ending", [Ending.CLIENT_GONE, Ending.UPSTREAM_CUT, Ending.TIMED_OUT])
+def test_a_count_from_the_beginning_of_a_stream_is_no_count_of_all(ending: Ending) -> None:
+    """Anthropic says one token of output at the beginning, and all of them at the end."""
+    call = Call(Operation.MESSAGES, Dialect.ANTHROPIC, "claude", stream=True)
+    begun = Usage(input=90, output=1, cached_input=50)
+    assert actual(ended(ending, call, usage=begun, output_floor=7)) == Actual(Portions(90, 50, 0, 7), 1, CHUNKS)
+    assert actual(ended(ending, call, usage=begun, output_floor=1)) == Actual(Portions(90, 50, 0, 1), 1, METERED)
+    # Of what is whole the provider knows best.
+    whole = ended(Ending.ANSWERED, call, usage=begun, output_floor=7)
+    assert actual(whole) == Actual(Portions(90, 50, 0, 1), 1, METERED)
