@@ -38,6 +38,10 @@ _CACHE: Final = REPOSITORY / ".pytest_cache" / "envoy"
 _PATIENCE: Final = 60.0
 
 Document: TypeAlias = dict[str, Any]
+Change: TypeAlias = Callable[[list[Document]], None]
+
+
+ai_gateway_only: Final = pytest.mark.skipif(not AIGW, reason="no `aigw` binary is given: see `make test-ai-gateway`")
 
 
 def plain_only(reason: str) -> pytest.MarkDecorator:
@@ -47,11 +51,18 @@ def plain_only(reason: str) -> pytest.MarkDecorator:
 
 @contextlib.contextmanager
 def running_front(
-    settings: Settings, *, response_fields: Iterable[str] | None = None, secret_directory: Path | None = None
+    settings: Settings,
+    *,
+    response_fields: Iterable[str] | None = None,
+    secret_directory: Path | None = None,
+    change: Change | None = None,
 ) -> Iterator[Envoy]:
-    """Envoy for these settings: by itself, or with AI Gateway where the environment says so."""
+    """Envoy for these settings: by itself, or with AI Gateway where the environment says so.
+
+    `change`: is shown AI Gateway's resources first.
+    """
     if AIGW:
-        with running_ai_gateway(settings, response_fields=response_fields) as envoy:
+        with running_ai_gateway(settings, response_fields=response_fields, change=change) as envoy:
             yield envoy
     else:
         config = bootstrap(
@@ -69,7 +80,7 @@ def running_ai_gateway(
     settings: Settings,
     *,
     response_fields: Iterable[str] | None = None,
-    change: Callable[[list[Document]], None] = lambda _documents: None,
+    change: Change | None = None,
 ) -> Iterator[Envoy]:
     """`aigw run` with the resources of these settings until the block ends. `change` is shown them first."""
     options = Options(envoy_version=ENVOY_VERSION)
@@ -78,7 +89,8 @@ def running_ai_gateway(
         if document["kind"] == "EnvoyProxy":
             # As plain Envoy has in tests: one thread logs in order.
             document["spec"]["concurrency"] = 1
-    change(documents)
+    if change is not None:
+        change(documents)
     with tempfile.TemporaryDirectory(prefix="aigw-", dir="/tmp") as folder:
         place = Path(folder)
         started = launch(

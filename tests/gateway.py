@@ -25,7 +25,7 @@ from extproc.envoy_tls import secret_files
 from extproc.policy import Policy
 from extproc.server import PolicyServer
 from extproc.settings import Settings, parse
-from tests.ai_gateway import PROFILE, running_front
+from tests.ai_gateway import PROFILE, Change, running_front
 from tests.servers import HOST, Envoy, running_simulator
 
 MODEL: Final = "gpt-4o"
@@ -112,11 +112,13 @@ async def running_gateway(
     *,
     simulator: str | None = None,
     secret_directory: Path | None = None,
+    change: Change | None = None,
     **changes: Any,
 ) -> AsyncIterator[Gateway]:
     """A gateway with these policies, and a recorder behind them. `changes` replace sections of the settings.
 
-    `secret_directory`: where Envoy is to find its certificates for TLS to the policy server, in files.
+    `secret_directory`: where Envoy is to find its certificates for TLS to the policy server, in files. `change`: is shown
+    the resources of AI Gateway, where it is that.
     """
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sg-", dir="/tmp")))
@@ -134,7 +136,7 @@ async def running_gateway(
                 for name, held in secret_files(given).items():
                     (secret_directory / name).write_text(json.dumps(held))
             told = sorted(chain.response_fields)
-            front = running_front(given, response_fields=told, secret_directory=secret_directory)
+            front = running_front(given, response_fields=told, secret_directory=secret_directory, change=change)
             envoy = await asyncio.to_thread(stack.enter_context, front)
             async with httpx.AsyncClient(base_url=envoy.url, timeout=30) as client:
                 yield Gateway(envoy, client, recorder, policy_server, given, upstream)

@@ -29,7 +29,7 @@ from policies.limits.limit import KINDS
 from policies.limits.subjects import Subject
 from policies.limits.subjects import parse as parse_subject
 from policies.limits.windows import Counter
-from tests.ai_gateway import PROFILE, running_front
+from tests.ai_gateway import PROFILE, Change, running_front
 from tests.redis_servers import RedisServer
 from tests.servers import HOST, Envoy, Server, listens, running
 
@@ -201,9 +201,19 @@ def tree(
 
 @contextlib.asynccontextmanager
 async def limited(
-    folder: Path, simulator: str, store: RedisServer, limits: Sequence[Any], *, workers: int = 1, **settings: Any
+    folder: Path,
+    simulator: str,
+    store: RedisServer,
+    limits: Sequence[Any],
+    *,
+    workers: int = 1,
+    change: Change | None = None,
+    **settings: Any,
 ) -> AsyncIterator[Limited]:
-    """A gateway with these limits. `settings` replace sections; `limits_settings` are further ones of the policy."""
+    """A gateway with these limits. `settings` replace sections; `limits_settings` are further ones of the policy.
+
+    `change`: is shown the resources of AI Gateway, where it is that.
+    """
     identity_port, gateway_port = free_port(), free_port()
     server_settings = {"workers": workers, **settings.pop("server", {})}
     config = tree(
@@ -223,6 +233,6 @@ async def limited(
             running([str(part) for part in identity], ready=lambda: listens(identity_port), log=folder / "identity.log")
         )
         server = stack.enter_context(running([str(part) for part in serve], ready=listening, log=log, grace=20))
-        envoy = await asyncio.to_thread(stack.enter_context, running_front(parse(config)))
+        envoy = await asyncio.to_thread(stack.enter_context, running_front(parse(config), change=change))
         async with httpx.AsyncClient(base_url=envoy.url, timeout=60) as client:
             yield Limited(folder, client, store, simulator, server, envoy)
