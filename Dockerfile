@@ -10,7 +10,11 @@ FROM ${PYTHON} AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ONLY_BINARY=:all: PYTHONDONTWRITEBYTECODE=1
 WORKDIR /src
 
-# What builds the wheel and lists what is in the image. None of it gets there.
+# What builds the wheel and lists what is in the image. None of it gets there. The request path is compiled
+# (docs/decisions/0015-compiled.md); with --build-arg COMPILE=0 all is plain Python, and no compiler is installed.
+ARG COMPILE=1
+RUN [ "${COMPILE:-0}" = 0 ] || { apt-get update && apt-get install --yes --no-install-recommends gcc libc6-dev; }
+
 COPY k8s/image/build.lock ./
 RUN python -m venv /build \
     && /build/bin/python -m pip install --require-hashes --no-deps -r build.lock
@@ -25,14 +29,14 @@ COPY extproc extproc
 COPY policies policies
 COPY loadtests loadtests
 COPY envoy envoy
-# `check` fails if the lock file has not all that the wheel asks for.
-RUN /build/bin/python -m pip wheel --no-deps --no-index --no-build-isolation --wheel-dir dist . \
+# Compiling takes a minute or two. `check` fails if the lock file has not all that the wheel asks for.
+RUN SLUICEGATE_COMPILE=${COMPILE} /build/bin/python -m pip wheel --no-deps --no-index --no-build-isolation --wheel-dir dist . \
     && /build/bin/python -m pip --python /opt/sluicegate/bin/python install --no-compile --no-deps --no-index dist/*.whl \
     && /build/bin/python -m pip --python /opt/sluicegate/bin/python check
 
 RUN /build/bin/cyclonedx-py environment --output-reproducible --mc-type application --pyproject pyproject.toml \
         --output-file /opt/sluicegate/sbom.cdx.json /opt/sluicegate/bin/python
-# Nothing is compiled when it runs: it may not write, and starts faster. Nor is it looked at whether a source is newer.
+# Bytecode is not made when it runs: it may not write, and starts faster. Nor is it looked at whether a source is newer.
 RUN /opt/sluicegate/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/sluicegate/lib
 
 FROM ${PYTHON}

@@ -63,7 +63,7 @@ dashboards: $(VENV)/.dev ## Write k8s/observability/dashboards anew.
 lock: $(VENV)/.python ## Write anew what the image installs: k8s/image/*.lock, with hashes.
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	@$(LOCK) --extra ledger --extra langfuse --output-file k8s/image/requirements.lock pyproject.toml
-	@printf 'cyclonedx-bom\nhatchling\n' | $(LOCK) --output-file k8s/image/build.lock -
+	@$(BIN)/python -c 'import tomllib; print("cyclonedx-bom", *tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["compile"], sep="\n")' | $(LOCK) --output-file k8s/image/build.lock -
 
 clean: ## Remove the environment, caches and the state of `make up`.
 	rm -rf $(VENV) .sluicegate .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

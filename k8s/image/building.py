@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -21,10 +21,11 @@ class StepFailedError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a build is given: a folder, and the text of its `.dockerignore`."""
+    """What a build is given: a folder, the text of its `.dockerignore`, and by path what stands in place of a file."""
 
     folder: Path
     ignore: str
+    replaced: Mapping[str, str] = field(default_factory=dict)
 
     def files(self, source: str) -> Iterator[str]:
         """The files that `COPY source` means, by their paths in the folder."""
@@ -51,14 +52,31 @@ class Built:
         return executable(self.stage.last("ENTRYPOINT")) + (list(words) or executable(self.stage.last("CMD")))
 
 
-def build(stages: tuple[Stage, ...], context: Context, folder: Path, network: Mapping[str, str]) -> Built:
-    """The last stage. `network`: variables that steps need to reach a registry of packages from this machine.
+def build(
+    stages: tuple[Stage, ...],
+    context: Context,
+    folder: Path,
+    network: Mapping[str, str],
+    *,
+    arguments: Mapping[str, str] | None = None,
+    done_by: Collection[str] = (),
+) -> tuple[Built, ...]:
+    """All stages; the last is the image.
+
+    Args:
+        stages: the Dockerfile.
+        context: what its `COPY` copies.
+        folder: an empty one, in which they are made.
+        network: variables that steps need to reach a registry of packages from this machine.
+        arguments: those given to the build, by name.
+        done_by: programs that install on a base image what this machine has in its `/usr`, such as `apt-get`. A `RUN`
+            that names one is taken as done: `/usr` is the machine's, and only read.
 
     Raises:
         DockerfileError: a step says what is not understood.
         StepFailedError: a step failed.
     """
-    done: dict[str, Built] = {}
+    made: list[Built] = []
     for number, stage in enumerate(stages):
         built = Built(Room(folder / f"{number}{stage.name}"), stage)
         built.room.begin()
@@ -66,7 +84,7 @@ def build(stages: tuple[Stage, ...], context: Context, folder: Path, network: Ma
             match one.word:
                 case "ARG":
                     name, _, value = one.rest.partition("=")
-                    built.arguments[name] = expanded(value, built.variables)
+                    built.arguments[name] = (arguments or {}).get(name, expanded(value, built.variables))
                 case "ENV":
                     built.variables |= assigned(one.rest, built.variables | built.arguments)
                 case "LABEL":
@@ -75,14 +93,15 @@ def build(stages: tuple[Stage, ...], context: Context, folder: Path, network: Ma
                     built.folder = one.rest
                     (built.room.root / one.rest.lstrip("/")).mkdir(parents=True, exist_ok=True)
                 case "COPY":
-                    _copy(copied(one.rest), built, context, done)
-                case "RUN":
-                    _run(one.rest, built, network)
-        done[stage.name] = built
-    return built
+                    _copy(copied(one.rest), built, context, {before.stage.name: before for before in made})
+                case "RUN" if not any(program in one.rest.split() for program in done_by):
+                    run(one.rest, built, network)
+        made.append(built)
+    return tuple(made)
 
 
-def _run(script: str, built: Built, network: Mapping[str, str]) -> None:
+def run(script: str, built: Built, network: Mapping[str, str]) -> None:
+    """A `RUN` of this stage. Raises `StepFailedError` if it ends with anything but 0."""
     variables = {**network, **built.arguments, **built.variables, "HOME": "/root"}
     command = built.room.command(["/bin/sh", "-c", script], variables, folder=built.folder)
     ended = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
@@ -103,4 +122,7 @@ def _copy(said: Copy, built: Built, context: Context, done: Mapping[str, Built])
         for name in names:
             within = Path(name).relative_to(source) if name != source else Path(Path(name).name)
             (target / within).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(context.folder / name, target / within)
+            if name in context.replaced:
+                (target / within).write_text(context.replaced[name], "utf-8")
+            else:
+                shutil.copyfile(context.folder / name, target / within)

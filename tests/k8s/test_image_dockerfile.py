@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import tomllib
 from pathlib import Path
 
@@ -90,12 +92,31 @@ def test_nothing_but_what_is_copied_gets_into_the_build(stages: tuple[Stage, ...
 def test_the_last_stage_installs_nothing_and_is_nobodys(stages: tuple[Stage, ...]) -> None:
     *_, last = stages
     steps = " ".join(one.rest for one in last.instructions if one.word == "RUN")
-    assert not any(word in steps for word in ("install", "apt", "curl", "wget"))
+    assert not any(word in steps for word in ("install", "apt", "curl", "wget", "gcc"))
     user, _, group = last.last("USER").partition(":")
     assert user == group == str(int(user)) != "0"
     assert last.last("STOPSIGNAL") == "SIGTERM"
     assert executable(last.last("ENTRYPOINT")) == ["sluicegate"]
     assert executable(last.last("HEALTHCHECK"))[:2] == ["sluicegate", "status"]
+
+
+@pytest.mark.parametrize(("asked", "installed"), [("1", True), ("0", False), ("", False)])
+def test_a_compiler_is_installed_to_compile_and_for_nothing_else(
+    stages: tuple[Stage, ...], tmp_path: Path, asked: str, installed: bool
+) -> None:
+    said, program = tmp_path / "said", tmp_path / "apt-get"
+    program.write_text(f'#!/bin/sh\necho "$@" >> {said}\n')
+    program.chmod(0o755)
+    (step,) = [one.rest for one in stages[0].instructions if one.word == "RUN" and "apt-get" in one.rest]
+    variables = {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}", "COMPILE": asked}
+    subprocess.run(["/bin/sh", "-c", step], env=variables, check=True)
+    assert said.exists() is installed
+    if installed:
+        assert said.read_text().splitlines() == ["update", "install --yes --no-install-recommends gcc libc6-dev"]
+
+
+def test_the_image_is_compiled_unless_another_is_asked_for(stages: tuple[Stage, ...]) -> None:
+    assert [one.rest for one in stages[0].instructions if one.word == "ARG"] == ["COMPILE=1"]
 
 
 def test_both_stages_begin_with_one_python_that_can_be_pinned(stages: tuple[Stage, ...]) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from hatch_build import CYTHON, CompiledHook
 from k8s.image.lock import LockError, Pin, lacking, read
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -61,9 +62,29 @@ def test_it_has_each_package_once(environment: dict[str, str], locked: tuple[Pin
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS, ids=name)
 def test_what_builds_the_image_has_what_the_project_is_built_with(environment: dict[str, str]) -> None:
-    build = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["build-system"]["requires"]
+    asked = [*build_requirements(), *compiling(), "cyclonedx-bom"]
     pins = read((IMAGE / "build.lock").read_text("utf-8"))
-    assert list(lacking(pins, [*build, "cyclonedx-bom"], environment)) == []
+    assert list(lacking(pins, asked, environment)) == [], "`make lock` writes it anew"
+
+
+def build_requirements() -> list[str]:
+    found: list[str] = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["build-system"]["requires"]
+    return found
+
+
+def compiling() -> list[str]:
+    """What the hook asks for that compiles; `SLUICEGATE_COMPILE` is read when it is asked."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SLUICEGATE_COMPILE", "1")
+        return CompiledHook(str(ROOT), {}, None, None, "", "wheel").dependencies()  # type: ignore[arg-type]
+
+
+def test_one_cython_compiles_everywhere(project: dict[str, Any]) -> None:
+    """The image, `make compiled` and a wheel that pip builds: another version writes other C."""
+    (locked,) = [pin for pin in read((IMAGE / "build.lock").read_text("utf-8")) if pin.name == "cython"]
+    assert f"cython=={locked.version}" == CYTHON
+    assert CYTHON in project["optional-dependencies"]["compile"]
+    assert {*compiling(), *build_requirements()} == set(project["optional-dependencies"]["compile"])
 
 
 def test_no_tool_of_development_is_installed(locked: tuple[Pin, ...]) -> None:
