@@ -78,7 +78,7 @@ TABLE: Final = (
     Frames("two Authorization fields", refused(400, "invalid_request"), added(("authorization", "Bearer canary"))),
     Frames("another api-key", refused(400, "invalid_request"), added(("api-key", "canary"))),
     Frames("an unknown path", refused(404, "unknown_endpoint"), replaced(path="/v1/canary")),
-    Frames("escaped dot segments", refused(404, "unknown_endpoint"), replaced(path="/v1/%2e%2e/v1/chat/completions")),
+    Frames("escaped dot segments", refused(404, "unknown_endpoint"), replaced(path="/v1/%2e%2e/v1/canary")),
     Frames("a path of Anthropic's", refused(404, "unknown_endpoint", "anthropic"), replaced(path=MESSAGES + "/")),
     Frames("a relative path", BROKEN, replaced(path="v1/chat/completions")),
     Frames("a space in the path", BROKEN, replaced(path="/v1/chat /completions")),

@@ -121,7 +121,8 @@ async def test_bedrock_left_by_the_client(gateway: Limited) -> None:
     assert line["output_floor"] >= seen
     assert line["backend"].endswith("-bedrock")
     tokens, dollars = await spent(gateway, "bob")
-    assert seen <= tokens < 500
+    # Not all that it had reserved.
+    assert line["output_floor"] < tokens < line["output_floor"] + 500
     assert dollars >= 10 * seen
 
 
