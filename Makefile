@@ -1,7 +1,7 @@
 # What a person types. The environment is made once, in .venv, and again when pyproject.toml changes.
 
 .DEFAULT_GOAL := help
-.PHONY: help up demo test check bench bench-quick bench-soak bench-profile compiled fuzz dashboards lock clean
+.PHONY: help up demo test test-ai-gateway check bench bench-quick bench-soak bench-profile compiled fuzz dashboards lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -14,7 +14,7 @@ PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3; do \
 	if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then echo $$python; break; fi; done)
 
 help: ## Say what there is.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' Makefile
 
 up: $(VENV)/.embedded ## Start the gateway with all it needs on 127.0.0.1:8080 (UP="--port 9090 my.yaml" for another).
 	@$(BIN)/sluicegate up $(UP)
@@ -33,6 +33,23 @@ else
 	@$(BIN)/python hatch_build.py $(COMPILED) || test $$? = 3
 	if [ -d $(COMPILED) ]; then $(IN_COMPILED) pytest -q tests/contract; else $(BIN)/pytest -q tests/contract; fi
 endif
+
+# Those of the suite's tests that ask through a gateway, with AI Gateway in it. Its ports are fixed: nothing runs beside it.
+AI_GATEWAY_TESTS := tests/contract/ai_gateway tests/contract/test_data_path.py tests/contract/test_body_limits.py \
+	tests/contract/test_endings.py tests/contract/test_endings_apart.py tests/contract/test_abandoned.py \
+	tests/contract/test_response_fields.py tests/contract/test_fail_closed.py tests/contract/test_hostile.py \
+	tests/contract/test_hostile_http2.py tests/contract/test_hostile_tokens.py tests/contract/test_hostile_tokens_common.py \
+	tests/contract/test_limits_books.py tests/contract/test_limits_crashes.py tests/contract/test_limits_outage.py \
+	tests/contract/test_limits_overshoot.py tests/policies/audit/reconciling/test_command.py \
+	tests/e2e/test_sdks.py tests/e2e/test_sdk_streams.py tests/e2e/test_sdk_errors.py tests/e2e/test_limits_sdks.py
+AI_GATEWAY_ENVOYS ?= 1.40.0 1.38.3
+
+test-ai-gateway: $(VENV)/.dev ## Run the end-to-end tests in front of Envoy AI Gateway (SLUICEGATE_AIGW=/path/to/aigw).
+	@if [ -z "$$SLUICEGATE_AIGW" ]; then echo "skipped: no aigw binary is given (SLUICEGATE_AIGW=/path/to/aigw)"; else \
+	for envoy in $(AI_GATEWAY_ENVOYS); do \
+		echo "in front of AI Gateway with Envoy $$envoy"; \
+		SLUICEGATE_TEST_PROFILE=ai-gateway SLUICEGATE_TEST_ENVOY=$$envoy $(BIN)/pytest -q $(or $(TEST),$(AI_GATEWAY_TESTS)) || exit 1; \
+	done; fi
 
 check: $(VENV)/.dev ## Lint, formatting, types.
 	$(BIN)/ruff check .
