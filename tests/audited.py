@@ -38,8 +38,8 @@ from tests.servers import HOST, envoy_plan, listens, running_simulator
 MUCH: Final = 1_000_000_000
 POOR: Final = "poor"
 """A user of contoso whose budgets are soon used up."""
-THRIFTY: Final = "thrifty"
-"""A user of contoso each of whose sessions has so small a budget that answers are cut short."""
+THRIFTY: Final = "Thrifty"
+"""A role in which each user has so small a budget that answers are cut short."""
 _KINDS: Final = ("requests", "tokens", "dollars")
 _TIMEOUTS: Final = {"connect": 1.0, "idle": 3.0, "stream_idle": 3.0, "total": 4.0}
 _QUEUE: Final = 256 * 1_024
@@ -118,7 +118,6 @@ class Audited:
 def _limits(by_model: bool) -> list[dict[str, Any]]:
     budgets = {f"{kind}_per_{window}": MUCH for kind in _KINDS for window in ("day", "month")}
     poor = demo_guid("user", f"{TENANTS['contoso']}/{POOR}")
-    thrifty = demo_guid("user", f"{TENANTS['contoso']}/{THRIFTY}")
     scarce = {"requests_per_day": 400, "tokens_per_day": 1_200, "dollars_per_month": 0.005}
     return [
         *(
@@ -126,7 +125,7 @@ def _limits(by_model: bool) -> list[dict[str, Any]]:
             for subject in ("everyone", "tenant", "user", *(("model",) if by_model else ()))
         ),
         {"subject": "user", "match": {"user": poor}, **scarce},
-        {"subject": "session", "match": {"user": thrifty}, "tokens_per_day": 150},
+        {"subject": "user", "match": {"role": THRIFTY}, "tokens_per_day": 150},
     ]
 
 
@@ -202,7 +201,9 @@ async def audited(
             limits_settings={"lease": close_after, "time_zone": noon()},
             after=[*_counted(langfuse), _audit(folder, disk, collector, close_after, langfuse)],
         )
-        config["policies"][1]["settings"]["permissions"]["all"]["hosted_tools"] = ["web_search*"]
+        access = config["policies"][1]["settings"]
+        access["permissions"]["all"]["hosted_tools"] = ["web_search*"]
+        access["roles"][THRIFTY] = ["all"]
         config["policies"][2]["settings"]["redis"]["timeout"] = 1.5
         path = folder / "sluicegate.yaml"
         path.write_text(json.dumps(config))

@@ -74,17 +74,15 @@ class Requests:
         wishes = {"tokens": self._chance.randint(1, 12), "chunk-delay-ms": self._chance.choice((0, 0, 5))}
         return Asked(kind, self._chat(wishes=wishes, stream=True))
 
-    def _call(self, call: Call, bearer: str | None = None, **fields: str) -> bytes:
-        named = {name.replace("_", "-"): value for name, value in fields.items()}
+    def _call(self, call: Call, bearer: str | None = None) -> bytes:
         wished = {f"x-sim-{name}": str(value) for name, value in call.wishes.items()}
         body = orjson.dumps(call.body)
-        return raw(self._bearer() if bearer is None else bearer, body, path=call.path, fields=wished | named)
+        return raw(self._bearer() if bearer is None else bearer, body, path=call.path, fields=wished)
 
     def _clamped(self, kind: str) -> Asked:
-        # The budget is that of a session, so each has one of its own: it is never used up.
-        session = f"thrifty-{self._chance.randrange(1_000_000_000)}"
-        bearer = self._tokens.token(THRIFTY)
-        return Asked(kind, self._call(dialects.beyond_budget(self._chance), bearer, x_session_id=session))
+        # Each by a user of its own: no budget is used up.
+        bearer = self._tokens.token(f"thrifty-{self._chance.randrange(1_000_000_000)}", role=THRIFTY)
+        return Asked(kind, self._call(dialects.beyond_budget(self._chance), bearer))
 
     def _agent(self, kind: str) -> Asked:
         return Asked(kind, raw(self._bearer(), b'{"task":"anything"}', path="/agents/kb/tasks"))
