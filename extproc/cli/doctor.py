@@ -13,6 +13,7 @@ import msgspec
 import typer
 
 from extproc.cli.loading import DEFAULT_STATE, State, read_resolved
+from extproc.configured import running
 from extproc.printing import complain, say, show_json, show_table
 
 if TYPE_CHECKING:
@@ -43,7 +44,10 @@ def command(
     config: Annotated[
         Path | None,
         typer.Option(
-            "--config", metavar="FILE", help="What its time limits and sizes are compared with. Left out: the defaults."
+            "--config",
+            metavar="FILE",
+            help="What its time limits and sizes are compared with. Left out: what `sluicegate up` runs, where SOURCE is "
+            "left out too; otherwise the defaults.",
         ),
     ] = None,
     fail_on: Annotated[FailOn, typer.Option(help="From which severity on the exit status is 1.")] = FailOn.WARNING,
@@ -56,9 +60,9 @@ def command(
     """
     from extproc.doctor.tree import UnreadableError
 
-    named = f"unix:{_running(state)}" if source is None else source
+    named = _running(state) if source is None else source
     try:
-        found = _look(named, _expected(config))
+        found = _look(named, _expected(_running_configuration(state) if source is None and config is None else config))
     except UnreadableError as error:
         complain(f"{named}: {error}")
         raise typer.Exit(2) from None
@@ -70,15 +74,28 @@ def command(
         raise typer.Exit(1)
 
 
-def _running(state: Path) -> Path:
-    """The admin socket of the Envoy that `sluicegate up` runs."""
+def _running(state: Path) -> str:
+    """The admin endpoint of the Envoy that `sluicegate up` runs: a unix socket, or a port that `aigw` has taken."""
+    from extproc.ai_gateway.running import admin_port
+    from extproc.embedded.stack import AI_GATEWAY
+
     directory = state / "run" / "sockets"
     try:
         # The path of a unix socket must be short.
-        return Path(os.readlink(directory)) / _ADMIN
+        socket = Path(os.readlink(directory)) / _ADMIN
     except OSError:
         complain(f"{directory}: not there. `sluicegate up` makes it: give its --state, or SOURCE")
         raise typer.Exit(2) from None
+    log = state / "logs" / f"{AI_GATEWAY}.log"
+    if not socket.exists() and log.exists() and (port := admin_port(log.read_bytes())) is not None:
+        return f"127.0.0.1:{port}"
+    return f"unix:{socket}"
+
+
+def _running_configuration(state: Path) -> Path | None:
+    """The configuration that `sluicegate up` runs, where it is there."""
+    path = running(state)
+    return path if path.exists() else None
 
 
 def _expected(config: Path | None) -> Expected:

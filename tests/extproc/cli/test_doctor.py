@@ -119,6 +119,26 @@ def test_without_a_source_it_is_the_envoy_of_up(tmp_path: Path, capsys: pytest.C
     assert f"unix:{sockets}/admin.sock: no Envoy answers there" in capsys.readouterr().err
 
 
+def test_of_ai_gateway_it_is_the_port_that_the_log_says(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    listen = {"address": HOST, "port": free_port()}
+    tree = plain(listen=listen)
+    del tree["admin"]
+    for name in ("elsewhere", "run", "logs"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "run" / "sockets").symlink_to(tmp_path / "elsewhere")
+    with running_envoy(tree) as envoy:
+        said = f"Envoy AI Gateway listening on http://localhost:1 (admin http://localhost:{envoy.admin}) after 5.9s\n"
+        (tmp_path / "logs" / "aigw.log").write_text(said)
+        status = run(["doctor", "--state", str(tmp_path)])
+        assert (status, capsys.readouterr().out) == (0, f"{HOST}:{envoy.admin} (config dump): nothing found\n")
+        # It is compared with what `sluicegate up` runs, which may wait for longer than this Envoy.
+        upstream = {"name": "a", "provider": "openai", "url": "https://api.openai.com/v1", "models": ["gpt-4o"]}
+        runs = {"upstreams": [upstream], "policies": [{"policy": "entra"}], "timeouts": {"total": 600}}
+        (tmp_path / "run" / "config.yaml").write_text(yaml.safe_dump(runs))
+        assert run(["doctor", "--state", str(tmp_path)]) == 1
+        assert "timeout: 180s; the configuration allows 600s" in capsys.readouterr().out
+
+
 def test_an_envoy_that_runs(capsys: pytest.CaptureFixture[str]) -> None:
     tree = plain(listen={"address": HOST, "port": free_port()})
     del tree["admin"]
