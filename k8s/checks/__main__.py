@@ -1,6 +1,6 @@
 """`python -m k8s.checks [FILE ...]`: what is wrong with manifests, from files or standard input.
 
-Exit status: 0 nothing, 1 an error (with `--strict` a warning as well), 2 they cannot be read.
+Exit status: 0 nothing, 1 an error (with `--strict` a warning as well), 2 they cannot be read, or there are none.
 """
 
 from __future__ import annotations
@@ -27,6 +27,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         documents = list(_read(options.files))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         sys.stderr.write(f"cannot be read: {error}\n")
+        return 2
+    if not any(documents):
+        # As of a pipe whose first half has failed: that nothing is wrong with nothing must not pass for a result.
+        sys.stderr.write("there is nothing to check: no document in what was read\n")
         return 2
     found = check(documents)
     for finding in found:

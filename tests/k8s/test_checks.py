@@ -274,3 +274,10 @@ def test_what_is_no_yaml_cannot_be_read(monkeypatch: pytest.MonkeyPatch, capsys:
     monkeypatch.setattr("sys.stdin", io.StringIO("a: [b"))
     assert main([]) == 2
     assert "cannot be read" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["", "---\n", "---\n# what helm could not make\n---\n"])
+def test_nothing_is_no_result(text: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(text))
+    assert main([]) == 2
+    assert "nothing to check" in capsys.readouterr().err
