@@ -121,8 +121,8 @@ def prepare(
     """
     addresses = stand_ins(tree, free_port, sockets=sockets, state=state)
     policy = sockets / "policy.sock"
-    if profile is not None:
-        tree = {**tree, "server": {**tree.get("server", {}), "profile": profile}}
+    if profile is not None and isinstance(server := tree.get("server", {}), Mapping):
+        tree = {**tree, "server": {**server, "profile": profile}}
     resolved = settle_addresses(tree, addresses, port=port, policy=f"unix:{policy}", admin=f"127.0.0.1:{free_port()}")
     if resolved["listen"]["port"] == 0:
         resolved["listen"]["port"] = free_port()
@@ -137,7 +137,7 @@ def prepare(
         neighbours.append(_identity(state, addresses["identity"]))
     if "simulator" in wanted:
         neighbours.append(_simulator(addresses["simulator"]))
-    server = Plan(
+    policy_server = Plan(
         name="policy",
         program=_python("extproc.cli", "serve", str(configuration)),
         ready=says("listening"),
@@ -146,7 +146,7 @@ def prepare(
     )
     # Companions end after the server, and so see the last that it has to tell.
     companions = tuple(_companion(words, configuration) for words in companions_of(settings))
-    stages = (tuple(neighbours), companions, (server,), (front,))
+    stages = (tuple(neighbours), companions, (policy_server,), (front,))
     return Stack(settings, tuple(stage for stage in stages if stage), frozenset(wanted))
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from extproc.embedded.probes import accepts, answers_ping, drained, envoy_is_live, says
+from extproc.embedded.probes import accepts, aigw_is_live, answers_ping, drained, envoy_is_live, says
 
 LOG = Path("/nowhere")
 
@@ -69,6 +69,19 @@ async def test_envoy_is_live(tmp_path: Path, answer: bytes, live: bool) -> None:
         assert await envoy_is_live(tmp_path / "s")(LOG) is live
 
 
+async def test_ai_gateway_is_live_when_it_says_so_and_envoy_listens(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    server = await asyncio.start_server(lambda _reader, writer: writer.close(), "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    log.write_text("starting\n")
+    assert not await aigw_is_live(port)(log)
+    log.write_text(f"Envoy AI Gateway listening on http://localhost:{port} (admin http://localhost:1) after 2s\n")
+    assert await aigw_is_live(port)(log)
+    server.close()
+    await server.wait_closed()
+    assert not await aigw_is_live(port)(log)
+
+
 async def test_nobody_there_is_not_yet(tmp_path: Path) -> None:
     assert not await envoy_is_live(tmp_path / "s")(LOG)
     assert not await answers_ping(tmp_path / "s")(LOG)
@@ -88,6 +101,23 @@ async def test_draining_waits_for_requests_in_flight_and_not_for_its_own(tmp_pat
         await drained(tmp_path / "s", limit=20, flush=0)()
     assert seen[0].startswith(b"POST /drain_listeners ")
     assert len(seen) == 4
+
+
+@pytest.mark.parametrize("known", [True, False])
+async def test_draining_an_envoy_whose_admin_port_is_told_late(known: bool) -> None:
+    asked: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append(await reader.readline())
+        writer.write(http("200 OK"))
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    await drained(lambda: port if known else None, limit=20, flush=0)()
+    assert bool(asked) is known
+    server.close()
 
 
 async def test_draining_has_a_limit_and_survives_an_envoy_that_has_gone(tmp_path: Path) -> None:

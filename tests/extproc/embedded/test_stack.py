@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ import pytest
 import yaml
 
 from extproc.configured import read_tree
+from extproc.embedded import stack as stack_module
+from extproc.embedded.faults import StackError
 from extproc.embedded.stack import DEMO, gateway_url, prepare
 from extproc.embedded.state import occupied
 from extproc.mistakes import ConfigurationError
@@ -76,10 +79,56 @@ def test_metrics_are_on_this_machine_unless_it_says_otherwise(tmp_path: Path, so
     assert hidden.metrics is None
 
 
+def an_aigw(folder: Path) -> Path:
+    binary = folder / "aigw-binary"
+    binary.touch(mode=0o755)
+    return binary
+
+
+def test_ai_gateway_is_the_last_where_its_profile_is_asked_for(
+    tmp_path: Path, sockets: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # One of them may run on this machine.
+    monkeypatch.setattr(stack_module, "PORTS", ())
+    given: dict[str, Any] = {"state": tmp_path, "sockets": sockets, "port": 0, "aigw": an_aigw(tmp_path)}
+    configured = prepare({**PLAIN, "server": {"profile": "ai-gateway"}}, **given)
+    chosen = prepare(PLAIN, profile="ai-gateway", **given)
+    for stack in (configured, chosen):
+        assert names(stack.stages) == [["valkey"], ["policy"], ["aigw"]]
+        assert stack.settings.server.profile == "ai-gateway"
+        plan = stack.plans[-1]
+        assert plan.program[:2] == (str(tmp_path / "aigw-binary"), "run")
+        assert {document["kind"] for document in yaml.safe_load_all(Path(plan.program[-1]).read_text())} >= {"Gateway"}
+        assert (plan.where, plan.retire is not None) == (stack.url, True)
+    assert not (tmp_path / "run" / "envoy.yaml").exists()
+    plain = prepare({**PLAIN, "server": {"profile": "ai-gateway"}}, profile="plain", **given)
+    assert names(plain.stages)[-1] == ["envoy"]
+
+
+def test_ai_gateway_needs_a_binary(tmp_path: Path, sockets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: dict[str, Any] = {"state": tmp_path, "sockets": sockets, "port": 0, "profile": "ai-gateway"}
+    with pytest.raises(StackError, match="--aigw PATH or SLUICEGATE_AIGW"):
+        prepare(PLAIN, **given)
+    for binary in (tmp_path / "nowhere", tmp_path):
+        with pytest.raises(StackError, match="is no program"):
+            prepare(PLAIN, aigw=binary, **given)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        monkeypatch.setattr(stack_module, "PORTS", (taken.getsockname()[1],))
+        with pytest.raises(StackError, match=str(taken.getsockname()[1])):
+            prepare(PLAIN, aigw=an_aigw(tmp_path), **given)
+
+
+def test_a_configuration_that_ai_gateway_cannot_serve_is_a_wrong_one(tmp_path: Path, sockets: Path) -> None:
+    opaque = {**PLAIN, "opaque": [{"name": "files", "path": "/v1/files", "upstream": "a"}]}
+    with pytest.raises(ConfigurationError, match="opaque"):
+        prepare(opaque, state=tmp_path, sockets=sockets, port=0, profile="ai-gateway", aigw=an_aigw(tmp_path))
+
+
 @pytest.mark.parametrize("tree", [{}, {**PLAIN, "listen": []}, {**PLAIN, "server": None}, {**PLAIN, "x": "embedded://y"}])
 def test_a_wrong_configuration_is_a_configuration_error(tmp_path: Path, sockets: Path, tree: dict[str, Any]) -> None:
-    with pytest.raises(ConfigurationError):
-        prepare(tree, state=tmp_path, sockets=sockets, port=0)
+    for profile in (None, "ai-gateway"):
+        with pytest.raises(ConfigurationError):
+            prepare(tree, state=tmp_path, sockets=sockets, port=0, profile=profile)
 
 
 @pytest.mark.parametrize(
