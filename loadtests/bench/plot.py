@@ -21,6 +21,12 @@ _LABELS: Final[Mapping[str, str]] = {
     "wire empty": "wire, empty chain",
     "grpcio default": "grpcio, default chain",
     "wire default": "wire, default chain",
+    "wire cost": "  and prices, metrics",
+    "wire limits": "  and limits on 5 subjects",
+    "wire audit": "  and the journal",
+    "wire strict": "  and the journal, strict",
+    "aigw": "AI Gateway, alone",
+    "aigw wire all": "AI Gateway, all controls",
     "litellm": "LiteLLM (proxy only)",
     "portkey": "Portkey (proxy only)",
 }

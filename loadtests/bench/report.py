@@ -13,6 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
+from extproc import chain
 from loadtests.bench.goals import Goal, goals
 from loadtests.bench.proc import cpu_model
 from loadtests.bench.results import Row, rows
@@ -91,7 +92,8 @@ def machine() -> dict[str, str]:
 
 def versions(*, wrk: bool) -> dict[str, str]:
     """Of everything of ours that takes part."""
-    found = {"python": platform.python_version()} | {name: version(name) for name in _DISTRIBUTIONS}
+    path = "interpreted" if str(chain.__file__).endswith(".py") else f"compiled by Cython {version('cython')}"
+    found = {"python": platform.python_version(), "request path": path} | {name: version(name) for name in _DISTRIBUTIONS}
     return found | ({"wrk": _wrk_version()} if wrk else {})
 
 
