@@ -39,8 +39,12 @@ def costs(row: Row, rate: Decimal | None) -> Iterator[Line]:
     """
     if not row["amount_value"].strip():
         return
-    if row["amount_currency"].strip().lower() not in ("usd", "") and rate is None:
-        raise ValueError(f"the currency is {row['amount_currency'].strip()[:10]!r}: say --rate, dollars for one of it")
+    currency = row["amount_currency"].strip()
+    if currency.lower() in ("usd", ""):
+        # What is in dollars already has no rate, whatever else was typed.
+        rate = None
+    elif rate is None:
+        raise ValueError(f"the currency is {currency[:10]!r}: say --rate, dollars for one of it")
     name = row["line_item"].strip()
     model, _, what = name.rpartition(", ")
     words = what.lower()

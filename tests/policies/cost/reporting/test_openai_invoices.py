@@ -108,5 +108,8 @@ def test_usage_that_names_no_model(tmp_path: Path) -> None:
 
 
 def test_another_currency(tmp_path: Path) -> None:
-    found = invoice(tmp_path, COSTS, cost("2026-06-14", "m", "2", amount_currency="eur"), rate="1.08")
+    rows = (cost("2026-06-14", "m", "2", amount_currency="eur"), cost("2026-06-14", "n", "2"))
+    found = invoice(tmp_path, COSTS, *rows, rate="1.08")
     assert found.billed["2026-06-14", "m"].micro == 2_160_000
+    # A rate is of the other currency.
+    assert found.billed["2026-06-14", "n"].micro == 2_000_000
