@@ -49,6 +49,7 @@ class Sheet:
         """Raises InvoiceError or OSError."""
         self.path = path
         self._file = _opened(path)
+        self._width = 0
         try:
             with self._told():
                 first = next(self._lines(), "")
@@ -77,6 +78,7 @@ class Sheet:
         twice = sorted({name for name in named if named.count(name) > 1})
         if twice:
             raise InvoiceError(f"{self.path}:1: two columns are called {harmless(twice[0])!r}")
+        self._width = len(names)
         return {name: index for index, name in enumerate(names) if name}
 
     def _lines(self) -> Iterator[str]:
@@ -103,6 +105,10 @@ class Sheet:
                 continue
             if len(cells) < wanted:
                 told = f"{len(cells)} fields where there are {wanted} columns: is the end cut off?"
+                raise InvoiceError(f"{self.path}:{reader.line_num + 1}: {told}")
+            if any(cells[self._width :]):
+                # Those behind it stand under the wrong name: an amount of `1,234.50` would be one of 1.
+                told = f"{len(cells)} fields where there are {self._width} columns: is one with a comma not in quotes?"
                 raise InvoiceError(f"{self.path}:{reader.line_num + 1}: {told}")
             yield Row(self.columns, cells, reader.line_num + 1)
 

@@ -37,8 +37,8 @@ def test_fields_of_several_lines(tmp_path: Path) -> None:
     assert read(path) == [(3, {"a": "1", "b": 'x\ny, "z"'}), (4, {"a": "2", "b": "3"})]
 
 
-def test_more_fields_than_columns_are_left(tmp_path: Path) -> None:
-    path = written(tmp_path, "a,,b,\n1,2,3,4,5\n")
+def test_fields_without_a_name_are_left(tmp_path: Path) -> None:
+    path = written(tmp_path, "a,,b,\n1,2,3,4,,\n")
     assert read(path) == [(2, {"a": "1", "b": "3"})]
 
 
@@ -57,6 +57,10 @@ def test_a_column_that_is_not_there(tmp_path: Path) -> None:
         (b"\n\n", "it is empty"),
         (b";;\n", r"invoice\.csv:1: no column has a name"),
         (b"a,b\n1\n", r"invoice\.csv:2: 1 fields where there are 2 columns: is the end cut off\?"),
+        (
+            b"a,b\n1,2,\n1,234,5\n",
+            r"invoice\.csv:3: 3 fields where there are 2 columns: is one with a comma not in quotes\?",
+        ),
         (b"a,A \n1,2\n", r"invoice\.csv:1: two columns are called 'a'"),
         (b'a,b\n1,"2', "unexpected end of data"),
         (b'a,b\n1,"2"3\n', "expected after"),
