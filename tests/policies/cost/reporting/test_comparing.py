@@ -99,6 +99,12 @@ def test_around_midnight() -> None:
     assert rows(apart, ours(2_000), ours(2_000, "2026-11-05"))[0].why == (CHEAPER,)
 
 
+def test_each_row_is_held_to_its_neighbours_alone() -> None:
+    # Each with each would take many minutes.
+    billed = {("2026-11-02", f"model-{number}"): theirs(5) for number in range(50_000)}
+    assert len(rows(billed, ours(7))) == 50_001
+
+
 def test_an_invoice_that_names_no_model() -> None:
     billed = {("2026-11-02", ""): theirs(12)}
     (found,) = rows(billed, ours(5), ours(7, model="other"))
