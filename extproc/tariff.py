@@ -79,7 +79,9 @@ class Tariff:
     def __init__(self, upstreams: Sequence[Upstream] = (), terms: Terms | None = None) -> None:
         self._upstreams: Mapping[str, Upstream] = {upstream.name: upstream for upstream in upstreams}
         self._terms = terms or Terms()
+        self._by_tenant = any(contract.tenant is not None for contract in self._terms.contracts)
         self._remembered: OrderedDict[tuple[str, str, str, str], _Remembered] = OrderedDict()
+        self._listed: OrderedDict[tuple[str, str], Sequence[Dated]] = OrderedDict()
 
     def price(self, upstream: str, model: str, tenant: str, tenant_name: str, at: float) -> Price | None:
         """The price of this model at this upstream for this tenant; None where none is known.
@@ -90,7 +92,8 @@ class Tariff:
             tenant, tenant_name: id and configured name; "" where there is none.
             at: when the exchange began, in seconds since the epoch.
         """
-        key = (upstream, model, tenant, tenant_name)
+        # Where no contract is of a tenant all of them share an entry.
+        key = (upstream, model, tenant, tenant_name) if self._by_tenant else (upstream, model, "", "")
         known = self._remembered.get(key)
         if known is None or not known.since <= at < known.until:
             known = self._found(key, at)
@@ -119,10 +122,8 @@ class Tariff:
         dated: list[Dated] = []
         if entry is not None and entry.price is not None:
             dated = [Dated(-inf, entry.price if entry.price.source else sourced(entry.price, CONFIGURED))]
-        elif self._terms.listed is not None and not _is_glob(model):
-            dated = [*self._terms.listed(upstream.provider.value, upstream.url, real)]
-            if not dated and real != model:
-                dated = [*self._terms.listed(upstream.provider.value, upstream.url, model)]
+        else:
+            dated = [*self._published(upstream, model, real)]
         # It holds until the next contract begins or ends, or the list's next price begins.
         changes = sorted(
             {*(one.since for one in fitting), *(one.until for one in fitting), *(one.since for one in dated)}
@@ -136,6 +137,21 @@ class Tariff:
             return _Remembered(since, until, best.price)
         plain = next((one.price for one in reversed(dated) if one.since <= at), None)
         return _Remembered(since, until, plain or self._terms.fallback)
+
+    def _published(self, upstream: Upstream, model: str, real: str) -> Sequence[Dated]:
+        """What the list says. Looked up once for all tenants: it takes longer than all else of an exchange."""
+        if self._terms.listed is None or _is_glob(model):
+            return ()
+        key = (upstream.name, model)
+        found = self._listed.get(key)
+        if found is None:
+            found = self._terms.listed(upstream.provider.value, upstream.url, real)
+            if not found and real != model:
+                found = self._terms.listed(upstream.provider.value, upstream.url, model)
+            if len(self._listed) >= _REMEMBERED:
+                self._listed.popitem(last=False)
+            self._listed[key] = found
+        return found
 
 
 def _fits(one: Contract, upstream: Upstream, names: tuple[str, str], tenant: tuple[str, str]) -> bool:

@@ -196,6 +196,23 @@ def test_the_list_is_asked_once_and_names_that_clients_invent_are_forgotten() ->
     assert asked == ["claude-1"]
 
 
+@pytest.mark.parametrize("contracts", [(), (contract("t-9", tenant="t-9"),)])
+def test_the_list_is_asked_once_for_any_number_of_tenants(contracts: tuple[Contract, ...]) -> None:
+    asked: list[str] = []
+
+    def counted(_: str, __: str, model: str) -> tuple[Dated, ...]:
+        asked.append(model)
+        return (Dated(-inf, price(1, "list")),)
+
+    tariff = Tariff(UPSTREAMS, Terms(contracts, counted))
+    for _ in range(2):
+        for number in range(5_000):
+            found = tariff.price("claude", "claude-1", f"t-{number}", f"tenant {number}", AT)
+            assert found is not None
+            assert found.source == ("contract:t-9" if contracts and number == 9 else "list")
+    assert asked == ["claude-1"]
+
+
 def test_what_has_no_price_is_named() -> None:
     terms = Terms((contract("contoso", tenant="contoso"),), listed)
     # A list knows no globs.
