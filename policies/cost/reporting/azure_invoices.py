@@ -98,7 +98,8 @@ def meter(name: str) -> tuple[str, str, str]:
     kind = "cached_input" if "cached" in kinds else "output" if "output" in kinds else "input"
     if audio and kind != "cached_input":
         kind = f"audio_{kind}"
-    return model_name("-".join(left)), kind, tier
+    # A meter that names no model stands for itself: one of them does not make a file that names none.
+    return model_name("-".join(left)) or model_name(name), kind, tier
 
 
 def _aside(row: Row, columns: tuple[str, ...], charge: str) -> str:

@@ -40,6 +40,7 @@ def invoice(folder: Path, columns: tuple[str, ...], *rows: dict[str, object], ra
         ("o1 1217 cached Inp regnl", "o1", "cached_input", ""),
         ("R1 Inp glbl Tokens", "r1", "input", ""),
         ("text-embedding-3-small-glbl Tokens", "text-embedding-3-small", "input", ""),
+        ("Inp glbl Tokens", "inp glbl tokens", "input", ""),
     ],
 )
 def test_meters(name: str, model: str, kind: str, tier: str) -> None:
