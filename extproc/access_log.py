@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
-from extproc.call import Call
+from extproc.call import METERS, Call
 from extproc.catalogue import Target
 from extproc.completion import Completion, EndedBy, Ending, Meter, Usage, Verdict
 from extproc.exchange import Dialect
@@ -41,6 +41,7 @@ _AI_GATEWAY_KEYS: Final = {
     "reasoning": "llm_reasoning_token",
 }
 _LUA_KEYS: Final = {name: name for name in _AI_GATEWAY_KEYS}
+_PARTS_OF_BOTH: Final = ("cached_input", "cache_write", "reasoning")
 _PART_KEYS: Final = ("cache_write_1h", "audio_input", "audio_output", "tool_calls")
 _TIER: Final = re.compile(r"[a-z0-9_-]{1,32}")
 _USUAL_TIERS: Final = frozenset({"auto", "batch", "default", "flex", "priority", "standard"})
@@ -103,7 +104,8 @@ def read_entry(entry: Message, travel: Travel) -> Completion | None:
         else None,
         bytes_in=request.request_body_bytes,
         bytes_out=response.response_body_bytes,
-        usage=(_told_by_ai_gateway(gateway, beside, lua) if gateway else None)
+        # It counts what only counts tokens too, which nobody bills.
+        usage=(_told_by_ai_gateway(gateway, beside, lua) if gateway and _uses_a_model(call) else None)
         or _usage(lua, _LUA_KEYS, Meter.LUA, beside, lua),
         output_floor=_count(lua.get("chunks")),
         upstream=target.upstream if target and verdict is Verdict.ALLOW else None,
@@ -218,7 +220,16 @@ def _told_by_ai_gateway(values: Mapping[str, Any], beside: bool, lua: Mapping[st
     if usage is None or not (usage.input or usage.output):
         return None
     inside = usage.cached_input + usage.cache_write
-    return replace(usage, input=max(0, usage.input - inside)) if beside and inside else usage
+    changed: dict[str, Any] = {"input": max(0, usage.input - inside)} if beside and inside else {}
+    # Of some providers it leaves out a part of what it counts.
+    for name in _PARTS_OF_BOTH:
+        if not getattr(usage, name) and (ours := _count(lua.get(name))):
+            changed[name] = ours
+    return replace(usage, **changed) if changed else usage
+
+
+def _uses_a_model(call: Call | None) -> bool:
+    return call is None or call.operation in METERS
 
 
 def _named(values: Mapping[str, Any], part: int) -> str | None:

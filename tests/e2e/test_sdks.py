@@ -7,13 +7,15 @@ from typing import Any, Final
 
 import pytest
 
-from extproc.completion import Usage
+from extproc.completion import Meter, Usage
+from tests.ai_gateway import PROFILE
 from tests.e2e import anthropic_calls, openai_calls
 from tests.e2e.gateway import Gateway
 from tests.e2e.sdk_calls import Call, Person, Settled, Told
 
 CALLS: dict[Call, Settled] = {**openai_calls.CALLS, **anthropic_calls.CALLS}
 
+METER: Final = Meter.LUA if PROFILE == "plain" else Meter.AI_GATEWAY
 TIERS: Final = {
     ("chat", "default"), ("responses", "default"), ("messages", "standard"), ("completions", None), ("embeddings", None),
 }  # fmt: skip
@@ -21,8 +23,8 @@ TIERS: Final = {
 
 
 def _counted(told: dict[str, Any]) -> Usage:
-    """The usage on record without its tier."""
-    return Usage(**{name: value for name, value in told.items() if name != "tier"})
+    """The usage on record without its tier, and without saying who counted."""
+    return Usage(**{name: value for name, value in told.items() if name not in ("tier", "meter")})
 
 
 def _name(call: Call) -> str:
@@ -53,6 +55,7 @@ async def test_every_call_is_settled_once_with_the_usage_that_the_sdk_reported(g
         for name, line in zip((name for name, *_ in expected), lines, strict=True)
     ] == expected
     assert {(line["status"], line["tenant"], line["caller"]) for line in lines} == {(200, "contoso", "user")}
+    assert {line["usage"]["meter"] for line in lines if "usage" in line} == {METER}
     tiers = {(line["operation"], line["usage"].get("tier")) for line in lines if "usage" in line}
     assert tiers == TIERS
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from extproc.access_log import read_entry
+from extproc.call import Operation
 from extproc.completion import Completion, Meter, Usage
 from extproc.exchange import Dialect
 from extproc.price import portions
@@ -17,9 +20,10 @@ from tests.extproc.test_access_log import CALL, with_metadata
 COUNTS = st.integers(0, 2**31).map(float)
 
 
-def read(dialect: Dialect, **values: float | str) -> Completion:
+def read(dialect: Dialect, operation: Operation = Operation.CHAT, **values: Any) -> Completion:
     """What is read of an exchange in this dialect of which AI Gateway tells this."""
-    facts = {"id": "ex-1", "facts": {"Call": msgspec.structs.replace(CALL, dialect=dialect)}}
+    call = msgspec.structs.replace(CALL, dialect=dialect, operation=operation)
+    facts = {"id": "ex-1", "facts": {"Call": call}}
     ours = {"verdict": "allow", "facts": msgspec.json.encode(facts).decode()}
     found = read_entry(with_metadata(sluicegate=ours, io__envoy__ai_gateway=values), Travel())
     assert found is not None
@@ -72,6 +76,19 @@ def test_where_it_says_nothing_of_tokens_ours_count() -> None:
     both = read_entry(with_metadata(sluicegate__usage=lua, io__envoy__ai_gateway=nothing), Travel())
     assert both is not None
     assert both.usage == Usage(3, 4, 7)
+
+
+def test_a_part_that_it_leaves_out_is_ours() -> None:
+    """It knows no thinking of Anthropic's, and no writes to OpenAI's cache."""
+    lua = {"input": 50.0, "output": 20.0, "cached_input": 9.0, "cache_write": 4.0, "reasoning": 15.0}
+    gateway = {"llm_input_token": 50.0, "llm_output_token": 20.0, "llm_total_token": 70.0, "llm_cached_input_token": 8.0}
+    found = read_entry(with_metadata(sluicegate__usage=lua, io__envoy__ai_gateway=gateway), Travel())
+    assert found is not None
+    assert found.usage == Usage(50, 20, 70, 8, 4, 15, meter=Meter.AI_GATEWAY)
+
+
+def test_to_count_tokens_uses_none() -> None:
+    assert read(Dialect.ANTHROPIC, Operation.COUNT_TOKENS, llm_input_token=9.0, llm_output_token=0.0).usage is None
 
 
 def test_input_alone_is_a_count() -> None:
