@@ -45,10 +45,14 @@ def _one_or_more(value: object) -> object:
 
 
 def _rate(value: object) -> object:
-    exact = dollars(value)
+    expected = "expected US dollars for one unit of the currency, above 0, with at most six decimals"
+    try:
+        exact = dollars(value)
+    except ValueError:
+        raise ValueError(expected) from None
     exponent = exact.as_tuple().exponent
     if not exact or not isinstance(exponent, int) or exponent < -6:
-        raise ValueError("expected US dollars for one unit of the currency, above 0, with at most six decimals")
+        raise ValueError(expected)
     return exact
 
 

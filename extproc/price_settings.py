@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 from typing import Annotated, Any, Final, Literal
@@ -12,6 +13,8 @@ from extproc.price import DECIMALS, Bracket, Price
 
 _MOST: Final = 1_000_000
 _EXPECTED: Final = f"expected US dollars per million tokens, from 0 to {_MOST:,}, with at most {DECIMALS} decimals"
+# Decimal takes more: `1_000`, spaces, the digits of every script.
+_WRITTEN: Final = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,9})?")
 _TOKENS: Final = ("cached_input", "cache_write", "cache_write_1h", "audio_input", "audio_output")
 _EACH: Final = ("request", "tool_call")
 _WHOLE: Final = Fraction(1)
@@ -27,9 +30,12 @@ def dollars(value: object) -> Decimal:
         raise ValueError(_EXPECTED)  # noqa: TRY004  (pydantic makes a mistake of this one only)
     try:
         # For a float this is its repr: the shortest decimal that reads back as the same float.
-        exact = Decimal(str(value))
+        text = str(value)
+        exact = Decimal(text)
     except (InvalidOperation, ValueError):
         raise ValueError(_EXPECTED) from None
+    if not _WRITTEN.fullmatch(text):
+        raise ValueError(_EXPECTED)
     exponent = exact.as_tuple().exponent
     if not isinstance(exponent, int) or exponent < -DECIMALS or not 0 <= exact <= _MOST:
         raise ValueError(_EXPECTED)

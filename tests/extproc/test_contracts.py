@@ -126,6 +126,7 @@ def test_what_was_agreed_is_charged(
         ({"rate": 1.1}, "a currency other than USD needs a `rate`"),
         ({"currency": "eur", "rate": 1.1}, "currency: expected a code of three capital letters"),
         ({"currency": "EUR", "rate": 0}, "rate: expected US dollars for one unit"),
+        ({"currency": "EUR", "rate": -1}, "rate: expected US dollars for one unit"),
         ({"currency": "EUR", "rate": "1.0000001"}, "rate: expected US dollars for one unit"),
         ({"output": "x"}, "output: expected US dollars"),
         ({"since": "2026-01-01"}, "since: unknown key"),
