@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from extproc.payload import PayloadError, read_object
-from extproc.price import Portions
+from extproc.price import TIERS, Portions
 from extproc.printing import complain, say, show_json
 from extproc.spending import Question, SpendingError
 from policies.cost.reporting.asking import Host, answers
@@ -48,6 +48,7 @@ def of_tokens(host: Host, wanted: Wanted, counts: tuple[int | None, int | None, 
     Raises:
         EstimateError: it cannot be said.
     """
+    _known_tier(wanted.tier)
     taken, made, cached = counts
     if not wanted.model:
         raise EstimateError("expected MODEL, or --request")
@@ -76,6 +77,7 @@ def of_body(host: Host, wanted: Wanted, file: Path, *, as_json: bool) -> None:
         EstimateError: it cannot be said.
         OSError: the file cannot be read.
     """
+    _known_tier(wanted.tier)
     if file.stat().st_size > _MOST_BYTES:
         raise EstimateError(f"{file}: larger than {_MOST_BYTES >> 20} MiB: no upstream takes it")
     try:
@@ -94,6 +96,12 @@ def of_body(host: Host, wanted: Wanted, file: Path, *, as_json: bool) -> None:
         show_json({**told, "most": exact(found.most), "usual": exact(found.usual)})
     else:
         _show(found)
+
+
+def _known_tier(tier: str) -> None:
+    """What is typed wrong would be told at the ordinary price."""
+    if tier not in ("", *TIERS):
+        raise EstimateError(f"--tier {tier}: expected one of {', '.join(TIERS)}")
 
 
 def _usual(host: Host, wanted: Wanted, model: str) -> int | None:

@@ -66,6 +66,15 @@ def test_what_cannot_be_said(model: str, counts: tuple[int | None, int | None, i
         of_tokens(HOST, msgspec.structs.replace(WANTED, model=model), counts, as_json=False)
 
 
+def test_a_tier_that_is_none(tmp_path: Path) -> None:
+    wanted = msgspec.structs.replace(WANTED, tier="bath")
+    told = "--tier bath: expected one of batch, flex, priority"
+    with pytest.raises(EstimateError, match=told):
+        of_tokens(HOST, wanted, (1, 1, 0), as_json=False)
+    with pytest.raises(EstimateError, match=told):
+        of_body(HOST, wanted, body(tmp_path), as_json=False)
+
+
 def test_a_body(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     host = replace(HOST, asked=[])
     of_body(
