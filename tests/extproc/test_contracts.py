@@ -206,3 +206,19 @@ def test_a_tree_without_a_file_is_left_alone() -> None:
     for prices in others:
         tree = {**LEAST, "prices": prices}
         assert with_contracts(tree) == (tree, [])
+
+
+def test_the_example_has_the_prices_that_it_says() -> None:
+    tree = read((Path(__file__).parents[2] / "examples/prices.yaml").read_text("utf-8"))
+    tariff = parse(tree).catalogue().tariff
+    asked = {
+        ("azure-sweden", "gpt-4o"): "contract:azure-2026",
+        ("azure-sweden", "gpt-5"): "list:",
+        ("azure-sweden", "tuned"): "configured",
+        ("claude", "claude-sonnet-4-5"): "contract:claude-fabrikam",
+        ("claude", "claude-nobody-knows"): "fallback",
+    }
+    for (upstream, model), source in asked.items():
+        found = tariff.price(upstream, model, "", "fabrikam", day("2026-06-01"))
+        assert found is not None
+        assert found.source.startswith(source), model
