@@ -31,7 +31,7 @@ def read(dialect: Dialect, operation: Operation = Operation.CHAT, **values: Any)
     return found
 
 
-CACHED = {
+CACHED: dict[str, Any] = {
     "llm_input_token": 100.0,
     "llm_output_token": 20.0,
     "llm_total_token": 120.0,
@@ -47,7 +47,7 @@ def test_cached_input_is_inside_the_input_for_openai_and_beside_it_for_anthropic
 
 @given(plain=COUNTS, cached=COUNTS, written=COUNTS, output=COUNTS.filter(bool))
 def test_an_exchange_costs_the_same_in_either_dialect(plain: float, cached: float, written: float, output: float) -> None:
-    told = {
+    told: dict[str, Any] = {
         "llm_input_token": plain + cached + written,
         "llm_output_token": output,
         "llm_cached_input_token": cached,
@@ -70,7 +70,7 @@ def test_more_cached_than_there_was_input_is_no_negative_input() -> None:
 
 def test_where_it_says_nothing_of_tokens_ours_count() -> None:
     """It says 0 of an answer without usage."""
-    nothing = {"llm_input_token": 0.0, "llm_output_token": 0.0, "llm_total_token": 0.0}
+    nothing: dict[str, Any] = {"llm_input_token": 0.0, "llm_output_token": 0.0, "llm_total_token": 0.0}
     assert read(Dialect.OPENAI, **nothing).usage is None
     lua = {"input": 3.0, "output": 4.0}
     both = read_entry(with_metadata(sluicegate__usage=lua, io__envoy__ai_gateway=nothing), Travel())
@@ -110,6 +110,6 @@ def test_input_alone_is_a_count() -> None:
     ],
     ids=["before the answer", "with the answer", "of another form", "a part", "no name", "nothing"],
 )
-def test_backend_and_route(told: dict[str, float | str], backend: str | None, route: str | None) -> None:
+def test_backend_and_route(told: dict[str, Any], backend: str | None, route: str | None) -> None:
     found = read(Dialect.OPENAI, **told)
     assert (found.backend, found.route) == (backend, route)
