@@ -29,7 +29,7 @@ from typing import Any, Final
 
 import msgspec
 
-from extproc.price import Bracket, Price, sourced
+from extproc.price import PICO, Bracket, Price, sourced, worst
 from extproc.tariff import Dated
 
 _log = logging.getLogger(__name__)
@@ -52,6 +52,9 @@ _TOKENS: Final = {
 _EACH: Final = {"request": "requests_kcount", "tool_call": "web_searches_kcount"}
 """By the thousand."""
 _MOST: Final = 64 * 2**20
+_LONGEST: Final = 10**9
+_DEAREST: Final = 10**6
+"""Dollars per million tokens, as for a price of the configuration."""
 _PATIENCE: Final = 20.0
 
 
@@ -123,21 +126,36 @@ def _fetched(file: Path, _changed: int) -> _Loaded:
             raise PriceListError(f"{file}: larger than {_MOST} bytes")
         content = json.loads(file.read_bytes())
         return _Loaded(_providers(content["providers"]), f"list:{NAME} {date.fromisoformat(content['fetched'])}")
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise PriceListError(f"{file}: no list of prices: {type(error).__name__}") from error
 
 
 def _providers(raw: Any) -> list[Any]:
-    """Raises ValueError for what is no list."""
+    """Raises ValueError for what is no list, and for one with a price or a pattern that cannot be used."""
     try:
         from genai_prices.types import _providers_from_raw
 
         found: list[Any] = _providers_from_raw(raw)
+        # All of it, in 0.3 s: what is found out later is found out by a request.
+        for provider in found:
+            _check(provider, found)
     except Exception as error:
         raise ValueError("not in the form of the list") from error
     if not found:
         raise ValueError("an empty list")
     return found
+
+
+def _check(provider: Any, providers: list[Any]) -> None:
+    re.compile(provider.api_pattern)
+    # Asks every pattern.
+    provider.find_model("-", all_providers=providers)
+    for model in provider.models:
+        for since in _changes(model):
+            price = _price(model, since, _TIERS, "")
+            dearest = worst(price, _LONGEST) if price is not None else None
+            if dearest is not None and max(dearest.input, dearest.output) > _DEAREST * PICO:
+                raise ValueError(f"a price above {_DEAREST} dollars")
 
 
 def refresh(file: Path, url: str | None = None) -> str:
@@ -163,7 +181,7 @@ def refresh(file: Path, url: str | None = None) -> str:
         answer.raise_for_status()
         raw = json.loads(answer.content)
         _providers(raw)
-    except (httpx2.HTTPError, httpx2.InvalidURL, ValueError) as error:
+    except (httpx2.HTTPError, httpx2.InvalidURL, ValueError, RecursionError) as error:
         raise PriceListError(f"{place}: {type(error).__name__}: the list stays as it was") from error
     today = datetime.now(UTC).date().isoformat()
     try:

@@ -163,6 +163,32 @@ def test_what_is_no_list_changes_nothing(published: str, tmp_path: Path, status:
     assert file.read_bytes() == b"as it was"
 
 
+def newer(**prices: Any) -> list[dict[str, Any]]:
+    return [{**NEWER[0], "models": [{"id": "gpt-9", "match": {"equals": "gpt-9"}, "prices": prices}]}]
+
+
+@pytest.mark.parametrize(
+    "providers",
+    [
+        newer(input_mtok=-1, output_mtok=1),
+        newer(input_mtok={"base": 1, "tiers": [{"start": 5, "price": -2}]}, output_mtok=1),
+        newer(input_mtok=1, output_mtok=1e300),
+        [{**NEWER[0], "api_pattern": "["}],
+        [{**NEWER[0], "models": [{"id": "x", "match": {"regex": "["}, "prices": {"input_mtok": 1}}]}],
+    ],
+    ids=["negative", "negative above", "huge", "pattern", "match"],
+)
+def test_a_price_that_cannot_be_used_makes_it_no_list(published: str, tmp_path: Path, providers: object) -> None:
+    file = tmp_path / "prices.json"
+    Answers.status, Answers.body = 200, json.dumps(providers).encode()
+    with pytest.raises(PriceListError, match="the list stays as it was"):
+        refresh(file, published)
+    file.write_text(json.dumps({"fetched": "2026-01-01", "providers": providers}))
+    with pytest.raises(PriceListError, match="no list of prices"):
+        PriceList(file).load()
+    assert PriceList(file)("openai", "https://api.openai.com/v1", "gpt-9") == ()
+
+
 def test_without_a_network_nothing_changes(tmp_path: Path) -> None:
     with pytest.raises(PriceListError, match="the list stays as it was"):
         refresh(tmp_path / "prices.json", "http://127.0.0.1:1/data.json")
@@ -170,7 +196,8 @@ def test_without_a_network_nothing_changes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"{}", b'{"fetched": "2026-01-01", "providers": []}', b'{"fetched": "x", "providers": []}']
+    "content",
+    [b"", b"{}", b"[" * 100_000, b'{"fetched": "2026-01-01", "providers": []}', b'{"fetched": "x", "providers": []}'],
 )
 def test_a_file_that_is_no_list_is_told_at_the_start_and_prices_nothing(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "prices.json"
