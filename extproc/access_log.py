@@ -48,6 +48,8 @@ _USUAL_TIERS: Final = frozenset({"auto", "batch", "default", "flex", "priority",
 _BACKEND_IN_ROUTE: Final = re.compile(r"([^/]+)/([^/]+)/route/([^/]+)/rule/[0-9]+/ref/[0-9]+")
 _VERDICTS: Final = {verdict.value: verdict for verdict in Verdict}
 _MAX_COUNT: Final = 2.0**53
+_SENT: Final = "time_to_first_upstream_tx_byte"
+"""Is there as soon as Envoy has begun to send the request to an upstream."""
 _EPOCH: Final = datetime.fromtimestamp(0, UTC)
 _NOTHING: Final[Mapping[str, Any]] = {}
 _CLIENT_FLAGS: Final = frozenset({"downstream_connection_termination", "downstream_remote_reset"})
@@ -117,6 +119,7 @@ def read_entry(entry: Message, travel: Travel) -> Completion | None:
         marks=luggage.marks if luggage else (),
         details=details[:200],
         facts=facts,
+        unsent=ending is Ending.REFUSED and verdict is Verdict.ALLOW and not common.HasField(_SENT),
     )
 
 

@@ -3,7 +3,7 @@
 Where the provider has counted, its count is what was used, also above the reservation. Where it has not:
 
 - nothing went up (refused, answered by the gateway): nothing, not even a request;
-- the upstream refused, or could not be reached: a request, and no tokens;
+- the upstream refused, or could not be reached, or AI Gateway refused before it was asked: a request, and no tokens;
 - a stream that broke off: its input, and at least the chunks that were seen;
 - anything else that may have cost (no usage in the answer, a client that left before a plain answer came, a time-out):
   all that was reserved, for what is not known is not free.
@@ -124,7 +124,7 @@ def actual(completion: Completion) -> Actual:
         return _metered(completion.usage, completion)
     if call is None or call.operation not in METERS:
         return Actual(_NOTHING, 1, Basis.NOTHING)
-    if completion.ending is Ending.UPSTREAM_UNAVAILABLE or _failed(completion):
+    if completion.ending is Ending.UPSTREAM_UNAVAILABLE or completion.unsent or _failed(completion):
         return Actual(_NOTHING, 1, Basis.NOTHING)
     reservation = completion.get(Reservation) or _UNRESERVED
     whole = Portions(input=reservation.input, output=reservation.output * reservation.choices)

@@ -113,3 +113,32 @@ def test_input_alone_is_a_count() -> None:
 def test_backend_and_route(told: dict[str, Any], backend: str | None, route: str | None) -> None:
     found = read(Dialect.OPENAI, **told)
     assert (found.backend, found.route) == (backend, route)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "details", "sent", "unsent"),
+    [
+        # It refuses a body that it cannot read, or has no translation: no provider was asked.
+        ("allow", "", None, True),
+        ("allow", "ext_proc_error_gRPC_error_2{cannot_set_backend}", None, True),
+        # Its filter may fail when the provider has long begun.
+        ("allow", "ext_proc_error_gRPC_error_14", 5_000_000, False),
+        ("none", "", None, False),
+        ("reject", "sluicegate_no", None, False),
+        ("allow", "via_upstream", 5_000_000, False),
+        # Of other ends it is not asked: they say by themselves what may have been used.
+        ("allow", "via_upstream", None, False),
+        ("allow", "downstream_remote_disconnect", None, False),
+    ],
+)
+def test_what_it_refuses_may_never_have_gone_up(verdict: str, details: str, sent: int | None, unsent: bool) -> None:
+    entry = with_metadata(sluicegate={"verdict": verdict, "facts": "{}"})
+    entry.response.response_code_details = details
+    common = entry.common_properties
+    for field in ("upstream_cluster", "time_to_first_upstream_tx_byte"):
+        common.ClearField(field)
+    if sent is not None:
+        common.time_to_first_upstream_tx_byte.FromNanoseconds(sent)
+    found = read_entry(entry, Travel())
+    assert found is not None
+    assert found.unsent is unsent

@@ -71,7 +71,9 @@ def ended(
         # After a verdict that let it pass these do not happen; if they did, it would not be known that it was free.
         (Ending.RESPONDED, {}, ESTIMATE, ESTIMATE, ESTIMATE),
         (Ending.REJECTED, {}, ESTIMATE, ESTIMATE, ESTIMATE),
+        # Something behind us failed or refused: the upstream may have worked by then, unless it was never asked.
         (Ending.REFUSED, {}, ESTIMATE, ESTIMATE, ESTIMATE),
+        (Ending.REFUSED, {"unsent": True}, NOTHING, NOTHING, NOTHING),
     ],
 )
 def test_what_is_known_without_a_count(
