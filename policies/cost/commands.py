@@ -110,7 +110,9 @@ def estimate(
     request: Annotated[
         Path | None, typer.Option(metavar="FILE", help="A body of JSON: what it costs at most, and usually.")
     ] = None,
-    tenant: Annotated[str, typer.Option(metavar="TENANT", help="Name or id, for prices by contract.")] = "",
+    tenant: Annotated[
+        str, typer.Option(metavar="TENANT", help="For prices by contract: its name or id, as the contract has it.")
+    ] = "",
     upstream: Annotated[str, typer.Option(metavar="NAME", help="Left out: the first that serves the model.")] = "",
     tier: Annotated[str, typer.Option(metavar="TIER", help="batch, flex or priority.")] = "",
     at: Annotated[str, typer.Option("--at", metavar="DAY", help="By the prices of this day. Left out: of today.")] = "",
