@@ -3,7 +3,8 @@
 What answers mean (OTLP 1.x, "OTLP/HTTP Response", and beyond it where a record would be lost):
 
 - 200 is delivered. Where it says that some were rejected (partial success), it does not say which, and the protocol
-  forbids to send them again: all of that request become dead letters, for people to look at.
+  forbids to send them again: all of that request become dead letters, for people to look at. A page of HTML is no such
+  answer: something else is there (a proxy's log-in, a web application), and it comes again.
 - 400, 413 and 422 are about what was sent: whoever sent it halves it until the one is found that is refused.
 - All else is about the receiver or the way to it, and comes again: 429, 502, 503, 504 as the protocol has it, but also
   401, 403, 404 or a redirect, which are a mistake in the settings of somebody, and no reason to lose a record.
@@ -127,8 +128,10 @@ class OtlpLink:
             raise RefusedError(said, wholly=True)
         if status != 200:
             raise SinkError(said, retry_after(response.headers.get("retry-after", ""), self._clock()))
+        if "html" in response.headers.get("content-type", "") and answer.lstrip().startswith(b"<"):
+            raise SinkError(f"status 200, with a page of HTML: what is at `url` takes no {self._to.what}")
         rejected = rejected_in(answer)
-        if rejected:
+        if rejected > 0:
             reason = f"the receiver rejected {rejected} of {count} {self._to.what} and does not say which"
             raise RefusedError(reason, wholly=False)
 

@@ -78,6 +78,28 @@ async def test_what_comes_again(answer: Answer, words: str, pause: float | None)
     assert sequences(receiver.taken) == list(range(1, 11))
 
 
+async def test_a_page_has_taken_nothing() -> None:
+    page = Answer(200, {"content-type": "text/html; charset=utf-8"}, b"\n<!DOCTYPE html><title>Log in</title>")
+    with Receiver(lambda number, _: page if number == 0 else Answer()) as receiver:
+        sink = await sink_to(receiver.url)
+        with pytest.raises(SinkError, match="status 200, with a page of HTML: what is at `url` takes no records"):
+            await sink.deliver(BATCH)
+        await sink.deliver(BATCH)
+        await sink.stop()
+    assert len(receiver.requests) == 2
+
+
+@pytest.mark.parametrize(
+    "answer", [Answer(200, {"content-type": "text/html"}, b"ok"), Answer(body=b"\x00\xff<html>"), partial(-1)]
+)
+async def test_nonsense_beside_a_200_changes_nothing(answer: Answer) -> None:
+    with Receiver(lambda *_: answer) as receiver:
+        sink = await sink_to(receiver.url)
+        await sink.deliver(BATCH)
+        await sink.stop()
+    assert len(receiver.requests) == 1
+
+
 def refusing(*refused: int, status: int = 400) -> Any:
     def judge(_number: int, records: list[LogRecord]) -> Answer:
         return Answer(status) if set(sequences(records)) & set(refused) else Answer()
