@@ -82,7 +82,7 @@ def _values(text: str) -> list[Any]:
     if len(text) > _MAX_YAML:
         raise UnreadableError(f"YAML of more than {_MAX_YAML // 2**20} MiB")
     try:
-        values = [read(part) for part in _SEPARATOR.split(text) if part.strip()]
+        values = [read(part, any_number=True) for part in _SEPARATOR.split(text) if part.strip()]
     except YamlError as error:
         raise UnreadableError(str(error)) from None
     return [value for value in values if value is not None]

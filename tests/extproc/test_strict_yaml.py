@@ -26,6 +26,22 @@ READ: dict[str, Any] = {
     "- a: 1\n- a: 1": [{"a": 1}, {"a": 1}],
 }
 
+PLAIN: dict[str, int | float] = {
+    "0": 0,
+    "-0": 0,
+    "7": 7,
+    "+7": 7,
+    "-7": -7,
+    "100": 100,
+    "0.075": 0.075,
+    "1.": 1.0,
+    ".5": 0.5,
+    "1.0e-06": 1e-06,
+    "2.5e+3": 2500.0,
+}
+TEXT = ("'010'", '"0x10"', "'1:30'", '"1_000"', "'.nan'", "010 ms", "09", "0o17", "1e3", "v010", "127.0.0.1:9000", "_1")
+
+NO_DECIMAL = "expected a number as a plain decimal"
 BOMB = "a: &a [x,x]\n" + "\n".join(f"{chr(98 + n)}: &{chr(98 + n)} [*{chr(97 + n)},*{chr(97 + n)}]" for n in range(24))
 REFUSED: list[tuple[str, str]] = [
     ("a: 1\na: 2", "line 2, column 1: the key 'a' stands twice"),
@@ -59,8 +75,21 @@ REFUSED: list[tuple[str, str]] = [
     ("{[1]: 2}", "expected text as a key"),
     ("? {a: 1}\n: 2", "expected text as a key"),
     ("? [a, b]\n: 2", "expected text as a key"),
-    ("a: 0b_", "a number that cannot be read"),
-    ("a: 0x_", "a number that cannot be read"),
+    ("a: 0b_", NO_DECIMAL),
+    ("a: 0x_", NO_DECIMAL),
+    ("b: 1\na: 010", "line 2, column 4: expected a number as a plain decimal"),
+    *(
+        (f"a: [{number}]", "line 1, column 5: expected a number as a plain decimal")
+        for sign in ("", "-", "+")
+        for number in (f"{sign}{digits}" for digits in ("010", "00", "0x10", "0b11", "1_000", "1:30", "1:30:00"))
+    ),
+    ("a: 1_000.5", NO_DECIMAL),
+    ("a: 010.5", NO_DECIMAL),
+    ("a: 1:30.5", NO_DECIMAL),
+    ("a: .inf", NO_DECIMAL),
+    ("a: -.INF", NO_DECIMAL),
+    ("a: .nan", NO_DECIMAL),
+    ("010: a", NO_DECIMAL),
     ("a: " + "9" * 5000, "a number that cannot be read"),
     ("[" * 5000, "nested too deeply"),
     ("[" * 5000 + "]" * 5000, "nested too deeply"),
@@ -84,6 +113,36 @@ REFUSED: list[tuple[str, str]] = [
 @pytest.mark.parametrize("text", READ)
 def test_read(text: str) -> None:
     assert read(text) == READ[text]
+
+
+@pytest.mark.parametrize("text", PLAIN)
+def test_a_plain_decimal_is_a_number(text: str) -> None:
+    found = read(f"a: {text}")["a"]
+    assert (type(found), found) == (type(PLAIN[text]), PLAIN[text])
+
+
+@pytest.mark.parametrize("text", TEXT)
+def test_what_is_in_quotes_or_no_number_is_text(text: str) -> None:
+    assert read(f"a: {text}") == {"a": text.strip("'\"")}
+
+
+def test_of_another_programs_file_any_number_is_read() -> None:
+    assert read("a: 0440\nb: 0x10\nc: .inf", any_number=True) == {"a": 0o440, "b": 16, "c": float("inf")}
+    with pytest.raises(YamlError, match="the key 'a' stands twice"):
+        read("a: 0440\na: 1", any_number=True)
+    with pytest.raises(YamlError, match="a number that cannot be read"):
+        read("a: 0x_", any_number=True)
+
+
+@given(st.text("0123456789_:.xbe+-", min_size=1, max_size=8))
+def test_a_number_is_what_is_written(text: str) -> None:
+    try:
+        found = read(f"a: {text}")["a"]
+    except (YamlError, TypeError):
+        return
+    if isinstance(found, int | float):
+        assert float(text) == found
+        assert "_" not in text
 
 
 @pytest.mark.parametrize(("text", "message"), REFUSED, ids=lambda value: repr(value[:40]))

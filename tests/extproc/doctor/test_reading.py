@@ -32,6 +32,11 @@ def test_each_kind_is_known_by_its_form(text: str, kind: Kind) -> None:
     assert (found.kind, found.findings) == (kind, [])
 
 
+def test_numbers_of_kubernetes_are_as_kubernetes_has_them() -> None:
+    found = report(f"kind: Secret\nmetadata: {{name: x}}\nmode: 0440\n---\n{written(documents(), standalone=True)}")
+    assert (found.kind, found.findings) == (Kind.DOCUMENTS, [])
+
+
 def test_who_runs_says_its_version() -> None:
     found = report(json.dumps(recorded.dump()), server_info='{"version": "a/1.37.2/b"}')
     assert [finding.code for finding in found.findings] == ["version_untested"]
