@@ -33,7 +33,9 @@ def test_each_kind_is_known_by_its_form(text: str, kind: Kind) -> None:
 
 
 def test_numbers_of_kubernetes_are_as_kubernetes_has_them() -> None:
-    found = report(f"kind: Secret\nmetadata: {{name: x}}\nmode: 0440\n---\n{written(documents(), standalone=True)}")
+    found = report(
+        f"apiVersion: v1\nkind: Secret\nmetadata: {{name: x}}\nmode: 0440\n---\n{written(documents(), standalone=True)}"
+    )
     assert (found.kind, found.findings) == (Kind.DOCUMENTS, [])
 
 
