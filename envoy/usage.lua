@@ -7,7 +7,8 @@
 --   hide_usage  the gateway, not the client, asked for the usage chunk of a stream: take it out again, and the
 --               `"usage":null` members of the other chunks, so that the client gets what it would have got
 -- Writes namespace `sluicegate.usage`:
---   input, output, total, cached_input, cache_write, reasoning   as reported, in the provider's own meaning
+--   input, output, total, cached_input, cache_write, reasoning   as reported, in the provider's own meaning; -1 where what
+--               is reported is no count: then none of them is to be taken, for what is not known is not free
 --   cache_write_1h, audio_input, audio_output   parts of cache_write, input and output; only if they are not 0
 --   tool_calls   searches that the provider ran itself and bills for each; only if it is not 0
 --   tier      the service tier, as the answer says it
@@ -28,7 +29,8 @@ local DEPTH_LIMIT = 128
 local TEXT_LIMIT = 256 -- bytes of a key or a value that is kept
 local TIER_LIMIT = 32 -- characters of the name of a service tier
 local NUMBER_LIMIT = 400
-local LARGEST = 2 ^ 53
+local LARGEST = 1e9 -- no call takes or makes so many tokens: whoever says so is not believed
+local UNREADABLE = -1
 
 -- Where to look ---------------------------------------------------------------------------------------------------
 -- A tree of the paths that matter. `members` leads into an object, `items` into an array; `number` names the field
@@ -191,8 +193,16 @@ local function key_ended(doc)
   if node and node.choices then doc.lists = doc.lists + 1 end
 end
 
+-- A value stands where a number for this field is wanted. One that is no count says so; null says nothing.
+local function counted(doc, field, value)
+  doc.found = doc.found or {}
+  doc.found[field] = value and value >= 0 and value <= LARGEST and value == floor(value) and value or UNREADABLE
+end
+
 local function string_ended(doc)
-  local text = doc.node and doc.node.text
+  local node = doc.node
+  if node and node.number then counted(doc, node.number) end
+  local text = node and node.text
   if text == "content" then
     doc.content = doc.content or doc.filled
   elseif text and doc.part then
@@ -245,15 +255,17 @@ local function scalar_ended(doc, token, last)
     if node and node.usage then
       doc.null_from, doc.null_to, doc.null_first = doc.key_first and doc.key_at or doc.comma_at, last, doc.key_first
     end
-  elseif token ~= "true" and token ~= "false" then
-    local value = find(token, "^%-?%d[%d.eE+-]*$") and not find(token, "^%-?0%d") and tonumber(token)
+    return
+  end
+  local value
+  if token ~= "true" and token ~= "false" then
+    value = find(token, "^%-?%d[%d.eE+-]*$") and not find(token, "^%-?0%d") and tonumber(token)
     if not value then
       doc.state = BAD
-    elseif node and node.number and value >= 0 and value < LARGEST and value == floor(value) then
-      doc.found = doc.found or {}
-      doc.found[node.number] = value
+      return
     end
   end
+  if node and node.number then counted(doc, node.number, value) end
 end
 
 local function in_scalar(doc, s, i)
@@ -277,6 +289,7 @@ local function open_container(doc, is_object)
     doc.state = BAD
     return
   end
+  if node and node.number then counted(doc, node.number) end
   doc.depth, doc.objects[depth] = depth, is_object
   if is_object then
     doc.nodes[depth] = node and node.members and node or false

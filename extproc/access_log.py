@@ -47,7 +47,8 @@ _TIER: Final = re.compile(r"[a-z0-9_-]{1,32}")
 _USUAL_TIERS: Final = frozenset({"auto", "batch", "default", "flex", "priority", "standard"})
 _BACKEND_IN_ROUTE: Final = re.compile(r"([^/]+)/([^/]+)/route/([^/]+)/rule/[0-9]+/ref/[0-9]+")
 _VERDICTS: Final = {verdict.value: verdict for verdict in Verdict}
-_MAX_COUNT: Final = 2.0**53
+_MAX_COUNT: Final = 1e9
+"""No call takes or makes so many tokens: whoever says so is not believed."""
 _SENT: Final = "time_to_first_upstream_tx_byte"
 """Is there as soon as Envoy has begun to send the request to an upstream."""
 _EPOCH: Final = datetime.fromtimestamp(0, UTC)
@@ -89,6 +90,10 @@ def read_entry(entry: Message, travel: Travel) -> Completion | None:
     target = facts.get(Target)
     call = facts.get(Call)
     beside = call is not None and call.dialect is Dialect.ANTHROPIC
+    # AI Gateway counts what only counts tokens too, which nobody bills.
+    usage = _told_by_ai_gateway(gateway, beside, lua) if gateway and _uses_a_model(call) else None
+    if usage is None:
+        usage = _usage(lua, _LUA_KEYS, Meter.LUA, beside, lua)
     return Completion(
         # What is no HTTP has no name before Envoy refuses it.
         id=luggage.exchange_id if luggage else common.stream_id or request.request_id or token_hex(16),
@@ -106,9 +111,7 @@ def read_entry(entry: Message, travel: Travel) -> Completion | None:
         else None,
         bytes_in=request.request_body_bytes,
         bytes_out=response.response_body_bytes,
-        # It counts what only counts tokens too, which nobody bills.
-        usage=(_told_by_ai_gateway(gateway, beside, lua) if gateway and _uses_a_model(call) else None)
-        or _usage(lua, _LUA_KEYS, Meter.LUA, beside, lua),
+        usage=usage,
         output_floor=_count(lua.get("chunks")),
         upstream=target.upstream if target and verdict is Verdict.ALLOW else None,
         response_model=_text(gateway.get("response_model")) or _text(lua.get("model")),
@@ -119,6 +122,7 @@ def read_entry(entry: Message, travel: Travel) -> Completion | None:
         marks=luggage.marks if luggage else (),
         details=details[:200],
         facts=facts,
+        tier=_tier(lua) if usage is None else usage.tier,
         unsent=ending is Ending.REFUSED and verdict is Verdict.ALLOW and not common.HasField(_SENT),
     )
 
@@ -185,31 +189,33 @@ def _scalars(struct: Message) -> dict[str, Any]:
 def _usage(
     values: Mapping[str, Any], keys: Mapping[str, str], meter: Meter, beside: bool, lua: Mapping[str, Any]
 ) -> Usage | None:
-    """The counts under these keys, or None if neither input nor output was counted, or one of them is no count.
+    """The counts under these keys, or None if neither input nor output was counted, or anything that was is no count.
 
     A provider that states no total has one all the same. `beside`: cached input and cache writes are counted beside the
     input, not inside it. `lua`: where to find what only our own meter reads.
     """
     if not values:
         return None
-    reported = [_is_count(values[key]) for key in (keys["input"], keys["output"]) if key in values]
-    if not reported or not all(reported):
-        # Settling an unreadable count as 0 would charge nothing; without usage the estimate stands.
+    if keys["input"] not in values and keys["output"] not in values:
         return None
-    # Written out: as a function this would be 1 us for the six.
-    counts = [
-        int(value) if isinstance(value := values.get(key), float) and 0 <= value <= _MAX_COUNT else 0
-        for key in keys.values()
-    ]
+    counts = []
+    for key in keys.values():
+        value = values.get(key, 0.0)
+        # Written out: as a function this would be 1 us for the six.
+        if not isinstance(value, float) or not 0 <= value <= _MAX_COUNT:
+            # Settling an unreadable count as 0 would charge nothing; without usage the estimate stands.
+            return None
+        counts.append(int(value))
     taken, given, total, cached, written, reasoning = counts
     if keys["total"] not in values:
         total = taken + given + (cached + written if beside else 0)
     for_an_hour = heard = spoken = searches = 0
     if not lua.keys().isdisjoint(_PART_KEYS):
-        for_an_hour, heard, spoken, searches = (_count(lua.get(key)) for key in _PART_KEYS)
-    tier = lua.get("tier", "")
-    if tier not in _USUAL_TIERS and not (isinstance(tier, str) and _TIER.fullmatch(tier)):
-        tier = ""
+        parts = [lua.get(key, 0.0) for key in _PART_KEYS]
+        if not all(_is_count(part) for part in parts):
+            return None
+        for_an_hour, heard, spoken, searches = map(int, parts)
+    tier = _tier(lua)
     return Usage(taken, given, total, cached, written, reasoning, meter, for_an_hour, heard, spoken, searches, tier)
 
 
@@ -243,6 +249,12 @@ def _named(values: Mapping[str, Any], part: int) -> str | None:
         return None
     namespace, backend, route = found.groups()
     return f"{namespace}/{route if part else backend}"
+
+
+def _tier(lua: Mapping[str, Any]) -> str:
+    """The service tier as the answer names it; "" where it names none."""
+    tier = lua.get("tier", "")
+    return tier if tier in _USUAL_TIERS or (isinstance(tier, str) and _TIER.fullmatch(tier)) else ""
 
 
 def _is_count(value: object) -> bool:

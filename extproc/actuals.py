@@ -129,7 +129,7 @@ def actual(completion: Completion) -> Actual:
     reservation = completion.get(Reservation) or _UNRESERVED
     whole = Portions(input=reservation.input, output=reservation.output * reservation.choices)
     if call.stream and completion.ending in (Ending.CLIENT_GONE, Ending.UPSTREAM_CUT) and completion.output_floor:
-        return Actual(Portions(input=reservation.input, output=completion.output_floor), 1, Basis.CHUNKS)
+        return Actual(Portions(input=reservation.input, output=completion.output_floor), 1, Basis.CHUNKS, completion.tier)
     return Actual(whole, 1, Basis.ESTIMATE, reserved=reservation.dollars)
 
 

@@ -115,6 +115,7 @@ class Completion(msgspec.Struct, frozen=True):
         flags: Envoy's response flags.
         marks: what policies have said by `Exchange.flag`.
         details: Envoy's `response_code_details`.
+        tier: the service tier as the answer names it, also where it tells no usage; "" where it names none.
         unsent: it was allowed, and then refused behind us before a byte of it went to an upstream.
     """
 
@@ -143,6 +144,7 @@ class Completion(msgspec.Struct, frozen=True):
     facts: dict[type[Any], Any] = msgspec.field(default_factory=dict)
     route: str | None = None
     unsent: bool = False
+    tier: str = ""
 
     def __repr__(self) -> str:
         # Facts say who it was: not in a message that somebody prints.

@@ -235,7 +235,9 @@ NUMBERS: list[tuple[Any, int | None]] = [
     (0.0, 0),
     (1.0, 1),
     (1.9, 1),
-    (2.0**53, 2**53),
+    (1e9, 1_000_000_000),
+    (1e9 + 1, None),
+    (2.0**53, None),
     (-1.0, None),
     (-0.5, None),
     (1e300, None),
@@ -274,10 +276,18 @@ def test_one_number_that_is_no_count_spoils_both(value: Any) -> None:
     assert read.usage is None
 
 
+@pytest.mark.parametrize("value", [-1.0, 1e300, "12", True])
+@pytest.mark.parametrize("name", ["cached_input", "cache_write", "reasoning", "total"])
+def test_a_detail_that_is_no_count_spoils_all(name: str, value: Any) -> None:
+    """As 0 it would be charged nothing, and it may be what costs most."""
+    read = read_entry(with_metadata(sluicegate__usage={"input": 5.0, name: value}), Travel())
+    assert read is not None
+    assert read.usage is None
+
+
 @pytest.mark.parametrize("value", [-1.0, 1e300, "12", True, None])
-def test_details_that_are_no_counts_are_none(value: Any) -> None:
-    lua = {"input": 5.0, "cached_input": value, "reasoning": value, "chunks": value, "model": 1.0}
-    read = read_entry(with_metadata(sluicegate__usage=lua), Travel())
+def test_what_is_beside_the_counts_spoils_nothing(value: Any) -> None:
+    read = read_entry(with_metadata(sluicegate__usage={"input": 5.0, "chunks": value, "model": 1.0}), Travel())
     assert read is not None
     assert (read.usage, read.output_floor, read.response_model) == (Usage(5, total=5), 0, None)
 

@@ -17,7 +17,7 @@ from extproc.price import portions
 from extproc.travel import Travel
 from tests.extproc.test_access_log import CALL, with_metadata
 
-COUNTS = st.integers(0, 2**31).map(float)
+COUNTS = st.integers(0, 2**28).map(float)
 
 
 def read(dialect: Dialect, operation: Operation = Operation.CHAT, **values: Any) -> Completion:

@@ -231,3 +231,10 @@ def test_a_count_from_the_beginning_of_a_stream_is_no_count_of_all(ending: Endin
     # Of what is whole the provider knows best.
     whole = ended(Ending.ANSWERED, call, usage=begun, output_floor=7)
     assert actual(whole) == Actual(Portions(90, 50, 0, 1), 1, METERED)
+
+
+@pytest.mark.parametrize("ending", [Ending.CLIENT_GONE, Ending.UPSTREAM_CUT])
+def test_a_stream_that_breaks_off_is_billed_in_the_tier_that_it_named(ending: Ending) -> None:
+    call = Call(Operation.CHAT, Dialect.OPENAI, "gpt-4o", stream=True)
+    cut = ended(ending, call, output_floor=7, tier="priority")
+    assert actual(cut) == Actual(Portions(100, output=7), 1, CHUNKS, "priority")
