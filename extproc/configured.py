@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 from pydantic import BaseModel, ValidationError
@@ -15,6 +15,8 @@ from pydantic import BaseModel, ValidationError
 from extproc.mistakes import ConfigurationError, join
 from extproc.strict_yaml import YamlError, read
 
+EMBEDDED: Final = "embedded://"
+"""Before the name of what `sluicegate up` brings."""
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
@@ -34,6 +36,38 @@ class Entry(msgspec.Struct, frozen=True):
 def running(state: Path) -> Path:
     """The configuration of the gateway that `sluicegate up` runs with this state directory."""
     return state / "run" / "config.yaml"
+
+
+def kept(state: Path) -> dict[str, str]:
+    """What `sluicegate up` keeps in this state directory, by the names that stand behind `embedded://`."""
+    folder = state.resolve()
+    return {"journal": f"{folder / 'journal'}", "ledger": f"sqlite:///{folder / 'ledger.sqlite'}"}
+
+
+def settled(tree: Any, state: Path) -> Any:
+    """The tree with the addresses of what `sluicegate up` keeps in this state directory. As it is where it never ran."""
+    return _with(tree, kept(state)) if running(state).exists() else tree
+
+
+def _with(tree: Any, addresses: Mapping[str, str]) -> Any:
+    if isinstance(tree, dict):
+        return {key: _with(value, addresses) for key, value in tree.items()}
+    if isinstance(tree, list):
+        return [_with(value, addresses) for value in tree]
+    if isinstance(tree, str) and tree.startswith(EMBEDDED):
+        name, slash, rest = tree.removeprefix(EMBEDDED).partition("/")
+        return addresses[name] + slash + rest if name in addresses else tree
+    return tree
+
+
+def unsettled(value: object, state: Path) -> str | None:
+    """Why this setting says of no place where it is; None if it does, or is no setting of that kind."""
+    if not isinstance(value, str) or not value.startswith(EMBEDDED):
+        return None
+    name = value.removeprefix(EMBEDDED).partition("/")[0]
+    if name not in kept(state):
+        return f"{value}: `sluicegate up` keeps only {', '.join(sorted(kept(state)))} in its state directory"
+    return f"{value}: it is in the state directory of `sluicegate up`, which has not run with {state}: give its --state"
 
 
 def chosen(config: Path | None, state: Path, *, otherwise: str = "or the configuration") -> Path:

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from extproc.configured import EMBEDDED
 from extproc.embedded.demo_tokens import AUTHORITY
 from extproc.mistakes import ConfigurationError
 
-EMBEDDED_SCHEME: Final = "embedded://"
 _NOWHERE: Final = "http://127.0.0.1:9"
 _ISSUER_KEYS: Final = ("authority", "v1_issuer")
 
@@ -51,15 +51,15 @@ def fill_in(tree: Any, addresses: Mapping[str, str]) -> Any:
         return issuers | {key: fill_in(value, addresses) for key, value in tree.items()}
     if isinstance(tree, list):
         return [fill_in(value, addresses) for value in tree]
-    if isinstance(tree, str) and tree.startswith(EMBEDDED_SCHEME):
-        name, slash, rest = tree.removeprefix(EMBEDDED_SCHEME).partition("/")
+    if isinstance(tree, str) and tree.startswith(EMBEDDED):
+        name, slash, rest = tree.removeprefix(EMBEDDED).partition("/")
         return addresses.get(name, _NOWHERE) + slash + rest
     return tree
 
 
 def _fetches_from_demo(section: Mapping[str, Any]) -> bool:
     value = section.get("fetch_from")
-    return isinstance(value, str) and value.rstrip("/") == f"{EMBEDDED_SCHEME}identity"
+    return isinstance(value, str) and value.rstrip("/") == f"{EMBEDDED}identity"
 
 
 def _foreign_issuers(tree: Any) -> list[str]:
@@ -75,7 +75,7 @@ def _foreign_issuers(tree: Any) -> list[str]:
 def mentions(tree: Any) -> Iterator[tuple[str, str]]:
     """Path and value of each mention."""
     for path, value in _walk(tree, ""):
-        if isinstance(value, str) and value.startswith(EMBEDDED_SCHEME):
+        if isinstance(value, str) and value.startswith(EMBEDDED):
             yield path or "configuration", value
 
 
@@ -96,4 +96,4 @@ def _walk(tree: Any, path: str) -> Iterator[tuple[str, Any]]:
 
 
 def _name(value: str) -> str:
-    return value.removeprefix(EMBEDDED_SCHEME).partition("/")[0]
+    return value.removeprefix(EMBEDDED).partition("/")[0]

@@ -19,7 +19,7 @@ import yaml
 from extproc.ai_gateway.resources import Options, resources
 from extproc.ai_gateway.running import ENVIRONMENT, PORTS, admin_port, launch
 from extproc.assembly import companions_of
-from extproc.configured import running
+from extproc.configured import kept, running
 from extproc.embedded.child import Plan
 from extproc.embedded.faults import StackError
 from extproc.embedded.ports import claim, free_port
@@ -81,8 +81,7 @@ def stand_ins(tree: Any, ports: Callable[[], int], *, sockets: Path, state: Path
     """Addresses for every name that `embedded://` knows; only those that `tree` mentions get a port of their own."""
     wanted = embedded_names(tree)
     addresses = {name: f"http://127.0.0.1:{ports() if name in wanted else 0}" for name in HTTP_SERVERS}
-    kept = {"journal": f"{state.resolve() / 'journal'}", "ledger": f"sqlite:///{state.resolve() / 'ledger.sqlite'}"}
-    return addresses | {"valkey": f"unix://{sockets / 'valkey.sock'}"} | kept
+    return addresses | {"valkey": f"unix://{sockets / 'valkey.sock'}"} | kept(state)
 
 
 def settle_addresses(

@@ -63,7 +63,7 @@ def report(
         plots = tuple(PLOTS) if as_page is not None else ()
         questions = [Question((one,), start, end, question.filters) for one in plots]
         host: Host = context.obj
-        first, *others = answers(host, path, question, *questions)
+        first, *others = answers(host, path, question, *questions, state=state)
         found = bill(question, first)
         if as_page is not None:
             plotted = dict(zip(plots, others, strict=True))
@@ -124,7 +124,7 @@ def estimate(
     with told(_LOGGER, wrong=_WRONG, failed=(SpendingError,)):
         now = datetime.now(UTC)
         moment = periods.period(at, now, option="--at")[0] if at else now
-        wanted = estimating.Wanted(chosen(config, state), model, tenant, upstream, tier, moment, now)
+        wanted = estimating.Wanted(chosen(config, state), state, model, tenant, upstream, tier, moment, now)
         host: Host = context.obj
         if request is not None:
             if input_tokens is not None or output_tokens is not None or cached:
@@ -161,7 +161,7 @@ def reconcile(
         if as_csv and as_json:
             raise BillError("expected --csv or --json, not both")
         terms = reconciling.Terms.typed(upstream or (), tolerance, alias or (), rate)
-        found = reconciling.compare(context.obj, chosen(config, state), invoice, terms)
+        found = reconciling.compare(context.obj, chosen(config, state), state, invoice, terms)
     reconciling.show(*found, as_csv=as_csv, as_json=as_json)
     if any(row.over for row in found[1]):
         raise typer.Exit(1)

@@ -7,11 +7,10 @@ from typing import Any, Final
 
 import msgspec
 
-from extproc.configured import chosen, entry_of, mapping, read_tree, running, validated
+from extproc.configured import EMBEDDED, chosen, entry_of, mapping, read_tree, running, validated
 from extproc.mistakes import ConfigurationError
 from policies.limits.settings import LimitsSettings
 
-_EMBEDDED: Final = "embedded://"
 _NAME: Final = "limits"
 
 
@@ -39,7 +38,7 @@ def read(config: Path | None, state: Path) -> Configured:
     entry = entry_of(tree, path, _NAME)
     settings = dict(entry.settings)
     url = str(mapping(settings.get("redis")).get("url", ""))
-    if url.startswith(_EMBEDDED):
+    if url.startswith(EMBEDDED):
         settings["redis"] = _of_running(running(state), url, path)
     return Configured(validated(LimitsSettings, settings, entry.place), entry.shadow)
 

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from pydantic import BaseModel, ConfigDict
 
-from extproc.configured import chosen, entry_of, items, mapping, read_tree, running, validated
+from extproc.configured import chosen, entry_of, items, kept, mapping, read_tree, running, settled, unsettled, validated
 from extproc.mistakes import ConfigurationError
 
 CONFIG = Path("c.yaml")
@@ -92,3 +92,36 @@ def test_settings_by_their_model() -> None:
 def test_values_of_another_kind_are_empty() -> None:
     assert (mapping({"a": 1}), mapping([1]), mapping(None)) == ({"a": 1}, {}, {})
     assert (items([1]), items({"a": 1}), items("text")) == ([1], [], [])
+
+
+TREE = {"a": ["embedded://ledger", {"b": "embedded://journal/x", "c": "embedded://valkey"}], "d": 1, "e": "ledger"}
+
+
+def test_what_up_keeps_is_in_its_state_directory(tmp_path: Path) -> None:
+    assert settled(TREE, tmp_path) == TREE
+    running(tmp_path).parent.mkdir()
+    running(tmp_path).touch()
+    ledger, journal = f"sqlite:///{tmp_path}/ledger.sqlite", f"{tmp_path}/journal"
+    assert kept(tmp_path) == {"ledger": ledger, "journal": journal}
+    assert settled(TREE, tmp_path) == {
+        "a": [ledger, {"b": f"{journal}/x", "c": "embedded://valkey"}],
+        "d": 1,
+        "e": "ledger",
+    }
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("embedded://ledger", "which has not run with s: give its --state"),
+        ("embedded://journal/x", "which has not run with s: give its --state"),
+        ("embedded://legder", "keeps only journal, ledger in its state directory"),
+        ("sqlite:///l.db", None),
+        ({"env": "URL"}, None),
+        (None, None),
+    ],
+)
+def test_why_a_setting_says_no_place(value: object, words: str | None) -> None:
+    told = unsettled(value, Path("s"))
+    assert told is None if words is None else told is not None and told == f"{value}: {told.partition(': ')[2]}"
+    assert (words or "") in (told or "")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from extproc.configured import chosen, entry_of, items, mapping, read_tree, validated
+from extproc.configured import chosen, entry_of, items, mapping, read_tree, settled, unsettled, validated
 from extproc.mistakes import ConfigurationError
 from policies.audit.ledger.settings import LedgerSettings
 
@@ -17,7 +17,8 @@ _KIND: Final = "ledger"
 def read(config: Path | None, state: Path, sink: str | None = None) -> LedgerSettings:
     """The ledger of this file, or of the gateway that `sluicegate up` runs with this state directory.
 
-    Only the section of the ledger must be right; what else stands in the file is not looked at.
+    Only the section of the ledger must be right; what else stands in the file is not looked at. `embedded://ledger` is
+    that of the state directory.
 
     Args:
         sink: its name, where there are several.
@@ -26,10 +27,10 @@ def read(config: Path | None, state: Path, sink: str | None = None) -> LedgerSet
         ConfigurationError: not there, not readable, or wrong.
     """
     path = chosen(config, state)
-    return found(read_tree(path), path, sink)
+    return found(settled(read_tree(path), state), path, state, sink)
 
 
-def found(tree: Mapping[str, Any], path: Path, sink: str | None = None) -> LedgerSettings:
+def found(tree: Mapping[str, Any], path: Path, state: Path, sink: str | None = None) -> LedgerSettings:
     """The ledger in a configuration that was read from `path`.
 
     Raises:
@@ -48,4 +49,7 @@ def found(tree: Mapping[str, Any], path: Path, sink: str | None = None) -> Ledge
         names = ", ".join(str(one.get("name", _KIND)) for one in known.values())
         raise ConfigurationError([f"{path}: there are several ledgers: say which by --sink: {names}"])
     ((index, one),) = known.items()
+    nowhere = unsettled(one.get("url"), state)
+    if nowhere is not None:
+        raise ConfigurationError([f"{entry.place}.sinks[{index}].url: {nowhere}"])
     return validated(LedgerSettings, dict(one), f"{entry.place}.sinks[{index}]")

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Final, Protocol
+from typing import Annotated, Any, Final, Protocol, TypeAlias
 
 import msgspec
 import typer
 
 from extproc.commands import STATE, Config, State
-from extproc.configured import validated
+from extproc.configured import running, validated
 from extproc.mistakes import ConfigurationError
 from extproc.printing import complain, say, show_json, show_table
 from extproc.tally import Tally
@@ -49,7 +49,10 @@ _COLUMNS: Final = ("with", "what", "measure", "journal", "other", "difference", 
 class Host(Protocol):
     """What the host does for commands."""
 
-    def tallies(self, configuration: Path) -> AsyncIterator[Tally]: ...
+    def tallies(self, configuration: Path, state: Path) -> AsyncIterator[Tally]: ...
+
+
+Tallies: TypeAlias = Callable[[], AsyncIterator[Tally]]
 
 
 class Compared(msgspec.Struct, frozen=True):
@@ -105,8 +108,9 @@ def reconcile(
         chosen = chosen_ledger(configured, ledger)
         now = datetime.now(UTC)
         first = times.read(times.moment(since, "from", now))
-        path = config or state / "run" / "config.yaml"
-        compare = partial(_compare, configured, chosen, path, context.obj, first)
+        path = config or running(state)
+        host: Host = context.obj
+        compare = partial(_compare, configured, chosen, partial(host.tallies, path, state), first)
         compared = asyncio.run(compare(now))
         if tell:
             if compared.faults:
@@ -123,10 +127,10 @@ def reconcile(
         raise typer.Exit(1)
 
 
-async def _compare(  # noqa: PLR0917 (each is one thing that is compared, or when)
-    configured: Configured, ledger: LedgerSettings, path: Path, host: Host, since: datetime, now: datetime
+async def _compare(
+    configured: Configured, ledger: LedgerSettings, tallies: Tallies, since: datetime, now: datetime
 ) -> Compared:
-    whole = [tally for tally in await _tallies(host, path) if tally.end > now]
+    whole = [tally async for tally in tallies() if tally.end > now]
     accounts = Accounts(since, now + _AHEAD)
     beginning: datetime | None = None
     earliest = min([since, *(tally.start for tally in whole)])
@@ -146,10 +150,6 @@ async def _compare(  # noqa: PLR0917 (each is one thing that is compared, or whe
     recovered = sum(account.recovered for account in accounts.closed.values())
     counts = len(accounts.closed), len(accounts.open), recovered, len(whole)
     return Compared(since, ledger.name, *counts, differences, broken)
-
-
-async def _tallies(host: Host, path: Path) -> Sequence[Tally]:
-    return [tally async for tally in host.tallies(path)]
 
 
 def chosen_ledger(configured: Configured, name: str | None) -> LedgerSettings:

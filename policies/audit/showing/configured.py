@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 from pydantic import BaseModel
 
-from extproc.configured import chosen, entry_of, mapping, read_tree, validated
+from extproc.configured import chosen, entry_of, mapping, read_tree, settled, unsettled, validated
 from extproc.mistakes import ConfigurationError
 
 _NAME: Final = "audit"
@@ -33,6 +33,8 @@ class Configured(msgspec.Struct, frozen=True):
 def read(config: Path | None, folder: Path | None, state: Path) -> Configured:
     """The audit policy of this file, or of the gateway that `sluicegate up` runs with this state directory.
 
+    What the file leaves to `sluicegate up` (`embedded://journal`) is in the state directory.
+
     Args:
         folder: in place of the configuration: the journals are there, and nothing is configured.
 
@@ -46,8 +48,11 @@ def read(config: Path | None, folder: Path | None, state: Path) -> Configured:
             raise ConfigurationError([f"{folder}: no such folder"])
         return Configured(folder, {"journal": {"folder": str(folder)}}, str(folder))
     path = chosen(config, state, otherwise="the configuration, or --folder")
-    entry = entry_of(read_tree(path), path, _NAME)
+    entry = entry_of(settled(read_tree(path), state), path, _NAME)
     named = mapping(entry.settings.get("journal")).get("folder")
+    nowhere = unsettled(named, state)
+    if nowhere is not None:
+        raise ConfigurationError([f"{entry.place}.journal.folder: {nowhere}"])
     if not isinstance(named, str) or not named:
         raise ConfigurationError([f"{entry.place}.journal.folder: expected the folder of the journals"])
     return Configured(Path(named), entry.settings, entry.place)

@@ -14,13 +14,13 @@ from extproc.spending import Question, Spent
 class Host(Protocol):
     """What the host does for commands."""
 
-    def spending(self, configuration: Path, question: Question) -> AsyncIterator[Spent]: ...
+    def spending(self, configuration: Path, question: Question, state: Path) -> AsyncIterator[Spent]: ...
 
     def catalogue(self, configuration: Path) -> Catalogue: ...
 
 
-def answers(host: Host, configuration: Path, *questions: Question) -> list[tuple[Spent, ...]]:
-    """What was spent, to each question.
+def answers(host: Host, configuration: Path, *questions: Question, state: Path) -> list[tuple[Spent, ...]]:
+    """What was spent, to each question. `state`: the directory of `sluicegate up`, which may keep the record.
 
     Raises:
         ConfigurationError: the configuration is wrong.
@@ -28,6 +28,6 @@ def answers(host: Host, configuration: Path, *questions: Question) -> list[tuple
     """
 
     async def ask() -> list[tuple[Spent, ...]]:
-        return [tuple([one async for one in host.spending(configuration, question)]) for question in questions]
+        return [tuple([one async for one in host.spending(configuration, question, state)]) for question in questions]
 
     return asyncio.run(ask())

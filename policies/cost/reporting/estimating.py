@@ -31,9 +31,11 @@ _MOST_BYTES: Final = 64 << 20
 
 
 class Wanted(msgspec.Struct, frozen=True):
-    """What was typed: whose price, of what, and when. `now`: until when the record is asked."""
+    """What was typed: whose price, of what, and when. `now`: until when the record is asked; `state`: the directory of
+    `sluicegate up`, which may keep it."""
 
     configuration: Path
+    state: Path
     model: str
     tenant: str
     upstream: str
@@ -108,7 +110,7 @@ def _usual(host: Host, wanted: Wanted, model: str) -> int | None:
     """Tokens of one answer, in the mean of the last days; None where nobody keeps a record that can be read."""
     question = Question((), wanted.now - _LOOKED_AT, wanted.now, {"model": (model,)})
     try:
-        return output_of(answers(host, wanted.configuration, question)[0])
+        return output_of(answers(host, wanted.configuration, question, state=wanted.state)[0])
     except SpendingError:
         return None
 

@@ -50,8 +50,8 @@ class Terms(msgspec.Struct, frozen=True):
         return cls(tuple(upstreams), tolerance(share), names, dollars)
 
 
-def compare(host: Host, configuration: Path, invoice: Path, terms: Terms) -> tuple[Invoice, list[Row]]:
-    """The invoice, and its comparison with the record of the days that it has.
+def compare(host: Host, configuration: Path, state: Path, invoice: Path, terms: Terms) -> tuple[Invoice, list[Row]]:
+    """The invoice, and its comparison with the record of the days that it has. `state`: as `answers` has it.
 
     Raises:
         ConfigurationError, SpendingError: the record cannot be asked.
@@ -69,7 +69,7 @@ def compare(host: Host, configuration: Path, invoice: Path, terms: Terms) -> tup
     if not names:
         raise BillError(f"no upstream of the configuration is of provider {found.provider}: say --upstream")
     question = Question(("day", "response_model"), first, last + timedelta(days=1), {"upstream": names})
-    return found, compared(found, answers(host, configuration, question)[0], terms.tolerance)
+    return found, compared(found, answers(host, configuration, question, state=state)[0], terms.tolerance)
 
 
 def show(invoice: Invoice, rows: list[Row], *, as_csv: bool, as_json: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import EntryPoint
@@ -15,10 +16,13 @@ import yaml
 from extproc import assembly
 from extproc.cli.app import GROUP, run
 from extproc.cli.hosting import Host
+from extproc.configured import running
 from extproc.mistakes import ConfigurationError
 from extproc.policy import Policy, PolicySettings, Surroundings
 from extproc.spending import Question, SpendingError, Spent
 from extproc.tally import Tally
+from policies.audit.ledger.settings import LedgerSettings
+from tests.policies.audit.ledger.stocked import fill, month
 
 app = typer.Typer()
 
@@ -107,6 +111,7 @@ def configured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def write(path: Path, *policies: dict[str, Any], **more: Any) -> None:
     upstream = {"name": "sim", "provider": "openai", "url": "embedded://simulator/v1", "models": ["m"]}
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(yaml.safe_dump({"upstreams": [upstream], "policies": list(policies), **more}))
 
 
@@ -139,6 +144,7 @@ async def test_a_wrong_configuration(configured: Path) -> None:
     assert f"{configured}:" in told
 
 
+MONTH = Question(("tenant",), datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 12, 1, tzinfo=UTC))
 QUESTION = Question(("user",), datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC))
 
 
@@ -153,6 +159,52 @@ async def test_a_record_that_cannot_be_read(configured: Path) -> None:
     write(configured, {"policy": "keeping", "settings": {"counts": {"a": 1}, "broken": True}})
     with pytest.raises(SpendingError, match="it cannot be read"):
         _ = [one async for one in Host().spending(configured, QUESTION)]
+
+
+def write_embedded(path: Path) -> None:
+    sinks = [{"kind": "ledger", "url": "embedded://ledger"}]
+    audit = {"policy": "audit", "settings": {"journal": {"folder": "embedded://journal"}, "sinks": sinks}}
+    write(path, audit)
+
+
+async def test_the_record_of_up_is_in_its_state_directory(tmp_path: Path) -> None:
+    path, state = tmp_path / "gateway.yaml", tmp_path / "state"
+    write_embedded(path)
+    with pytest.raises(SpendingError) as refused:
+        _ = [one async for one in Host().spending(path, QUESTION, state)]
+    assert str(refused.value) == (
+        f"{path}: policies[0].settings.sinks[0].url: embedded://ledger: it is in the state directory of `sluicegate up`,"
+        f" which has not run with {state}: give its --state"
+    )
+    write(running(state), {"policy": "quiet"})
+    with pytest.raises(SpendingError, match=f"{state}/ledger.sqlite: not there; it is made when"):
+        _ = [one async for one in Host().spending(path, QUESTION, state)]
+    ledger = LedgerSettings(kind="ledger", url=f"sqlite:///{state}/ledger.sqlite")
+    await asyncio.to_thread(fill, ledger, month())
+    found = [one async for one in Host().spending(path, MONTH, state)]
+    assert {one.by["tenant"] for one in found} == {"contoso", "t-2"}
+
+
+async def test_counters_of_up_are_where_it_listens(tmp_path: Path) -> None:
+    path, state = tmp_path / "gateway.yaml", tmp_path / "state"
+    limits = {"redis": {"url": "embedded://valkey"}, "limits": [{"subject": "tenant", "tokens_per_day": 1}]}
+    tenant = {"id": "16223b5e-7f36-5850-bda3-09553ced0b0e", "name": "contoso"}
+    entra = {"fetch_from": "embedded://identity", "audiences": [tenant["id"]], "tenants": [tenant]}
+    write(path, {"policy": "entra", "settings": entra}, {"policy": "limits", "settings": limits})
+    write(running(state), {"policy": "quiet"})
+    sockets = tmp_path / "sockets"
+    sockets.mkdir()
+    (state / "run/sockets").symlink_to(sockets)
+    asked = asyncio.Event()
+
+    async def refuse(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.set()
+        writer.close()
+
+    async with await asyncio.start_unix_server(refuse, sockets / "valkey.sock"):
+        with pytest.raises(OSError, match="Redis"):
+            _ = [one async for one in Host().tallies(path, state)]
+    assert asked.is_set()
 
 
 async def test_nobody_keeps_a_record(configured: Path) -> None:

@@ -25,15 +25,15 @@ def tree(*sinks: Any) -> dict[str, Any]:
 
 
 def test_the_ledger_among_the_sinks() -> None:
-    assert found(tree({**LEDGER, "timeout": 5}), CONFIG).timeout == 5
+    assert found(tree({**LEDGER, "timeout": 5}), CONFIG, NOWHERE).timeout == 5
 
 
 def test_one_of_several() -> None:
     both = tree(LEDGER, {**LEDGER, "name": "other", "url": "sqlite:///o.db"})
-    assert found(both, CONFIG, "other").url == "sqlite:///o.db"
-    assert found(both, CONFIG, "ledger").url == "sqlite:///l.db"
+    assert found(both, CONFIG, NOWHERE, "other").url == "sqlite:///o.db"
+    assert found(both, CONFIG, NOWHERE, "ledger").url == "sqlite:///l.db"
     with pytest.raises(ConfigurationError, match="there are several ledgers: say which by --sink: ledger, other"):
-        found(both, CONFIG)
+        found(both, CONFIG, NOWHERE)
 
 
 @pytest.mark.parametrize(
@@ -51,14 +51,14 @@ def test_one_of_several() -> None:
 )
 def test_what_cannot_be_used(content: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigurationError) as refused:
-        found(content, CONFIG)
+        found(content, CONFIG, NOWHERE)
     assert words in str(refused.value)
     assert "hunter2" not in str(refused.value)
 
 
 def test_a_name_that_no_ledger_has() -> None:
     with pytest.raises(ConfigurationError, match="no sink of `kind: ledger` and `name: other`"):
-        found(tree(LEDGER), CONFIG, "other")
+        found(tree(LEDGER), CONFIG, NOWHERE, "other")
 
 
 def test_the_file(tmp_path: Path) -> None:
@@ -73,3 +73,21 @@ def test_the_gateway_that_runs(tmp_path: Path) -> None:
     assert read(None, tmp_path).url == "sqlite:///l.db"
     with pytest.raises(ConfigurationError, match="not there"):
         read(None, tmp_path / "other")
+
+
+EMBEDDED = {"kind": "ledger", "url": "embedded://ledger"}
+
+
+def test_what_up_keeps_is_in_its_state_directory(tmp_path: Path) -> None:
+    path, state = tmp_path / "c.yaml", tmp_path / "state"
+    path.write_text(yaml.safe_dump(tree(EMBEDDED)))
+    with pytest.raises(ConfigurationError) as refused:
+        read(path, state)
+    (line,) = refused.value.mistakes
+    assert line == (
+        f"{path}: policies[2].settings.sinks[1].url: embedded://ledger: it is in the state directory of `sluicegate up`,"
+        f" which has not run with {state}: give its --state"
+    )
+    (state / "run").mkdir(parents=True)
+    (state / "run" / "config.yaml").touch()
+    assert read(path, state).url == f"sqlite:///{state}/ledger.sqlite"

@@ -34,7 +34,7 @@ class Told:
     found: Sequence[Tally] = ()
     asked: list[Path] = field(default_factory=list)
 
-    async def tallies(self, configuration: Path) -> AsyncIterator[Tally]:
+    async def tallies(self, configuration: Path, state: Path) -> AsyncIterator[Tally]:
         self.asked.append(configuration)
         for one in self.found:
             yield one

@@ -34,6 +34,22 @@ def test_the_gateway_that_runs(tmp_path: Path) -> None:
     assert read(None, None, tmp_path / "state").folder == Path("/var/journal")
 
 
+def test_what_up_keeps_is_in_its_state_directory(tmp_path: Path) -> None:
+    sinks = [{"kind": "ledger", "url": "embedded://ledger"}]
+    config = write(tmp_path / "c.yaml", audit({"journal": {"folder": "embedded://journal"}, "sinks": sinks}))
+    state = tmp_path / "state"
+    with pytest.raises(ConfigurationError) as refused:
+        read(config, None, state)
+    assert refused.value.mistakes == [
+        f"{config}: policies[2].settings.journal.folder: embedded://journal: it is in the state directory of"
+        f" `sluicegate up`, which has not run with {state}: give its --state"
+    ]
+    write(state / "run/config.yaml", {})
+    found = read(config, None, state)
+    assert found.folder == state / "journal"
+    assert found.settings["sinks"] == [{"kind": "ledger", "url": f"sqlite:///{state}/ledger.sqlite"}]
+
+
 def test_a_folder_alone(tmp_path: Path) -> None:
     found = read(None, tmp_path, tmp_path / "state")
     assert found.folder == tmp_path

@@ -66,7 +66,7 @@ class Told:
     asked: list[Question] = field(default_factory=list)
     silent: bool = False
 
-    async def spending(self, configuration: Path, question: Question) -> AsyncIterator[Spent]:
+    async def spending(self, configuration: Path, question: Question, state: Path) -> AsyncIterator[Spent]:
         self.asked.append(question)
         if self.silent:
             raise SpendingError("there is no ledger")

@@ -22,7 +22,7 @@ PRICE = Price.per_million(input=Decimal("2.5"), cached_input=Decimal("1.25"), ou
 MODELS = Catalogue(
     upstreams=(Upstream("main", Provider.OPENAI, models=(Model("gpt-4o", price=PRICE, max_output=1_000),)),)
 )
-WANTED = Wanted(Path("gateway.yaml"), "gpt-4o", "", "", "", NOW, NOW)
+WANTED = Wanted(Path("gateway.yaml"), Path("state"), "gpt-4o", "", "", "", NOW, NOW)
 HOST = Told({(): [row({}, 1, requests=10, output=400)]}, MODELS)
 
 

@@ -49,7 +49,7 @@ def test_what_was_typed() -> None:
 
 def test_the_record_is_asked_for_the_days_and_the_upstreams_of_the_invoice(invoice: Path) -> None:
     host = Told({BY: [row({"day": "2026-11-03", "response_model": "gpt-5"}, 500_000)]}, UPSTREAMS)
-    found, rows = compare(host, HERE, invoice, Terms.typed((), "1%", ("old-name=o1",), ""))
+    found, rows = compare(host, HERE, HERE, invoice, Terms.typed((), "1%", ("old-name=o1",), ""))
     (asked,) = host.asked
     assert (asked.by, asked.filters) == (BY, {"upstream": ("openai", "local")})
     assert (asked.start, asked.end) == (datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 11, 4, tzinfo=UTC))
@@ -62,17 +62,17 @@ def test_the_record_is_asked_for_the_days_and_the_upstreams_of_the_invoice(invoi
 
 def test_an_upstream_is_named(invoice: Path) -> None:
     host = Told({}, UPSTREAMS)
-    compare(host, HERE, invoice, Terms.typed(("eu",), "1%", (), ""))
+    compare(host, HERE, HERE, invoice, Terms.typed(("eu",), "1%", (), ""))
     assert host.asked[0].filters == {"upstream": ("eu",)}
     with pytest.raises(BillError, match="--upstream us: expected one of eu, openai, local"):
-        compare(host, HERE, invoice, Terms.typed(("us",), "1%", (), ""))
+        compare(host, HERE, HERE, invoice, Terms.typed(("us",), "1%", (), ""))
     with pytest.raises(BillError, match="no upstream of the configuration is of provider openai"):
-        compare(Told(), HERE, invoice, Terms.typed((), "1%", (), ""))
+        compare(Told(), HERE, HERE, invoice, Terms.typed((), "1%", (), ""))
 
 
 def test_what_is_told(invoice: Path, capsys: pytest.CaptureFixture[str]) -> None:
     host = Told({BY: [row({"day": "2026-11-03", "response_model": "gpt-5"}, 500_000)]}, UPSTREAMS)
-    found, rows = compare(host, HERE, invoice, Terms.typed((), "1%", (), ""))
+    found, rows = compare(host, HERE, HERE, invoice, Terms.typed((), "1%", (), ""))
     found.aside["taxes"] = 10**24
     show(found, rows, as_csv=False, as_json=False)
     written = capsys.readouterr()
