@@ -14,7 +14,7 @@ from policies.audit.journal.retention import RetentionRules
 from policies.audit.journal.settings import JournalSettings
 from policies.audit.ledger.settings import LedgerSettings
 from policies.audit.redaction import RedactionSettings
-from policies.audit.sinks.settings import LangfuseSettings, OtlpSettings, SyslogSettings, TracesSettings
+from policies.audit.sinks.settings import LangfuseSettings, MetricsSettings, OtlpSettings, SyslogSettings, TracesSettings
 
 
 class CaptureSettings(PolicySettings):
@@ -34,6 +34,7 @@ Sink: TypeAlias = Annotated[
     FileSinkSettings
     | LangfuseSettings
     | LedgerSettings
+    | MetricsSettings
     | OtlpSettings
     | SyslogSettings
     | TracesSettings

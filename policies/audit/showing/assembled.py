@@ -20,6 +20,7 @@ SINKS: Final[Mapping[str, tuple[str, str]]] = {
     "file": ("policies.audit.following.settings:FileSinkSettings", "policies.audit.following.file_sink:FileSink"),
     "langfuse": ("policies.audit.sinks.settings:LangfuseSettings", "policies.audit.sinks.langfuse_sink:LangfuseSink"),
     "ledger": ("policies.audit.ledger.settings:LedgerSettings", "policies.audit.ledger.sql_ledger:Ledger"),
+    "metrics": ("policies.audit.sinks.settings:MetricsSettings", "policies.audit.sinks.otlp_metrics:MetricsSink"),
     "otlp": ("policies.audit.sinks.settings:OtlpSettings", "policies.audit.sinks.otlp_sink:OtlpSink"),
     "syslog": ("policies.audit.sinks.settings:SyslogSettings", "policies.audit.sinks.syslog_sink:SyslogSink"),
     "traces": ("policies.audit.sinks.settings:TracesSettings", "policies.audit.sinks.otlp_traces:TracesSink"),

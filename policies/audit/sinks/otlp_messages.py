@@ -1,8 +1,9 @@
-"""The messages of OTLP/HTTP for logs and spans, as opentelemetry-proto 1.x numbers their fields.
+"""The messages of OTLP/HTTP for logs, spans and metrics, as opentelemetry-proto 1.x numbers their fields.
 
-https://github.com/open-telemetry/opentelemetry-proto: `common`, `resource`, `logs`, `trace`, `collector`. Made here
-because two distributions install generated classes under one name, an old one of them beside Envoy's: which are imported
-would depend on the order in which they were installed. What is on the wire has no names, and so these can have others.
+https://github.com/open-telemetry/opentelemetry-proto: `common`, `resource`, `logs`, `trace`, `metrics`, `collector`.
+Made here because two distributions install generated classes under one name, an old one of them beside Envoy's: which are
+imported would depend on the order in which they were installed. What is on the wire has no names, and so these can have
+others.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ FIELDS: Final[Mapping[str, Mapping[str, tuple[int, str]]]] = {
     "ResourceLogs": {"resource": (1, "Resource"), "scope_logs": (2, "repeated ScopeLogs")},
     "ExportLogsServiceRequest": {"resource_logs": (1, "repeated ResourceLogs")},
     "ExportLogsPartialSuccess": {"rejected_log_records": (1, "int64"), "error_message": (2, "string")},
-    # That of spans has the same members under the same numbers.
+    # Those of spans and of metrics have the same members under the same numbers.
     "ExportLogsServiceResponse": {"partial_success": (1, "ExportLogsPartialSuccess")},
     "SpanEvent": {"time_unix_nano": (1, "fixed64"), "name": (2, "string"), "attributes": (3, "repeated KeyValue")},
     "Status": {"message": (2, "string"), "code": (3, "int32")},
@@ -75,6 +76,26 @@ FIELDS: Final[Mapping[str, Mapping[str, tuple[int, str]]]] = {
     "ScopeSpans": {"scope": (1, "InstrumentationScope"), "spans": (2, "repeated Span")},
     "ResourceSpans": {"resource": (1, "Resource"), "scope_spans": (2, "repeated ScopeSpans")},
     "ExportTraceServiceRequest": {"resource_spans": (1, "repeated ResourceSpans")},
+    "HistogramDataPoint": {
+        "start_time_unix_nano": (2, "fixed64"),
+        "time_unix_nano": (3, "fixed64"),
+        "count": (4, "fixed64"),
+        # A sum of 0 is a sum: without it readers take it for unknown.
+        "sum": (5, "optional double"),
+        "bucket_counts": (6, "repeated fixed64"),
+        "explicit_bounds": (7, "repeated double"),
+        "attributes": (9, "repeated KeyValue"),
+    },
+    "Histogram": {"data_points": (1, "repeated HistogramDataPoint"), "aggregation_temporality": (2, "int32")},
+    "Metric": {
+        "name": (1, "string"),
+        "description": (2, "string"),
+        "unit": (3, "string"),
+        "histogram": (9, "Histogram"),
+    },
+    "ScopeMetrics": {"scope": (1, "InstrumentationScope"), "metrics": (2, "repeated Metric")},
+    "ResourceMetrics": {"resource": (1, "Resource"), "scope_metrics": (2, "repeated ScopeMetrics")},
+    "ExportMetricsServiceRequest": {"resource_metrics": (1, "repeated ResourceMetrics")},
 }
 """Number and type of each field that is written or read here."""
 
@@ -86,9 +107,10 @@ def _file() -> descriptor_pb2.FileDescriptorProto:
         if name == "AnyValue":
             message.oneof_decl.add(name="value")
         for field, (number, kind) in fields.items():
-            repeated, _, plain = kind.rpartition(" ")
+            label, _, plain = kind.rpartition(" ")
+            many = label == "repeated"
             made = message.field.add(
-                name=field, number=number, label=_KINDS.LABEL_REPEATED if repeated else _KINDS.LABEL_OPTIONAL
+                name=field, number=number, label=_KINDS.LABEL_REPEATED if many else _KINDS.LABEL_OPTIONAL
             )
             if plain in _SCALARS:
                 made.type = _SCALARS[plain]
@@ -96,6 +118,9 @@ def _file() -> descriptor_pb2.FileDescriptorProto:
                 made.type, made.type_name = _KINDS.TYPE_MESSAGE, f".{_PACKAGE}.{plain}"
             if name == "AnyValue":
                 made.oneof_index = 0
+            elif label == "optional":
+                made.proto3_optional, made.oneof_index = True, len(message.oneof_decl)
+                message.oneof_decl.add(name=f"_{field}")
     return file
 
 
@@ -122,6 +147,14 @@ Span: Final = _MADE["Span"]
 ScopeSpans: Final = _MADE["ScopeSpans"]
 ResourceSpans: Final = _MADE["ResourceSpans"]
 ExportTraceServiceRequest: Final = _MADE["ExportTraceServiceRequest"]
+HistogramDataPoint: Final = _MADE["HistogramDataPoint"]
+Histogram: Final = _MADE["Histogram"]
+Metric: Final = _MADE["Metric"]
+ScopeMetrics: Final = _MADE["ScopeMetrics"]
+ResourceMetrics: Final = _MADE["ResourceMetrics"]
+ExportMetricsServiceRequest: Final = _MADE["ExportMetricsServiceRequest"]
+CUMULATIVE: Final = 2
+"""Of a metric: its sums are since its start time."""
 INFO: Final = 9
 WARN: Final = 13
 ERROR: Final = 17

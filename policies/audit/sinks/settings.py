@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+from fnmatch import fnmatchcase
 from typing import Annotated, Final, Literal, Self, TypeAlias
 from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
 from extproc.secret import Secret
-from policies.audit.following.settings import SinkSettings, WebhookTls, is_loopback
+from policies.audit.following.settings import Match, SinkSettings, WebhookTls, is_loopback
+from policies.audit.record import Name
 
 MIB: Final = 1 << 20
 FACILITIES: Final = {
@@ -208,6 +210,41 @@ class TracesSettings(_ReceiverSettings, ExchangeSinkSettings):
     url: Annotated[
         str, AfterValidator(_traces_endpoint), Field(description="The whole of it, as https://collector:4318/v1/traces")
     ]
+
+
+def _metrics_endpoint(value: str) -> str:
+    return _endpoint(value, "https://host/v1/metrics")
+
+
+class MetricsSettings(_ReceiverSettings):
+    """A receiver of OpenTelemetry metrics: OTLP over HTTP, in protobuf."""
+
+    kind: Literal["metrics"]
+    url: Annotated[
+        str,
+        AfterValidator(_metrics_endpoint),
+        Field(description="The whole of it, as https://collector:4318/v1/metrics"),
+    ]
+    match: Match = Match(events=(Name.CLOSED.value,))
+    models: Annotated[
+        int, Field(ge=0, le=10_000, strict=True, description="Models that are named, once one answered; others: `_OTHER`")
+    ] = 100
+    tenants: Annotated[
+        int,
+        Field(
+            ge=0, le=10_000, strict=True, description="Tenants that are named, the first; others: `_OTHER`. 0: none is"
+        ),
+    ] = 0
+    series: Annotated[
+        int,
+        Field(ge=10, le=100_000, strict=True, description="Of one metric; what is more is told in one more, as overflow"),
+    ] = 2_000
+
+    @model_validator(mode="after")
+    def _sees_closings(self) -> Self:
+        if not any(fnmatchcase(Name.CLOSED, glob) for glob in self.match.events):
+            raise ValueError(f"it counts what has ended: `match.events` lets no {Name.CLOSED.value} through")
+        return self
 
 
 def _environment(value: str) -> str:

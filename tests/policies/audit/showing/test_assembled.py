@@ -27,6 +27,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "secret_key": {"env": "LANGFUSE_SECRET_KEY"},
     },
     "ledger": {"kind": "ledger", "name": "ledger", "url": "sqlite:///ledger.db"},
+    "metrics": {"kind": "metrics", "name": "metrics", "url": "https://collector.internal/v1/metrics"},
     "otlp": {"kind": "otlp", "name": "otlp", "url": "https://collector.internal/v1/logs"},
     "syslog": {"kind": "syslog", "name": "siem", "host": "siem.internal", "port": 6514, "tls": {}},
     "traces": {"kind": "traces", "name": "traces", "url": "https://collector.internal/v1/traces"},

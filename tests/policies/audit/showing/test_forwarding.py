@@ -74,6 +74,6 @@ def test_a_sink_that_is_wrong(journals: Path, typed: Typed) -> None:
         typed(*words, status=2)
         assert len(typed.complaints) == 1
         assert (
-            "policies[0].settings.sinks[0].kind: expected one of file, langfuse, ledger, otlp, syslog, traces, webhook"
-            in typed.complaints[0]
+            "policies[0].settings.sinks[0].kind: expected one of"
+            " file, langfuse, ledger, metrics, otlp, syslog, traces, webhook" in typed.complaints[0]
         )

@@ -7,10 +7,18 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from policies.audit.sinks.settings import FACILITIES, LangfuseSettings, OtlpSettings, SyslogSettings, TracesSettings
+from policies.audit.sinks.settings import (
+    FACILITIES,
+    LangfuseSettings,
+    MetricsSettings,
+    OtlpSettings,
+    SyslogSettings,
+    TracesSettings,
+)
 
 SYSLOG: dict[str, Any] = {"kind": "syslog", "name": "siem", "host": "collector.example", "tls": {}}
 OTLP: dict[str, Any] = {"kind": "otlp", "name": "otel", "url": "https://collector.example:4318/v1/logs"}
+METRICS: dict[str, Any] = {"kind": "metrics", "name": "metrics", "url": "https://collector.example:4318/v1/metrics"}
 TRACES: dict[str, Any] = {"kind": "traces", "name": "traces", "url": "https://collector.example:4318/v1/traces"}
 LANGFUSE: dict[str, Any] = {
     "kind": "langfuse",
@@ -123,4 +131,29 @@ def test_mistakes_with_traces_are_told(changes: dict[str, Any], words: str) -> N
     assert TracesSettings.model_validate(TRACES | {"match": {"tenants": ["contoso"]}}).max_bytes == 4 << 20
     with pytest.raises(ValidationError) as caught:
         TracesSettings.model_validate(TRACES | changes)
+    assert words in str(caught.value)
+
+
+def test_metrics_are_of_closings_and_bounded() -> None:
+    made = MetricsSettings.model_validate(METRICS)
+    assert made.match.events == ("request.closed",)
+    assert (made.models, made.tenants, made.series) == (100, 0, 2_000)
+    assert MetricsSettings.model_validate(METRICS | {"match": {"tenants": ["contoso"]}}).match.events == ("*",)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"url": "http://collector.example/v1/metrics"}, "Say `plain: true`"),
+        ({"url": "https://collector.example"}, "expected https://host/v1/metrics, with its path"),
+        ({"resource": {"a": "x" * 4_096}}, "goes with every request"),
+        ({"match": {"events": ["limit.*"]}}, "lets no request.closed through"),
+        ({"tenants": -1}, "greater than or equal to 0"),
+        ({"models": 10_001}, "less than or equal to 10000"),
+        ({"series": 5}, "greater than or equal to 10"),
+    ],
+)
+def test_mistakes_with_metrics_are_told(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        MetricsSettings.model_validate(METRICS | changes)
     assert words in str(caught.value)
