@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,9 +12,11 @@ import pytest
 from policies.audit.following.sink import SinkError
 from policies.audit.sinks.otlp_metrics import WHOLE, MetricsSink
 from policies.audit.sinks.settings import MetricsSettings
+from tests.policies.audit.following.rigs import FakeJournal, Time, follower, until_idle
 from tests.policies.audit.sinks.made import made
 from tests.policies.audit.sinks.metric_receiver import MetricReceiver, stream
 from tests.policies.audit.sinks.otlp_receiver import Answer, named, partial
+from tests.policies.audit.sinks.trace_receiver import decision, fields_of
 
 SHARED = {
     ("gen_ai.operation.name", "chat"),
@@ -169,3 +172,21 @@ async def test_what_is_told_of_mistakes() -> None:
         await sink.stop()
         with pytest.raises(SinkError, match="not started"):
             await sink.deliver([stream(1)])
+
+
+async def test_a_follower_and_a_receiver_that_fails_give_the_sums_of_the_journals(tmp_path: Path) -> None:
+    journals = [FakeJournal(tmp_path, "a.0"), FakeJournal(tmp_path, "b.0")]
+    time, refusing = Time(), {0, 1, 3, 5, 6, 7, 9}
+    with MetricReceiver(lambda number, _: Answer(503) if number in refusing else Answer()) as receiver:
+        sink = await sink_to(receiver.url, Clock())
+        one = follower(tmp_path, sink, time, batch={"records": 7}, match={"events": ["request.closed"]})
+        for _ in range(3):
+            for journal in journals:
+                for number in range(10):
+                    journal.append(**fields_of(decision(number)))
+                    journal.append(**fields_of(stream(number)))
+            await until_idle(one, time)
+        status = one.status()
+        await one.stop()
+    assert (status.delivered, status.failures, status.dead_letters) == (60, len(refusing), 0)
+    assert receiver.sums() == {TAKEN: (60, 840), MADE: (60, 1_200), LASTED: (60, 72), FIRST: (60, 15), EACH: (60, 3)}
