@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+_FORMULA: Final = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""What a spreadsheet takes for the beginning of a formula, some also in full width."""
+_BREAKS: Final = ("\t", "\r", "\n")
 
 
 def is_terminal() -> bool:
@@ -23,6 +27,13 @@ def harmless(text: str) -> str:
     if text.isascii() and text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def harmless_cell(text: str) -> str:
+    """`text` as a spreadsheet leaves it alone: with a quote before it where it would be taken for a formula, also behind
+    spaces and what nobody sees. Names of users and models are what clients sent."""
+    seen = next((index for index, c in enumerate(text) if c.isprintable() and not c.isspace()), len(text))
+    return f"'{text}" if text.startswith(_FORMULA, seen) or text.lstrip(" ").startswith(_BREAKS) else text
 
 
 def say(text: str = "") -> None:

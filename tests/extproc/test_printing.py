@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from extproc.printing import complain, fault, harmless, is_terminal, say, show_json, show_table, show_text
+from extproc.printing import complain, fault, harmless, harmless_cell, is_terminal, say, show_json, show_table, show_text
 
 HOSTILE = "a\x1b[2J\x9b31m\u202ereversed\u2066\x7f\r\n\u2028b"
 
@@ -117,3 +117,36 @@ def test_on_a_terminal_a_document_is_its_lines(monkeypatch: pytest.MonkeyPatch) 
     assert first == "a,b"
     assert len(lines) == 3
     assert all(line.isprintable() for line in lines)
+
+
+BEFORE = (
+    "",
+    " ",
+    "  ",
+    "\u200b",
+    "\ufeff",
+    "\xa0",
+    "\u2060",
+    "\u3000",
+    "\x0b",
+    "\x00",
+    " \u200b \ufeff\xa0",
+    "\t",
+    "\r\n",
+)
+
+
+@pytest.mark.parametrize("before", BEFORE)
+@pytest.mark.parametrize("sign", ["=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20"])
+def test_no_cell_is_a_formula(before: str, sign: str) -> None:
+    assert harmless_cell(f"{before}{sign}1+1") == f"'{before}{sign}1+1"
+
+
+@pytest.mark.parametrize("text", ["", " ", "\u200b", "contoso", " a=b", "\u200ba-b", "gr\xfcn", "4-5", "'=1"])
+def test_other_cells_stay_as_they_are(text: str) -> None:
+    assert harmless_cell(text) == text
+
+
+@pytest.mark.parametrize("text", ["\tx", "\rx", "\nx", "  \tx"])
+def test_no_cell_begins_with_a_break(text: str) -> None:
+    assert harmless_cell(text) == f"'{text}"

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
+from extproc.printing import harmless_cell
 from policies.audit.ledger.queries import By, Entry, Usage
 from policies.audit.showing.words import money
 
@@ -20,10 +21,6 @@ _CSV: Final = (
     *("requests", "refused", "open", "unpriced", "input", "output", "cached_input", "cache_write"),
     *("cache_write_1h", "audio_input", "audio_output", "reasoning", "total", "weighted", "cost"),
 )
-_FORMULA: Final = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20", "\t", "\r", "\n")
-"""What a spreadsheet takes for the beginning of a formula, some also in full width or behind spaces: names of users and
-models are what clients sent."""
-
 
 _DECIDED: Final = {"allow": "allowed", "respond": "the gateway answered", "none": "ended before there was a verdict"}
 
@@ -53,12 +50,8 @@ def usage_csv(rows: Sequence[Usage], by: Sequence[By]) -> str:
     writer.writerow([*by, *_CSV])
     for row in rows:
         told = usage_document(row, by)
-        writer.writerow([_plain(told[str(one)]) for one in by] + [told[name] for name in _CSV])
+        writer.writerow([harmless_cell(told[str(one)]) for one in by] + [told[name] for name in _CSV])
     return out.getvalue()
-
-
-def _plain(text: str) -> str:
-    return f"'{text}" if text.lstrip(" ").startswith(_FORMULA) else text
 
 
 def entry_lines(entry: Entry) -> Iterator[tuple[str, str]]:

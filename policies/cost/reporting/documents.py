@@ -6,13 +6,11 @@ import csv
 import io
 from typing import Any, Final
 
+from extproc.printing import harmless_cell
 from extproc.spending import Spent
 from policies.cost.reporting.bills import Bill
 from policies.cost.reporting.money import exact
 
-_FORMULA: Final = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20", "\t", "\r", "\n")
-"""What a spreadsheet takes for the beginning of a formula, some also in full width or behind spaces: names of users and
-models are what clients sent."""
 _COUNTS: Final = ("requests", "refused", "open", "unpriced", "estimated")
 
 
@@ -43,10 +41,7 @@ def sheet(bill: Bill) -> str:
     writer.writerow([*bill.by, *names])
     for row in bill.rows:
         told = _told(row, bill)
-        writer.writerow([plain(row.by[name]) for name in bill.by] + ["" if told[n] is None else told[n] for n in names])
+        writer.writerow(
+            [harmless_cell(row.by[name]) for name in bill.by] + ["" if told[n] is None else told[n] for n in names]
+        )
     return out.getvalue()
-
-
-def plain(text: str) -> str:
-    """`text` as a spreadsheet leaves it alone."""
-    return f"'{text}" if text.lstrip(" ").startswith(_FORMULA) else text

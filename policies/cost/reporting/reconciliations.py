@@ -7,8 +7,8 @@ import io
 from collections.abc import Sequence
 from typing import Any, Final
 
+from extproc.printing import harmless_cell
 from policies.cost.reporting.comparing import Row
-from policies.cost.reporting.documents import plain
 from policies.cost.reporting.invoices import Invoice, micro
 from policies.cost.reporting.money import dollars, exact, needed
 
@@ -88,7 +88,9 @@ def sheet(rows: Sequence[Row]) -> str:
         told = _told(row)
         amounts = ["" if told[name] is None else told[name] for name in ("record", "invoice", "difference")]
         over = "yes" if row.over else "no"
-        writer.writerow([row.day, plain(row.model), row.requests, *amounts, over, plain("; ".join(row.why))])
+        writer.writerow(
+            [row.day, harmless_cell(row.model), row.requests, *amounts, over, harmless_cell("; ".join(row.why))]
+        )
     return out.getvalue()
 
 

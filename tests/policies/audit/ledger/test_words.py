@@ -51,7 +51,9 @@ def test_for_spreadsheets_nothing_is_a_formula() -> None:
     assert dict(zip(header, line, strict=True))["cost"] == "1234.500001"
 
 
-@pytest.mark.parametrize("begin", ["=", "+", "-", "@", "\t", "\r", "\n", "  =", "\uff1d", "\uff0b", "\uff0d", "\uff20"])
+@pytest.mark.parametrize(
+    "begin", ["=", "+", "-", "@", "\t", "\r", "\n", "  =", "\ufeff=", "\uff1d", "\uff0b", "\uff0d", "\uff20"]
+)
 def test_whatever_a_formula_begins_with(begin: str) -> None:
     row = replace(ONE, key=("contoso", f"{begin}1+1"))
     _, line = csv.reader(io.StringIO(usage_csv([row], (By.TENANT, By.USER)), newline=""))

@@ -9,7 +9,7 @@ from hypothesis import given
 
 from extproc.spending import Question, Spent
 from policies.cost.reporting.bills import bill
-from policies.cost.reporting.documents import document, plain, sheet
+from policies.cost.reporting.documents import document, sheet
 from policies.cost.reporting.money import exact
 from tests.policies.cost.reporting.spendings import END, START, row, spent
 
@@ -55,12 +55,12 @@ def test_all_formats_have_the_same_numbers(rows: list[Spent]) -> None:
         ("@SUM(A1)", "'@SUM(A1)"),
         ("＝1", "'＝1"),
         ("\t=1", "'\t=1"),
+        ("\ufeff=1", "'\ufeff=1"),
         ("contoso", "contoso"),
         ("a=b", "a=b"),
         ("", ""),
     ],
 )
 def test_no_cell_is_a_formula(text: str, safe: str) -> None:
-    assert plain(text) == safe
     found = bill(Question(("tenant",), START, END), [row({"tenant": text}, 1)])
     assert read(sheet(found))[0]["tenant"] == safe
