@@ -44,6 +44,7 @@ class Row(msgspec.Struct, frozen=True):
     Attributes:
         over: they differ by more than is tolerated.
         why: what is likely, the likeliest first.
+        unpriced: requests whose cost is not known: the record is more than it says.
     """
 
     day: str
@@ -55,6 +56,7 @@ class Row(msgspec.Struct, frozen=True):
     billed: Mapping[str, int]
     over: bool = False
     why: tuple[str, ...] = ()
+    unpriced: int = 0
 
     @property
     def apart(self) -> int | None:
@@ -117,7 +119,8 @@ def _merged(invoice: Invoice) -> dict[tuple[str, str], Billed]:
 
 
 def _row(day: str, model: str, spent: Spent, billed: Billed, allowed: Tolerance) -> Row:
-    row = Row(day, model, spent.dollars, billed.micro, spent.requests, spent.tokens, billed.tokens)
+    sides = spent.dollars, billed.micro, spent.requests, spent.tokens, billed.tokens
+    row = Row(day, model, *sides, unpriced=spent.unpriced)
     apart = row.apart
     if apart is None:
         over = not allowed.allows(sum(billed.tokens.values()), row.tokens_apart)

@@ -11,26 +11,32 @@ from extproc.printing import harmless_cell
 from policies.cost.reporting.comparing import Row
 from policies.cost.reporting.invoices import Invoice, micro
 from policies.cost.reporting.money import dollars, exact, needed
+from policies.cost.reporting.tables import MORE, UNKNOWN
 
 HEADING: Final = ("day", "model", "requests", "record", "invoice", "difference", "why")
 
 
 def lines(rows: Sequence[Row]) -> list[tuple[str, ...]]:
-    """The rows, and the totals last. Of a file that tells tokens alone, tokens; else dollars."""
+    """The rows, and the totals last. Of a file that tells tokens alone, tokens; else dollars: more than that where the
+    price of a part is not known."""
     money = any(row.invoice is not None for row in rows)
     places = needed([amount for row in rows for amount in (row.record, row.invoice)])
     told = [_line(row, places, money=money) for row in rows]
     record = sum(_record(row, money=money) or 0 for row in rows)
     invoice = sum(_invoice(row, money=money) for row in rows)
     whole = (record, invoice, invoice - record)
-    texts = [_amount(value, places, money=money) for value in whole]
-    return [*told, ("total", "", f"{sum(row.requests for row in rows):,}", *texts[:2], _signed(whole[2], texts[2]), "")]
+    here, there, apart = (_amount(value, places, money=money) for value in whole)
+    if money and any(row.unpriced or row.record is None for row in rows):
+        here = f"{MORE}{here}" if any(row.record is not None for row in rows) else UNKNOWN
+    return [*told, ("total", "", f"{sum(row.requests for row in rows):,}", here, there, _signed(whole[2], apart), "")]
 
 
 def _line(row: Row, places: int, *, money: bool) -> tuple[str, ...]:
     record, invoice = _record(row, money=money), _invoice(row, money=money)
     apart = invoice - (record or 0)
-    here = "unknown" if record is None else _amount(record, places, money=money)
+    here = UNKNOWN if record is None else _amount(record, places, money=money)
+    if money and row.unpriced and record is not None:
+        here = f"{MORE}{here}"
     difference = _signed(apart, _amount(apart, places, money=money))
     why = "; ".join(row.why) or ("not known" if row.over else "")
     return (row.day, row.model, f"{row.requests:,}", here, _amount(invoice, places, money=money), difference, why)

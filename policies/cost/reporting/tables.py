@@ -11,6 +11,8 @@ from policies.cost.reporting.money import dollars, needed
 
 NONE: Final = "-"
 UNKNOWN: Final = "unknown"
+MORE: Final = "> "
+"""Before an amount of which a part is not known."""
 
 
 def columns(bill: Bill) -> tuple[str, ...]:
@@ -39,7 +41,7 @@ def cost(row: Spent, places: int | None = None) -> str:
     """What a row costs, for people. More than that where the price of a part is not known."""
     if row.dollars is None:
         return UNKNOWN
-    return ("> " if row.unpriced else "") + dollars(row.dollars, places)
+    return (MORE if row.unpriced else "") + dollars(row.dollars, places)
 
 
 def aligned(

@@ -80,6 +80,12 @@ def test_why_they_differ(billed: Billed, spent: Spent | None, why: str) -> None:
     assert found.over is not why.startswith("rounding")
 
 
+def test_what_has_no_price_is_told_of_the_record() -> None:
+    found = one(theirs(900), ours(500), ours(None, unpriced=2))
+    assert (found.record, found.unpriced) == (500, 2)
+    assert one(theirs(500), ours(500)).unpriced == 0
+
+
 def test_what_is_not_billed() -> None:
     found = {row.model: row for row in rows({("2026-11-02", "other"): theirs(1)}, ours(7))}
     assert found["gpt-5"].why == ("not billed: of another account, or not invoiced yet",)

@@ -25,12 +25,24 @@ def test_a_table() -> None:
         ("2026-11-01", "gpt-5", "3", "$1.000000", "$1.500000", "+$0.500000", "tier: x; open: y"),
         ("2026-11-02", "=evil", "1", "$0.002500", "$0.000000", "-$0.002500", "not known"),
         ("2026-11-02", "local", "1,000", "unknown", "$0.000007", "+$0.000007", "unknown model: z"),
-        ("total", "", "1,004", "$1.002500", "$1.500007", "+$0.497507", ""),
+        ("total", "", "1,004", "> $1.002500", "$1.500007", "+$0.497507", ""),
     ]
 
 
+def test_a_record_of_which_a_part_has_no_price() -> None:
+    rows = [
+        Row("2026-11-01", "gpt-5", 1_500_000, 1_500_000, 3, {}, {}),
+        Row("2026-11-02", "gpt-5", 1_000_000, 1_500_000, 3, {}, {}, unpriced=2),
+    ]
+    assert [line[3] for line in lines(rows)] == ["$1.50", "> $1.00", "> $2.50"]
+    assert [line[3] for line in lines(rows[:1])] == ["$1.50", "$1.50"]
+    nothing = Row("2026-11-03", "local", None, 7, 1, {}, {}, unpriced=1)
+    assert [line[3] for line in lines([nothing])] == ["unknown", "unknown"]
+    assert lines([])[0][3] == "0"
+
+
 def test_a_table_of_tokens() -> None:
-    rows = [Row("2026-11-01", "gpt-5", 9, None, 3, {"input": 5, "reasoning": 4}, {"input": 2_000}, True, ("w",))]
+    rows = [Row("2026-11-01", "gpt-5", 9, None, 3, {"input": 5, "reasoning": 4}, {"input": 2_000}, True, ("w",), 1)]
     assert lines(rows) == [
         ("2026-11-01", "gpt-5", "3", "5", "2,000", "+1,995", "w"),
         ("total", "", "3", "5", "2,000", "+1,995", ""),
