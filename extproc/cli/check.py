@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from extproc.cli.doubts import doubts
@@ -31,7 +32,9 @@ def command(configuration: Configuration) -> None:
 
 def warnings(found: Examined) -> list[str]:
     """What is doubtful about a configuration that is right."""
-    return doubts(found.settings, {kind for link in found.chain.links for kind in link.policy.provides})
+    return doubts(
+        found.settings, {kind for link in found.chain.links for kind in link.policy.provides}, datetime.now(UTC)
+    )
 
 
 def summary(settings: Settings) -> str:

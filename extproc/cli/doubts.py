@@ -4,27 +4,34 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Collection, Iterator
+from datetime import datetime
 from fnmatch import fnmatchcase
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from extproc.addresses import is_ip
 from extproc.catalogue import Provider, Upstream
+from extproc.cli.idle_contracts import idle_contracts
 from extproc.identity import Identity
 from extproc.settings import Settings, UpstreamEntry
 
 _ACCESS: Final = "access"
+_LIMITS: Final = "limits"
+_TELLING: Final = ("cost", "audit")
+"""Policies that tell what was spent."""
 _AZURE_V1: Final = "/openai/v1"
 _WILD: Final = frozenset("*?[")
 
 
-def doubts(settings: Settings, provided: Collection[type[Any]]) -> list[str]:
+def doubts(settings: Settings, provided: Collection[type[Any]], now: datetime) -> list[str]:
     """Warnings about a configuration that is valid. `provided` are the facts that its policies provide."""
+    catalogue = settings.catalogue()
     return [
         *_about_policies(settings, provided),
         *_about_server(settings),
         *_about_urls(settings),
-        *shadowed(settings.catalogue().upstreams),
+        *shadowed(catalogue.upstreams),
+        *idle_contracts(settings, catalogue, now),
     ]
 
 
@@ -33,6 +40,13 @@ def _about_policies(settings: Settings, provided: Collection[type[Any]]) -> Iter
         yield "policies: nothing asks who is calling: no policy here provides an identity, as `entra` does"
     if all(entry.policy != _ACCESS for entry in settings.policies):
         yield "policies: nothing limits who may use what: the policy `access` is not in the list"
+    names = [entry.policy for entry in settings.policies]
+    telling = [f"`{name}`" for name in _TELLING if name in names]
+    if telling and _LIMITS not in names and settings.upstreams:
+        yield (
+            f"policies: to {' and '.join(telling)} an answer without usage costs $0, as an estimate:"
+            " the policy `limits`, which knows what it can cost at most, is not in the list"
+        )
 
 
 def _about_server(settings: Settings) -> Iterator[str]:

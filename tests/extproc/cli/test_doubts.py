@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -11,6 +12,7 @@ from extproc.cli.doubts import covers, doubts
 from extproc.identity import Identity
 from extproc.settings import parse
 
+NOW = datetime(2026, 11, 21, tzinfo=UTC)
 POLICIES = {"policies": [{"policy": "entra"}, {"policy": "access"}]}
 
 
@@ -20,7 +22,7 @@ def upstream(name: str, provider: str, *models: str, **more: Any) -> dict[str, A
 
 
 def found(*upstreams: dict[str, Any], **more: Any) -> list[str]:
-    return doubts(parse({**POLICIES, "upstreams": list(upstreams), **more}), [Identity])
+    return doubts(parse({**POLICIES, "upstreams": list(upstreams), **more}), [Identity], NOW)
 
 
 @pytest.mark.parametrize(
@@ -34,9 +36,34 @@ def found(*upstreams: dict[str, Any], **more: Any) -> list[str]:
     ],
 )
 def test_a_chain_that_lets_anybody_in(policies: list[str], provided: list[type[Any]], words: list[str]) -> None:
-    lines = doubts(parse({"policies": [{"policy": name} for name in policies]}), provided)
+    lines = doubts(parse({"policies": [{"policy": name} for name in policies]}), provided, NOW)
     assert len(lines) == len(words)
     assert all(line.startswith("policies: ") and word in line for line, word in zip(lines, words, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("policies", "words"),
+    [
+        (["entra", "access"], None),
+        (["entra", "access", "limits", "cost", "audit"], None),
+        (["entra", "access", "cost"], "to `cost` an answer without usage costs $0, as an estimate"),
+        (["entra", "access", "audit"], "to `audit` an answer without usage costs $0, as an estimate"),
+        (["entra", "access", "cost", "audit"], "to `cost` and `audit` an answer without usage costs $0"),
+    ],
+)
+def test_a_chain_to_which_what_is_not_known_is_free(policies: list[str], words: str | None) -> None:
+    chain = [{"policy": name} for name in policies]
+    lines = found(upstream("u", "openai", "m"), policies=chain)
+    assert len(lines) == (words is not None)
+    assert all(line.startswith(f"policies: {words}") and "`limits`" in line for line in lines)
+    assert found(policies=chain) == []
+
+
+def test_contracts_that_never_apply() -> None:
+    contract = {"name": "c", "input": 1, "output": 1, "models": "n"}
+    assert [line.partition(":")[0] for line in found(upstream("u", "openai", "m"), prices={"contracts": [contract]})] == [
+        "prices.contracts[0].models"
+    ]
 
 
 @pytest.mark.parametrize(
