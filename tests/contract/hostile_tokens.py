@@ -216,7 +216,7 @@ WRONG_TOKENS: Final = (
     Wrong("exp beyond every number", _raw_claims('"exp":', '"exp":1e999,"was":')),
     wrong("expired", **{name: value - 7200 for name, value in _late(0).items()}),
     wrong("not valid yet", **_late(3000)),
-    wrong("nbf in the future alone", nbf=int(time.time()) + 900),
+    wrong("nbf in the future alone", nbf=int(time.time()) + 86_400),
     wrong("nbf missing", nbf=ABSENT),
     wrong("iat missing", iat=ABSENT),
     # What it says, twice or oddly

@@ -99,7 +99,9 @@ async def test_a_client_that_leaves_while_a_policy_waits(place: Place, path: str
     await the_end(place, request_id)
     assert place.waiting.cancelled_before[-1]
     # Whoever is told twice is told the second time before this one is answered.
-    assert (await place.gateway.client.post(path, json=PROMPT)).status_code == 200
+    answer = await place.gateway.client.post(path, json=PROMPT)
+    assert answer.status_code == 200
+    await place.gateway.completion(answer)
     assert place.first.abandoned.count(request_id) == place.waiting.abandoned.count(request_id) == 1
     assert request_id in place.first.asked
     assert request_id not in place.last.asked + place.last.abandoned
@@ -108,7 +110,9 @@ async def test_a_client_that_leaves_while_a_policy_waits(place: Place, path: str
 
 async def test_a_client_that_leaves_before_its_body_was_judged(place: Place) -> None:
     request_id = await place.leave(CHAT, **{"x-test-headers": "30"})
-    assert (await place.gateway.client.post(CHAT, json=PROMPT)).status_code == 200
+    answer = await place.gateway.client.post(CHAT, json=PROMPT)
+    assert answer.status_code == 200
+    await place.gateway.completion(answer)
     assert request_id not in place.waiting.abandoned
     assert request_id not in place.first.asked + place.first.abandoned
 

@@ -96,7 +96,8 @@ async def _answer(provider: Bedrock, reader: asyncio.StreamReader, writer: async
     provider.bodies.append(json.loads(body))
     wish = _LENGTH.search(body)
     assert wish is not None, body
-    words = int(wish[1])
+    most = provider.bodies[-1].get("inferenceConfig", {}).get("maxTokens", 100_000)
+    words = min(int(wish[1]), most)
     if path.endswith("/converse-stream"):
         await _stream(writer, _events(words), cut=bool(wish[2]), delay=0.02 if wish[3] else 0)
     elif path.endswith("/converse"):

@@ -174,6 +174,9 @@ async def test_anthropic_left_by_the_client(gateway: Limited) -> None:
 
 async def test_a_budget_ends_what_bedrock_may_spend(gateway: Limited) -> None:
     """A dollar: some three hundred requests of these. Nobody spends more, however many ask at once."""
+    # While Envoy first connects to settlement it has room for a dozen entries of its log.
+    await gateway.client.post(CHAT, json=asked("1 words"), headers=gateway.headers("gus"))
+    await gateway.settled(1)
     for _ in range(30):
         body = asked("900 words", max_completion_tokens=900)
         answers = await asyncio.gather(
