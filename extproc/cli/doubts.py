@@ -44,8 +44,8 @@ def _about_policies(settings: Settings, provided: Collection[type[Any]]) -> Iter
     telling = [f"`{name}`" for name in _TELLING if name in names]
     if telling and _LIMITS not in names and settings.upstreams:
         yield (
-            f"policies: to {' and '.join(telling)} an answer without usage costs $0, as an estimate:"
-            " the policy `limits`, which knows what it can cost at most, is not in the list"
+            f"policies: to {' and '.join(telling)} the tokens of an answer without usage cost $0, as an estimate:"
+            " the policy `limits`, which knows what they can cost at most, is not in the list"
         )
 
 

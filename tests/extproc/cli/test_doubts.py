@@ -46,9 +46,9 @@ def test_a_chain_that_lets_anybody_in(policies: list[str], provided: list[type[A
     [
         (["entra", "access"], None),
         (["entra", "access", "limits", "cost", "audit"], None),
-        (["entra", "access", "cost"], "to `cost` an answer without usage costs $0, as an estimate"),
-        (["entra", "access", "audit"], "to `audit` an answer without usage costs $0, as an estimate"),
-        (["entra", "access", "cost", "audit"], "to `cost` and `audit` an answer without usage costs $0"),
+        (["entra", "access", "cost"], "to `cost` the tokens of an answer without usage cost $0, as an estimate"),
+        (["entra", "access", "audit"], "to `audit` the tokens of an answer without usage cost $0, as an estimate"),
+        (["entra", "access", "cost", "audit"], "to `cost` and `audit` the tokens of an answer without usage cost $0"),
     ],
 )
 def test_a_chain_to_which_what_is_not_known_is_free(policies: list[str], words: str | None) -> None:
