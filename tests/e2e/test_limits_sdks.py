@@ -19,6 +19,7 @@ import pytest_asyncio
 
 from extproc.embedded.demo_tokens import demo_guid
 from extproc.tasks import spawn
+from tests.ai_gateway import PROFILE
 from tests.limited import TENANT, Limited, limited
 from tests.redis_servers import running_redis
 from tests.servers import running_simulator
@@ -154,12 +155,19 @@ async def test_an_sdk_waits_for_as_long_as_it_is_told_and_asks_again(gateway: Li
     before = spawn(gateway.ask("single", latency_ms=800), name="in the way")
     while not await gateway.arrived():
         await asyncio.sleep(0.01)
+    so_far = len(_of("single", gateway))
     told = await ask(gateway, "single")
     assert (await before).status_code == 200
     assert told.status == 200
     assert told.seconds >= 1.0
-    await gateway.until(lambda: len(_of("single", gateway)) >= 3)
-    assert sorted(one["status"] for one in _of("single", gateway)[-3:]) == [200, 200, 429]
+
+    def statuses() -> list[int]:
+        return sorted(one["status"] for one in _of("single", gateway)[so_far:])
+
+    await gateway.until(lambda: statuses().count(200) >= 2)
+    refused = statuses()[2:]
+    # In front of AI Gateway the place is free a second later, for so long Envoy holds its log back.
+    assert refused in ([[429]] if PROFILE == "plain" else [[429], [429, 429]])
 
 
 @pytest.mark.parametrize(
