@@ -2,7 +2,8 @@
 
 Commands are written one after the other without waiting for answers, which come in the same order: what arrives in one
 turn of the event loop leaves in one write. (Measured with 32 callers: 3 us of CPU for each call; a pool of redis-py's
-connections takes 51, its pipelines 14.) A caller that has waited too long leaves; its answer is read and thrown away.
+connections takes 51, its pipelines 14.) What arrives while answers are awaited leaves with the last of them: the server
+would do one after the other in any case, and wake us for each. Who is alone waits for nobody. A caller that has waited too long leaves; its answer is read and thrown away.
 """
 
 from __future__ import annotations
@@ -167,6 +168,8 @@ class _Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._reader = hiredis.Reader()
         self._outgoing: list[bytes] = []
+        # How many of those that wait have been written.
+        self._asked = 0
         self._timer: asyncio.TimerHandle | None = None
         self._looked = 0.0
         self.waiting: deque[tuple[asyncio.Future[Any], float]] = deque()
@@ -177,7 +180,7 @@ class _Connection(asyncio.Protocol):
         """The answer, in its turn."""
         packed = hiredis.pack_command(cast("Any", tuple(words)))
         self._link.calls += 1
-        if not self._outgoing:
+        if not self._outgoing and not self._asked:
             self._loop.call_soon(self._flush)
         self._outgoing.append(packed)
         future: asyncio.Future[Any] = self._loop.create_future()
@@ -194,6 +197,7 @@ class _Connection(asyncio.Protocol):
             self._transport.abort()
 
     def _flush(self) -> None:
+        self._asked = len(self._outgoing)
         data = b"".join(self._outgoing)
         self._outgoing.clear()
         if self._transport is not None:
@@ -226,8 +230,11 @@ class _Connection(asyncio.Protocol):
         try:
             while (answer := self._reader.gets()) is not False:
                 future, _ = self.waiting.popleft()
+                self._asked -= 1
                 if not future.done():
                     future.set_result(answer)
+            if self._outgoing and not self._asked:
+                self._flush()
         except (hiredis.ProtocolError, IndexError):
             self.end("the server does not speak Redis' protocol")
 

@@ -103,6 +103,30 @@ async def test_what_one_turn_asks_leaves_in_one_write() -> None:
         assert (link.calls, link.batches, link.timeouts, link.connections) == (500, 1, 0, 1)
 
 
+async def test_what_is_asked_while_answers_are_awaited_leaves_with_the_last_of_them() -> None:
+    peer = Peer()
+    async with linked(peer) as link:
+        await ready(link)
+        first = [link.call(("X", index), 5.0) for index in range(2)]
+        await asked(peer, 2)
+        later = [link.call(("X", index), 5.0) for index in (2, 3, 4)]
+        peer.transports[0].write(b":0\r\n")
+        assert await first[0] == 0
+        await asyncio.sleep(0.01)
+        assert (len(peer.asked), link.batches) == (2, 1)
+        peer.transports[0].write(b":1\r\n")
+        assert await first[1] == 1
+        await asked(peer, 5)
+        assert link.batches == 2
+        peer.transports[0].write(b":2\r\n:3\r\n:4\r\n")
+        assert await asyncio.gather(*later) == [2, 3, 4]
+        # Nothing is under way any more: who comes now waits for nobody.
+        alone = link.call(("X", 5), 5.0)
+        await asked(peer, 6)
+        peer.transports[0].write(b":5\r\n")
+        assert await alone == 5
+
+
 async def test_answers_of_every_type_are_given_as_they_are() -> None:
     peer = Peer()
     async with linked(peer) as link:
