@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, Final
 
 import orjson
 import pyarrow as arrow  # type: ignore[import-untyped,unused-ignore]
-from msgspec.structs import FieldInfo, fields
+from msgspec.structs import FieldInfo, asdict, fields
 from pyarrow import parquet  # type: ignore[import-untyped,unused-ignore]
 
 from policies.audit.record import Closed, Record, Reserved, Tokens
@@ -78,6 +78,9 @@ def _typed(field: FieldInfo) -> tuple[Any, _Read]:
         said = [("code", arrow.string()), ("enforced", arrow.bool_()), ("outcome", arrow.string())]
         said += [("policy", arrow.string()), ("why", arrow.string())]
         return arrow.list_(arrow.struct(said)), _decisions
+    if name == "timings":
+        took = [("microseconds", arrow.int64()), ("policy", arrow.string())]
+        return arrow.list_(arrow.struct(took)), lambda closed: [asdict(one) for one in closed.record.timings] or None
     match field.type:
         case t if t is bool:
             return arrow.bool_(), lambda closed: getattr(closed.record, name)

@@ -13,8 +13,9 @@ import orjson
 KEPT: Final = ("event", "hash", "journal", "kind", "level", "schema", "sequence", "timestamp")
 """What is never left out: which record it is, and what happened when."""
 LEAST_FIRST: Final = (
-    *("params", "before", "after", "decisions", "details", "why", "marks", "flags", "roles", "service.version"),
+    *("params", "before", "after", "decisions", "details", "why", "marks", "flags", "roles", "timings"),
     *(
+        "service.version",
         "configuration",
         "previous",
         "started",

@@ -67,7 +67,10 @@ def compiled(name: str) -> Grants:
 
 @pytest.mark.parametrize(
     ("name", "policies"),
-    [*((name, ["entra", "access", "cost"]) for name in EXAMPLES), ("prices", ["entra", "access", "limits"])],
+    [
+        *((name, ["entra", "access", "cost"]) for name in (*EXAMPLES, "ai-gateway")),
+        ("prices", ["entra", "access", "limits"]),
+    ],
 )
 def test_an_example_is_usable(name: str, policies: list[str]) -> None:
     # As `sluicegate check` does it: found by entry point, validated, built, put in order.
@@ -76,7 +79,7 @@ def test_an_example_is_usable(name: str, policies: list[str]) -> None:
 
 
 def test_every_example_is_tested() -> None:
-    assert {path.stem for path in (ROOT / "examples").glob("*.yaml")} == {*EXAMPLES, "prices"}
+    assert {path.stem for path in (ROOT / "examples").glob("*.yaml")} == {*EXAMPLES, "ai-gateway", "prices"}
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
@@ -117,7 +120,7 @@ def test_the_models_of_a_role(name: str, role: str, dialect: Dialect, models: li
     assert usable_models(compiled(name), person(role), dialect) == models
 
 
-@pytest.mark.parametrize("name", EXAMPLES)
+@pytest.mark.parametrize("name", [*EXAMPLES, "ai-gateway"])
 def test_examples_hold_no_secret(name: str) -> None:
     configuration = example(name)
     assert all(upstream.credential is None or upstream.credential.env is not None for upstream in configuration.upstreams)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from msgspec import NODEFAULT
 
 from policies.audit.canonical import DEEPEST, FIRST, LARGEST, LineError, read, seal, seal_members
-from policies.audit.record import Record, Reserved, Said, Tokens
+from policies.audit.record import Record, Reserved, Said, Timing, Tokens
 from tests.policies.audit.world import record
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
@@ -33,6 +33,7 @@ OF_TYPE: dict[str, st.SearchStrategy[Any]] = {
     "timestamp": STAMPS,
     "params": st.dictionaries(NAMES, JSON, max_size=3),
     "decisions": st.lists(SAID, max_size=2).map(tuple),
+    "timings": st.lists(st.builds(Timing, microseconds=WHOLE, policy=TEXT), max_size=3).map(tuple),
     "reserved": st.none() | st.builds(Reserved, dollars=st.none() | WHOLE, input=WHOLE, output=WHOLE, tokens=WHOLE),
     "tokens": st.none() | st.builds(Tokens, **dict.fromkeys(Tokens.__struct_fields__, WHOLE)),
     **dict.fromkeys(("accounts", "flags", "marks", "roles"), st.lists(TEXT, max_size=3).map(tuple)),
@@ -75,7 +76,7 @@ def another(value: Any) -> str:
             return f"[{','.join(map(another, value))}]"
 
 
-def members(of: Record | Said | Reserved | Tokens) -> dict[str, Any]:
+def members(of: Record | Said | Reserved | Timing | Tokens) -> dict[str, Any]:
     """What stands in a record: what differs from what is meant by nothing."""
     found: dict[str, Any] = {}
     for field in msgspec.structs.fields(of):
@@ -87,7 +88,7 @@ def members(of: Record | Said | Reserved | Tokens) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, Said | Reserved | Tokens):
+    if isinstance(value, Said | Reserved | Timing | Tokens):
         return members(value)
     return [_plain(one) for one in value] if isinstance(value, tuple) else value
 

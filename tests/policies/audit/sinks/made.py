@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from policies.audit.canonical import FIRST, read, seal
 from policies.audit.following.sink import SinkError
-from policies.audit.record import Closed, Kind, Level, Name, Record, Reserved, Said, Tokens
+from policies.audit.record import Closed, Kind, Level, Name, Record, Reserved, Said, Timing, Tokens
 
 MOMENT: Final = "2026-11-21T13:38:23.000001Z"
 HARD: Final = (
@@ -67,6 +67,7 @@ def full(sequence: int = 1, **fields: Any) -> Closed:
         "stream": True,
         "reserved": Reserved(1, 2, 3, 4),
         "tokens": Tokens(1, 2, 3, 4, 5, 10, 12),
+        "timings": (Timing(12, "entra"), Timing(0, "access")),
         "cost": "0.001234",
         "dialect": "openai",
         "operation": "chat",

@@ -43,6 +43,7 @@ def test_a_full_record() -> None:
         "roles": ["Admin", "User"],
         "params": '{"max_tokens":7,"temperature":"0.5"}',
         "decisions": [{"code": "limit", "enforced": True, "outcome": "reject", "policy": "limits", "why": "too many"}],
+        "timings": [{"microseconds": 12, "policy": "entra"}, {"microseconds": 0, "policy": "access"}],
         "http_response_status_code": 429,
         "url_path": "<path>",
         "stream": True,
