@@ -44,6 +44,10 @@ CASES: Final = [
     # asked to were recorded as none.
     # 112 * 1.25 + 5888 * 0.125 + 40 * 10
     ("implicitly cached", "gpt-5", Usage(6_000, 40, cached_input=5_888), OPENAI, "", 1_276),
+    # https://github.com/BerriAI/litellm/issues/18599: where an answer told of reasoning, reasoning alone was billed, and
+    # the rest of the output was not: 448 of 482 tokens.
+    # 17 * 0.05 + 482 * 0.4
+    ("reasoning is not all of the output", "gpt-5-nano", Usage(17, 482, reasoning=448), OPENAI, "", 194),
     # https://github.com/BerriAI/litellm/issues/9812: cache writes were charged as input, and again as writes:
     # $0.091311 instead of this.
     # 3 * 3 + 12304 * 3.75 + 550 * 15
