@@ -78,16 +78,12 @@ def command(
         settings = parse(read_resolved(configuration, workers=workers))
         profile = asked or settings.server.profile
         if profile == "plain":
-            _refuse(
-                "ai-gateway",
-                {"--standalone": standalone or None, **{_OPTIONS[key]: value for key, value in named.items()}},
-            )
+            others = {_OPTIONS[key]: value for key, value in named.items()}
+            _refuse("ai-gateway", {"--standalone": standalone or None, **others})
             show_text(_plain(settings, admin or _DEFAULT_ADMIN, secrets))
         else:
             _refuse("plain", {"--admin": admin, "--secrets": secrets})
-            show_text(
-                _ai_gateway(settings, standalone, {key: value for key, value in named.items() if value is not None})
-            )
+            show_text(_ai_gateway(settings, standalone, named))
 
 
 def _understood(words: Sequence[str]) -> tuple[str | None, Path]:
@@ -128,12 +124,12 @@ def _plain(settings: Settings, admin: str, secrets: Path | None) -> str:
     return _yaml(bootstrap(settings, admin=admin, secret_directory=secrets))
 
 
-def _ai_gateway(settings: Settings, standalone: bool, given: dict[str, str]) -> str:
+def _ai_gateway(settings: Settings, standalone: bool, named: Mapping[str, str | None]) -> str:
     from extproc.ai_gateway.notes import notes
     from extproc.ai_gateway.resources import Options, resources
     from extproc.ai_gateway.writing import written
 
-    options = Options(**given)
+    options = Options(**{key: value for key, value in named.items() if value is not None})
     documents = resources(settings, standalone=standalone, options=options)
     return written(documents, standalone=standalone, notes=notes(settings, options, standalone=standalone))
 
