@@ -137,6 +137,7 @@ class Limited:
     async def counter_of(self, kind: str, whose: Subject) -> Counter:
         async with self.redis() as client:
             value = await client.hget(whose.key(), KINDS[kind].counter)
+            assert not isinstance(value, str)
         return Counter.read(value) or Counter()
 
     @contextlib.asynccontextmanager

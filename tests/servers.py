@@ -79,6 +79,14 @@ def listens(port: int) -> bool:
     return False
 
 
+@contextlib.contextmanager
+def refusing_port() -> Iterator[int]:
+    """A port that refuses connections, and that nobody else can listen on meanwhile."""
+    with socket.socket() as bound:
+        bound.bind((HOST, 0))
+        yield bound.getsockname()[1]
+
+
 def listens_on(path: Path) -> bool:
     """Whether somebody accepts connections on this unix socket."""
     with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as probe:

@@ -83,7 +83,7 @@ async def standings(admin: Administration, subjects: Sequence[Subject]) -> Stand
     counters: dict[Subject, dict[str, Counter]] = {}
     for subject in subjects:
         written = await admin.registry.counters(subject)
-        read_out = {name: Counter.read(text) for name, text in written.items()}
+        read_out = {name: Counter.read(value) for name, value in written.items()}
         counters[subject] = {name: counter for name, counter in read_out.items() if counter is not None}
     charges: list[Charge] = []
     whole = True

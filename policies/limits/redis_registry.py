@@ -8,8 +8,8 @@ written down elsewhere), `sg:{sg}:learned` (hash: model to sums), `sg:{sg}:reape
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Final
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
 
 from msgspec.structs import astuple
 
@@ -119,10 +119,11 @@ class RedisRegistry:
     async def told(self, change: str) -> None:
         await self._client.command(_TOLD, "SET", _TOLD, change, deadline=_PATIENCE)
 
-    async def counters(self, subject: Subject) -> Mapping[str, str]:
+    async def counters(self, subject: Subject) -> Mapping[str, bytes]:
         """The subject's counters as they are written, by their names."""
         key = subject.key()
-        return _pairs(await self._client.command(key, "HGETALL", key, deadline=_PATIENCE))
+        found = await self._client.command(key, "HGETALL", key, deadline=_PATIENCE)
+        return {_text(name): value for name, value in _both(found) if isinstance(value, bytes)}
 
 
 def _field(subject: Subject, kind: str) -> str:
@@ -164,13 +165,14 @@ def _change(at: str, fields: Mapping[str, str]) -> Change:
 
 
 def _pairs(found: object) -> dict[str, str]:
+    return {_text(name): _text(value) for name, value in _both(found)}
+
+
+def _both(found: object) -> Iterable[tuple[Any, Any]]:
     """Fields and values, in RESP2's form or RESP3's."""
     if isinstance(found, dict):
-        return {_text(name): _text(value) for name, value in found.items()}
-    if not isinstance(found, list):
-        return {}
-    told = [_text(value) for value in found]
-    return dict(zip(told[::2], told[1::2], strict=True))
+        return found.items()
+    return zip(found[::2], found[1::2], strict=True) if isinstance(found, list) else ()
 
 
 def _text(value: bytes | str) -> str:

@@ -14,6 +14,7 @@ from typing import Any, Final
 import hiredis
 import msgspec
 
+from policies.limits import redis_record
 from policies.limits.memory_store import KEEP, TOMBSTONE
 from policies.limits.redis_client import RedisClient, Script
 from policies.limits.store import Answer, Ask, Overdue, Standing, StoreUnavailableError, Used
@@ -21,7 +22,6 @@ from policies.limits.subjects import tag
 
 _SCRIPTS: Final = Path(__file__).with_name("scripts")
 _encoder: Final = msgspec.msgpack.Encoder()
-_charges: Final = msgspec.msgpack.Decoder(list[list[Any]])
 _decoder: Final = msgspec.msgpack.Decoder(tuple[int, int, tuple[Standing, ...]])
 
 
@@ -48,7 +48,7 @@ class RedisStore:
         prefix = f"sg:{tag(ask.tenant)}:"
         record = f"{prefix}r:{ask.id}"
         keys = [record, f"{prefix}leases"]
-        answer = await self._client.script(RESERVE, record, keys, [_packed(ask)], deadline=self._deadline)
+        answer = await self._client.script(RESERVE, record, keys, _packed(ask), deadline=self._deadline)
         return _answer(answer, len(ask.demands))
 
     async def settle(self, tenant: str, reservation: str, used: Used) -> bool:
@@ -101,15 +101,14 @@ class RedisStore:
         return bool(done == 1)
 
 
-def _packed(ask: Ask) -> bytes:
-    """The argument of `reserve.lua`."""
-    zone = ask.zone
-    return _encoder.encode(
-        (
-            *(ask.id, ask.request_id, int(ask.lease * 1000), KEEP, zone.offset, zone.until, zone.next_offset),
-            *(ask.output, ask.expected, ask.floor, ask.force, ask.at, ask.demands),
-        )
+def _packed(ask: Ask) -> tuple[bytes, bytes]:
+    """The arguments of `reserve.lua`."""
+    zone, demands = ask.zone, ask.demands
+    head = (
+        *(ask.id, ask.request_id, int(ask.lease * 1000), KEEP, zone.offset, zone.until, zone.next_offset),
+        *(ask.output, ask.expected, ask.floor, ask.force, ask.at, len(demands)),
     )
+    return _encoder.encode(head), _encoder.encode(demands)
 
 
 def _answer(told: Any, count: int) -> Answer:
@@ -125,18 +124,17 @@ def _answer(told: Any, count: int) -> Answer:
 
 
 def _charged(packed: bytes) -> tuple[Used, tuple[str, ...]]:
-    """What a reservation is charged, and the keys of the subjects on whose counters. See `scripts/reserve.lua`."""
+    """What a reservation is charged, and the keys of the subjects on whose counters."""
+    amounts = dict.fromkeys("rtdp", 0)
     try:
-        charges = _charges.decode(packed) if packed else []
-        amounts = dict.fromkeys("rtdp", 0)
-        for _, *counters in charges:
-            for _, measure, _, reserved, *_ in counters:
-                amounts[measure] = max(reserved, amounts[measure])
-        keys = [_text(key) for key, *_ in charges]
-    except (KeyError, TypeError, ValueError):
+        charges = redis_record.alone(packed) if packed else []
+        for charge in charges:
+            amounts[charge.measure] = max(charge.reserved, amounts[charge.measure])
+    except (KeyError, ValueError):
         # Another version's: it is charged all the same.
         return Used(), ()
-    return Used(amounts["r"], amounts["t"], amounts["d"]), tuple(dict.fromkeys(keys))
+    keys = dict.fromkeys(charge.key for charge in charges)
+    return Used(amounts["r"], amounts["t"], amounts["d"]), tuple(keys)
 
 
 def _text(value: bytes | str) -> str:

@@ -9,8 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Any, Final
 
-import msgspec
-
+from policies.limits import redis_record
 from policies.limits.redis_client import RedisClient
 from policies.limits.store import StoreUnavailableError
 from policies.limits.subjects import EVERYONE, Level, tag
@@ -25,10 +24,7 @@ MOST_KEYS: Final = 5_000_000
 """Keys that a survey looks at on each master."""
 MOST_RESERVATIONS: Final = 10_000
 
-_Record = tuple[str, str, int, list[list[str | tuple[str, str, int, int, int, int]]]]
-"""As `scripts/reserve.lua` says it."""
 _NAMELESS: Final = (Level.EVERYONE, Level.TENANT)
-_decoder: Final = msgspec.msgpack.Decoder(_Record)
 
 
 class Survey:
@@ -58,7 +54,7 @@ class Survey:
         self,
         levels: Sequence[Level],
         counter: str,
-        tell: Callable[[str, str], None],
+        tell: Callable[[str, bytes], None],
         *,
         tenants: Iterable[str],
         within: str | None,
@@ -110,9 +106,9 @@ class Survey:
             if cursor == b"0":
                 return
 
-    async def _field(self, key: str, counter: str) -> str | None:
+    async def _field(self, key: str, counter: str) -> bytes | None:
         value = await self._on(key, "HGET", key, counter)
-        return value.decode("utf-8", "replace") if isinstance(value, bytes) else None
+        return value if isinstance(value, bytes) else None
 
     async def _on(self, key: str, *words: str | bytes | int) -> Any:
         return await self._client.command(key, *words, deadline=_PATIENCE)
@@ -140,18 +136,13 @@ async def connected(client: RedisClient, key: str, seconds: float) -> None:
 
 def _charges(record: bytes | None) -> list[Charge]:
     """None of a reservation that is settled by now, or that another version has written."""
-    if record is None or record == b"s":
+    if record is None or record == redis_record.SETTLED:
         return []
     try:
-        _, _, _, charges = _decoder.decode(record)
-    except msgspec.MsgspecError:
+        charged = redis_record.in_record(record)
+    except ValueError:
         return []
-    return [
-        Charge(str(subject[0]), charge[0], charge[2], charge[3], charge[5])
-        for subject in charges
-        for charge in subject
-        if isinstance(charge, tuple)
-    ]
+    return [Charge(one.key, one.counter, one.window, one.reserved, one.generation) for one in charged]
 
 
 def _place(tenant: str) -> str:

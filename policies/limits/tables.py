@@ -163,9 +163,9 @@ class Largest:
         self._kept: list[tuple[int, str, Counter]] = []
         self._names: set[str] = set()
 
-    def offer(self, key: str, text: str | None) -> None:
+    def offer(self, key: str, written: bytes | None) -> None:
         """A subject's key and its counter as it is written. A scan may offer one twice."""
-        counter = Counter.read(text)
+        counter = Counter.read(written)
         if counter is None or key in self._names:
             return
         standing, reset = present(self._kind, None, counter, self._now, self._zone)

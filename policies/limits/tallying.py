@@ -80,10 +80,10 @@ def asked(settings: LimitsSettings) -> list[tuple[tuple[Level, ...], Kind, bool]
 async def _of(
     survey: Survey, levels: tuple[Level, ...], kind: Kind, tenants: Iterable[str], zone: ZoneInfo
 ) -> AsyncIterator[Tally]:
-    told: dict[str, str] = {}
+    told: dict[str, bytes] = {}
     await survey.counters(levels, kind.counter, told.__setitem__, tenants=tenants, within=None)
-    for key, text in told.items():
-        subject, counter = subject_of(key), Counter.read(text)
+    for key, written in told.items():
+        subject, counter = subject_of(key), Counter.read(written)
         if subject is not None and counter is not None and (made := tally(subject, kind, counter, zone)) is not None:
             yield made
 

@@ -12,12 +12,11 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from extproc.embedded.ports import free_port
 from extproc.exchange import Exchange
 from extproc.outcome import CONTINUE, Reject, Respond
 from extproc.policy import Policy, RequestAnswer
 from tests.gateway import MODEL, Gateway, running_gateway
-from tests.servers import HOST
+from tests.servers import HOST, refusing_port
 
 pytestmark = [pytest.mark.stack, pytest.mark.asyncio(loop_scope="module")]
 CHAT = "/v1/chat/completions"
@@ -79,15 +78,16 @@ async def chatty_upstream() -> AsyncIterator[str]:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def gateway(simulator: str) -> AsyncIterator[Gateway]:
-    async with chatty_upstream() as chatty:
-        upstreams = [
-            {"name": "openai", "provider": "openai", "url": f"{simulator}/v1", "models": [MODEL]},
-            {"name": "chatty", "provider": "openai", "url": f"{chatty}/v1", "models": ["chatty"]},
-            {"name": "down", "provider": "openai", "url": f"http://{HOST}:{free_port()}/v1", "models": ["down"]},
-        ]
-        policies = [Tells("first", "x-first"), Tells("second", "x-second")]
-        async with running_gateway(policies, simulator=simulator, upstreams=upstreams) as running:
-            yield running
+    with refusing_port() as nobody:
+        async with chatty_upstream() as chatty:
+            upstreams = [
+                {"name": "openai", "provider": "openai", "url": f"{simulator}/v1", "models": [MODEL]},
+                {"name": "chatty", "provider": "openai", "url": f"{chatty}/v1", "models": ["chatty"]},
+                {"name": "down", "provider": "openai", "url": f"http://{HOST}:{nobody}/v1", "models": ["down"]},
+            ]
+            policies = [Tells("first", "x-first"), Tells("second", "x-second")]
+            async with running_gateway(policies, simulator=simulator, upstreams=upstreams) as running:
+                yield running
 
 
 Ask = Callable[..., Awaitable[httpx.Response]]

@@ -13,18 +13,15 @@ local record = redis.call('GET', KEYS[1])
 if not record or record == 's' then return 0 end
 local content = cmsgpack.unpack(record)
 local charges = content[4]
-for i = 1, #charges do
-  local key = charges[i][1]
-  for j = 2, #charges[i] do
-    local counter, measure, number, reserved, _, generation = unpack(charges[i][j])
-    local value = redis.call('HGET', key, counter)
-    if value then
-      local w, c, p, o, g, r = string.match(value, '^(%d+) (%d+) (%d+) (%d+) (%d+) (%d+)$')
-      if tonumber(g) == generation and tonumber(w) == number then
-        if measure == 'p' then c = math.max(0, tonumber(c) - reserved) end
-        r = math.max(0, tonumber(r) - reserved)
-        redis.call('HSET', key, counter, string.format('%s %d %s %s %s %d', w, c, p, o, g, r))
-      end
+for i = 1, #charges, 7 do
+  local key, counter, measure, number, reserved, _, generation = unpack(charges, i, i + 6)
+  local value = redis.call('HGET', key, counter)
+  if value then
+    local w, c, p, o, g, r = cmsgpack.unpack(value)
+    if g == generation and w == number then
+      if measure == 'p' then c = math.max(0, c - reserved) end
+      r = math.max(0, r - reserved)
+      redis.call('HSET', key, counter, cmsgpack.pack(w, c, p, o, g, r))
     end
   end
 end

@@ -2,18 +2,21 @@
 --
 -- KEYS: the reservation's record, the tenant's leases. (The subjects' keys are in the demands, and in the same slot.)
 -- ARGV[1]: MessagePack of {id, request id, lease, keep (both ms), zone offset, zone until, zone's next offset (s), output,
---   expected, floor, force, at (ms or 0), demands}; a demand is {key of its subject, counter, measure, window,
---   amount, fixed, per_output, clamps, expected, shadow, seconds, carries}.
+--   expected, floor, force, at (ms or 0), number of demands}.
+-- ARGV[2]: MessagePack of the demands; a demand is {key of its subject, counter, measure, window, amount, fixed, per_output,
+--   clamps, expected, shadow, seconds, carries}. Those of one subject stand together.
 -- Answers MessagePack of {code, output granted, {used, before, ms until reset, refused, reserved} for each demand}; code
 --   0 refused, 1 reserved, 2 reserved before, 3 settled before.
 --
--- A counter is a field of its subject's hash: "window current before carried generation reserved", all of them
---   whole numbers; reserved is the part of current that is not settled.
--- A record is MessagePack of {state, request id, output, charges}; for each subject {key, charge, …}, a charge being
---   {counter, measure, window, reserved, amount (of a limit that carries debt; else -1), generation}. State: "r" reserved,
---   "e" charged at the estimate. A settled one is the letter "s" alone.
+-- A counter is a field of its subject's hash: window, current, before, carried, generation, reserved, one after the other
+--   in MessagePack, all of them whole numbers; reserved is the part of current that is not settled.
+-- A record is MessagePack of {state, request id, output, charges}; charges are {key, counter, measure, window, reserved,
+--   amount (of a limit that carries debt; else -1), generation, key, …}. State: "r" reserved, "e" charged at the estimate.
+--   A settled one is the letter "s" alone.
+--
+-- A server runs one script at a time, and tables are what costs it most: hence the few there are.
 
-local id, request_id, lease, keep, offset, zone_until, next_offset, output, expected, floor, force, at, demands =
+local id, request_id, lease, keep, offset, zone_until, next_offset, output, expected, floor, force, at, count =
   unpack(cmsgpack.unpack(ARGV[1]))
 
 -- The largest whole number up to which a double counts by ones: past it counters would be neither exact nor readable.
@@ -25,8 +28,9 @@ if record then
   return cmsgpack.pack({2, cmsgpack.unpack(record)[3], {}})
 end
 
+local whole, ceiling = math.floor, math.ceil
 local clock = redis.call('TIME')
-local present = clock[1] * 1000 + math.floor(clock[2] / 1000)
+local present = clock[1] * 1000 + whole(clock[2] / 1000)
 local now = present
 -- What has happened is not in the future: a worker whose clock is ahead opens no window that is not there yet.
 if at > 0 then now = force and math.min(at, present) or at end
@@ -34,25 +38,22 @@ if at > 0 then now = force and math.min(at, present) or at end
 -- The civil calendar from the number of days since 1970-01-01 (Howard Hinnant, "chrono-compatible low-level date algorithms").
 local function year_and_month(days)
   local z = days + 719468
-  local era = math.floor(z / 146097)
+  local era = whole(z / 146097)
   local doe = z - era * 146097
-  local yoe = math.floor((doe - math.floor(doe / 1460) + math.floor(doe / 36524) - math.floor(doe / 146096)) / 365)
-  local doy = doe - (365 * yoe + math.floor(yoe / 4) - math.floor(yoe / 100))
-  local mp = math.floor((5 * doy + 2) / 153)
+  local yoe = whole((doe - whole(doe / 1460) + whole(doe / 36524) - whole(doe / 146096)) / 365)
+  local doy = doe - (365 * yoe + whole(yoe / 4) - whole(yoe / 100))
+  local mp = whole((5 * doy + 2) / 153)
   local month = mp < 10 and mp + 3 or mp - 9
   return yoe + era * 400 + (month <= 2 and 1 or 0), month
 end
 
 local function first_day(year, month)
   local y = month <= 2 and year - 1 or year
-  local era = math.floor(y / 400)
+  local era = whole(y / 400)
   local yoe = y - era * 400
-  local doy = math.floor((153 * (month > 2 and month - 3 or month + 9) + 2) / 5)
-  return era * 146097 + yoe * 365 + math.floor(yoe / 4) - math.floor(yoe / 100) + doy - 719468
+  local doy = whole((153 * (month > 2 and month - 3 or month + 9) + 2) / 5)
+  return era * 146097 + yoe * 365 + whole(yoe / 4) - whole(yoe / 100) + doy - 719468
 end
-
-local seconds = math.floor(now / 1000)
-local day = math.floor((seconds + (seconds < zone_until and offset or next_offset)) / 86400)
 
 -- Milliseconds until this day begins where the subject lives.
 local function until_day(number)
@@ -62,58 +63,45 @@ local function until_day(number)
   return math.max(0, instant * 1000 - now)
 end
 
--- The number of the present window, and the milliseconds until it ends; worked out once for each kind.
-local windows = {}
-local function window(kind)
-  local known = windows[kind]
-  if not known then
-    if kind == 'minute' then
-      known = {math.floor(now / 60000), 60000 - now % 60000}
-    elseif kind == 'day' then
-      known = {day, until_day(day + 1)}
-    elseif kind == 'month' then
-      local year, month = year_and_month(day)
-      known = {year * 12 + month - 1, until_day(first_day(month == 12 and year + 1 or year, month == 12 and 1 or month + 1))}
-    else
-      known = {0, 0}
-    end
-    windows[kind] = known
-  end
-  return known[1], known[2]
+-- The number of the present window of each kind, and the milliseconds until it ends; those of dates only if need be.
+local minute, minute_reset = whole(now / 60000), 60000 - now % 60000
+local day, day_reset, month, month_reset
+local function dates()
+  local seconds = whole(now / 1000)
+  day = whole((seconds + (seconds < zone_until and offset or next_offset)) / 86400)
+  day_reset = until_day(day + 1)
+  local year, of_year = year_and_month(day)
+  month = year * 12 + of_year - 1
+  month_reset = until_day(first_day(of_year == 12 and year + 1 or year, of_year == 12 and 1 or of_year + 1))
 end
 
--- Whether an overrun of this limit is carried into its next window.
-local function carries(demand) return (demand[9] or demand[12]) and demand[4] ~= 'minute' end
-
 -- Every counter as it stands now, and what of the output the budgets allow.
-local count = #demands
-local numbers, currents, befores, carrieds, generations, reserveds, useds, resets = {}, {}, {}, {}, {}, {}, {}, {}
+local counters = {}
 local granted = output
-local wanted = math.min(floor, output)
-local refused = {}
-local subject, fields, values, taken = nil, nil, nil, 0
+local wanted = floor < output and floor or output
+local packed, place = ARGV[2], count < 16 and 1 or 3
 for i = 1, count do
-  local demand = demands[i]
-  if demand[1] ~= subject then
-    subject, fields, taken = demand[1], {}, 0
-    local j = i
-    while j <= count and demands[j][1] == subject do
-      fields[#fields + 1] = demands[j][2]
-      j = j + 1
-    end
-    values = redis.call('HMGET', subject, unpack(fields))
+  local key, name, measure, kind, amount, fixed, per_output, clamps, usual, shadow, seconds, carries
+  -- Past the head of an array of 12, which is one byte.
+  place, key, name, measure, kind, amount, fixed, per_output, clamps, usual, shadow, seconds, carries =
+    cmsgpack.unpack_limit(packed, 12, place + 1)
+  local number, reset = 0, 0
+  if kind == 'minute' then
+    number, reset = minute, minute_reset
+  elseif kind ~= 'none' then
+    if not day then dates() end
+    if kind == 'day' then number, reset = day, day_reset else number, reset = month, month_reset end
   end
-  taken = taken + 1
-  local number, reset = window(demand[4])
-  local amount, fixed, per_output = demand[5], demand[6], demand[7]
+  -- Whether an overrun of this limit is carried into its next window.
+  local owes = (usual or carries) and kind ~= 'minute'
   local current, before, carried, generation, reserved = 0, 0, 0, 0, 0
-  local value = values[taken]
+  local value = redis.call('HGET', key, name)
   if value then
-    local w, c, p, o, g, r = string.match(value, '^(%d+) (%d+) (%d+) (%d+) (%d+) (%d+)$')
-    w, current, before, carried = tonumber(w), tonumber(c), tonumber(p), tonumber(o)
-    generation, reserved = tonumber(g), tonumber(r)
+    local w, more
+    w, current, before, carried, generation, reserved, more = cmsgpack.unpack(value)
+    if not reserved or more then return redis.error_reply('ERR no counter') end
     if number > w then
-      local owes, debt = carries(demand), 0
+      local debt = 0
       -- Each window that is over has paid for as much as the limit is, also one in which nobody came.
       if owes then debt = math.min(MOST, math.max(0, current + carried - amount * (number - w))) end
       -- Where debt is carried, it is part of what a late settlement corrects.
@@ -125,59 +113,64 @@ for i = 1, count do
     end
   end
   local used = current + carried
-  if demand[4] == 'minute' then used = used + math.ceil(before * reset / 60000) end
-  numbers[i], currents[i], befores[i], carrieds[i], generations[i] = number, current, before, carried, generation
-  reserveds[i], useds[i], resets[i] = reserved, used, reset
+  if before > 0 and kind == 'minute' then used = used + ceiling(before * reset / 60000) end
+  local refused = false
   -- What has happened cannot be made less.
-  if demand[8] and not demand[9] and not demand[10] and per_output > 0 and not force then
+  if clamps and per_output > 0 and not (usual or shadow or force) then
     local room = amount - used - fixed
     if output * per_output > room * 1000000 then
-      local most = room > 0 and math.floor(room * 1000000 / per_output) or 0
-      if room < 0 or most < wanted then refused[i] = true end
+      local most = room > 0 and whole(room * 1000000 / per_output) or 0
+      if room < 0 or most < wanted then refused = true end
       if most < granted then granted = most end
     end
   end
+  counters[i] = {
+    number, current, before, carried, generation, reserved, refused, reset, owes and amount or -1,
+    key, name, measure, kind, seconds,
+    -- From here on for the next loop alone: 15 to 20.
+    used, amount, fixed, per_output, usual, shadow,
+  }
 end
 
+-- What each of them needs, and whether all have it.
 local needs = {}
 local admitted = true
 for i = 1, count do
-  local demand = demands[i]
-  local out = demand[9] and math.min(expected, granted) or granted
-  local need = math.min(demand[6] + math.ceil(out * demand[7] / 1000000), MOST - currents[i])
+  local counter = counters[i]
+  local current, used, amount, need, per_output = counter[2], counter[15], counter[16], counter[17], counter[18]
+  local usual, shadow = counter[19], counter[20]
+  if per_output > 0 then
+    need = need + ceiling((usual and expected < granted and expected or granted) * per_output / 1000000)
+  end
+  if need > MOST - current then need = MOST - current end
   needs[i] = need
-  if demand[5] <= 0 or useds[i] + need > demand[5] then refused[i] = true end
-  if refused[i] and not demand[10] then admitted = false end
+  if amount <= 0 or used + need > amount then counter[7] = true end
+  if counter[7] and not shadow then admitted = false end
 end
 if force then admitted = true end
 
-local standings = {}
-local charges = {}
-local i = 1
-while i <= count do
-  local key, written, charged, longest = demands[i][1], {}, {}, 0
-  charged[1] = key
-  while i <= count and demands[i][1] == key do
-    local demand, need = demands[i], admitted and needs[i] or 0
-    if admitted then
-      written[#written + 1] = demand[2]
-      written[#written + 1] = string.format('%d %d %d %d %d %d',
-        numbers[i], currents[i] + need, befores[i], carrieds[i], generations[i], reserveds[i] + need)
-      local debtor = carries(demand) and demand[5] or -1
-      charged[#charged + 1] = {demand[2], string.sub(demand[3], 1, 1), numbers[i], need, debtor, generations[i]}
-      if demand[11] > longest then longest = demand[11] end
-    end
-    standings[i] = {
-      currents[i] + carrieds[i] + need, demand[4] == 'minute' and befores[i] or 0, resets[i], refused[i] or false,
-      reserveds[i] + need,
-    }
-    i = i + 1
-  end
+local standings, charges, written = {}, {}, {}
+local charged, writes, longest = 0, 0, 0
+for i = 1, count do
+  local need = admitted and needs[i] or 0
+  local number, current, before, carried, generation, reserved, refused, reset, debtor, key, name, measure, kind, seconds =
+    unpack(counters[i], 1, 14)
+  standings[i] = {current + carried + need, kind == 'minute' and before or 0, reset, refused, reserved + need}
   if admitted then
-    redis.call('HSET', key, unpack(written))
-    charges[#charges + 1] = charged
-    -- Another exchange may have counted in a longer window of this subject.
-    if redis.call('TTL', key) < longest then redis.call('EXPIRE', key, longest) end
+    charges[charged + 1], charges[charged + 2], charges[charged + 3] = key, name, string.sub(measure, 1, 1)
+    charges[charged + 4], charges[charged + 5], charges[charged + 6] = number, need, debtor
+    charges[charged + 7] = generation
+    charged = charged + 7
+    written[writes + 1] = name
+    written[writes + 2] = cmsgpack.pack(number, current + need, before, carried, generation, reserved + need)
+    writes = writes + 2
+    if seconds > longest then longest = seconds end
+    if i == count or counters[i + 1][10] ~= key then
+      redis.call('HSET', key, unpack(written, 1, writes))
+      -- Another exchange may have counted in a longer window of this subject.
+      if redis.call('TTL', key) < longest then redis.call('EXPIRE', key, longest) end
+      writes, longest = 0, 0
+    end
   end
 end
 if admitted then

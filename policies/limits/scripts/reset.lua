@@ -7,8 +7,8 @@ local count = 0
 for i = 1, #ARGV do
   local value = redis.call('HGET', KEYS[1], ARGV[i])
   if value then
-    local g = string.match(value, '^%d+ %d+ %d+ %d+ (%d+) %d+$')
-    redis.call('HSET', KEYS[1], ARGV[i], string.format('0 0 0 0 %d 0', tonumber(g) + 1))
+    local _, _, _, _, generation = cmsgpack.unpack(value)
+    redis.call('HSET', KEYS[1], ARGV[i], cmsgpack.pack(0, 0, 0, 0, generation + 1, 0))
     count = count + 1
   end
 end

@@ -17,44 +17,46 @@ if not record then return 2 end
 local state, _, _, charges = unpack(cmsgpack.unpack(record))
 local used = {r = tonumber(ARGV[2]), t = tonumber(ARGV[3]), d = tonumber(ARGV[4]), p = 0}
 
+local function within(value)
+  if value < 0 then return 0 end
+  return value < MOST and value or MOST
+end
+
 -- The counter after this charge is settled in it; nil where that changes nothing, or it is another one by now.
-local function settled(charge, value)
-  local _, measure, number, reserved, amount, generation = unpack(charge)
+local function settled(value, measure, number, reserved, amount, generation)
   local delta = used[measure] - reserved
   -- A lease that has ended has given back its place among the parallel ones.
   if measure == 'p' and state == 'e' then delta = 0 end
   if not value or (delta == 0 and reserved == 0) then return nil end
-  local w, c, p, o, g, r = string.match(value, '^(%d+) (%d+) (%d+) (%d+) (%d+) (%d+)$')
-  w, c, p, o, r = tonumber(w), tonumber(c), tonumber(p), tonumber(o), tonumber(r)
-  if tonumber(g) ~= generation then return nil end
+  local w, c, p, o, g, r = cmsgpack.unpack(value)
+  if g ~= generation then return nil end
   if w == number then
-    c = math.min(MOST, math.max(0, c + delta))
+    c = within(c + delta)
     -- Of an expired lease it is no longer part.
-    if state == 'r' then r = math.max(0, r - reserved) end
+    if state == 'r' then r = within(r - reserved) end
   elseif w == number + 1 then
     if amount >= 0 then
       -- Its debt was carried into the present window: what changes of the one changes the other.
-      o = math.min(MOST, math.max(0, o + math.max(0, p + delta - amount) - math.max(0, p - amount)))
+      o = within(o + math.max(0, p + delta - amount) - math.max(0, p - amount))
     end
-    p = math.min(MOST, math.max(0, p + delta))
+    p = within(p + delta)
   else
     return nil
   end
-  return string.format('%d %d %d %d %s %d', w, c, p, o, g, r)
+  return cmsgpack.pack(w, c, p, o, g, r)
 end
 
-for i = 1, #charges do
-  local subject = charges[i]
-  local key, counters, written = subject[1], {}, {}
-  for j = 2, #subject do counters[j - 1] = subject[j][1] end
-  local values = redis.call('HMGET', key, unpack(counters))
-  for j = 2, #subject do
-    local value = settled(subject[j], values[j - 1])
-    if value then
-      written[#written + 1] = subject[j][1]
-      written[#written + 1] = value
-    end
+local written, count = {}, 0
+for i = 1, #charges, 7 do
+  local key, counter = charges[i], charges[i + 1]
+  local value = settled(redis.call('HGET', key, counter), unpack(charges, i + 2, i + 6))
+  if value then
+    written[count + 1], written[count + 2] = counter, value
+    count = count + 2
   end
-  if #written > 0 then redis.call('HSET', key, unpack(written)) end
+  if count > 0 and charges[i + 7] ~= key then
+    redis.call('HSET', key, unpack(written, 1, count))
+    count = 0
+  end
 end
 return 1

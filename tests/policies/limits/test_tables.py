@@ -147,10 +147,10 @@ def test_one_that_is_offered_twice_is_there_once() -> None:
     assert [key for key, _ in largest.found()] == ["k"]
 
 
-@pytest.mark.parametrize("text", [None, "", "x", "1 2", "1 2 3 4 5 6"])
-def test_what_is_no_counter_is_left_out(text: str | None) -> None:
+@pytest.mark.parametrize("written", [None, b"", b"x", b"1 2", b"1 2 3 4 5 6"])
+def test_what_is_no_counter_is_left_out(written: bytes | None) -> None:
     largest = Largest(DAY_KIND, 3, now=NOW, zone=ZONE)
-    largest.offer("k", text)
+    largest.offer("k", written)
     assert largest.found() == []
 
 

@@ -266,7 +266,7 @@ async def test_zones_pairs_hashes_and_resets_in_valkey(valkey: RedisServer) -> N
         client.hset(pair.key(), "tpd", Counter(summer, 50, generation=1, reserved=20).write())
         client.hset(hashed.key(), "tpd", Counter(summer, 50).write())
         client.hset(plain.key(), "tpd", Counter(summer, 50).write())
-        client.hset(CONTOSO.key(), mapping={"tpmo": Counter(generation=1).write(), "rpd": "riddle"})
+        client.hset(CONTOSO.key(), mapping={"tpmo": Counter(generation=1).write(), "rpd": "a riddle"})
     month = {"subject": "tenant", "tokens_per_month": 1, "requests_per_day": 1}
     match = {"role": "Lead"}
     found = await told(valkey, {"subject": ["model", "user"], "match": match, "tokens_per_day": 1}, month, zone=zone)

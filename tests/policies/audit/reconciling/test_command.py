@@ -401,7 +401,9 @@ def test_with_the_counters_of_a_gateway(tmp_path: Path, valkey: RedisServer, cap
     assert second == "journal, ledger and counters agree"
     with closing(valkey.client()) as client:
         (key,) = client.scan_iter("sg:*:s:user=alice")
-        counter = Counter.read(client.hget(key, "tpmo"))
+        written = client.hget(key, "tpmo")
+        assert isinstance(written, bytes)
+        counter = Counter.read(written)
         assert counter is not None
         counter.current += 1
         client.hset(key, "tpmo", counter.write())
