@@ -307,10 +307,10 @@ class Chain:
         rest = self._ask(links, course, hook)
         return await rest if waits(rest) else rest
 
-    async def _limited(self, pending: Awaitable[T], course: Course) -> T:
+    def _limited(self, pending: Awaitable[T], course: Course) -> Awaitable[T]:
         if course.deadline is None:
             course.deadline = asyncio.get_running_loop().time() + self._timeout
-        return await self._deadlines.wait(pending, course.deadline)
+        return self._deadlines.wait(pending, course.deadline)
 
     def _weigh(self, link: Link, outcome: RequestOutcome, course: Course, hook: Hook) -> VerdictOutcome | None:
         """Record what was said; a verdict ends the chain."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, TypeVar
 
 T = TypeVar("T")
 
@@ -31,7 +31,9 @@ class Deadlines:
         Raises:
             TimeoutError: the deadline has passed, and `pending` was cancelled.
         """
-        task = cast("asyncio.Task[T]", asyncio.current_task())
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("only a task can wait")
         cancelling = task.cancelling()
         self._waiting[task] = deadline
         if self._timer is None:

@@ -89,16 +89,11 @@ class RedisClient:
             StoreUnavailableError: no answer within `deadline` seconds, or an error in its place.
         """
         until = self._until(deadline)
-        # `_ask`, written out: this is on the path of every exchange.
         try:
-            answer = await self._answer(key, ("EVALSHA", script.sha, len(keys), *keys, *args), until)
-        except StoreUnavailableError:
-            self._counts["failures"] += 1
-            raise
-        if not isinstance(answer, hiredis.ReplyError):
-            return answer
-        if not str(answer).startswith("NOSCRIPT"):
-            raise self._failed(_ReplyError(str(answer)))
+            return await self._ask(key, ("EVALSHA", script.sha, len(keys), *keys, *args), until)
+        except _ReplyError as error:
+            if not error.words.startswith("NOSCRIPT"):
+                raise self._failed(error) from None
         self._counts["noscript"] += 1
         try:
             return await self._ask(key, ("EVAL", script.text, len(keys), *keys, *args), until)
@@ -114,6 +109,10 @@ class RedisClient:
             StoreUnavailableError: now, or from the answer, which may also be an error of Redis': see `answer`.
         """
         return self._answer(key, ("EVALSHA", script.sha, len(keys), *keys, *args), self._until(deadline))
+
+    def count_failure(self) -> None:
+        """Who has begun a call says that it failed."""
+        self._counts["failures"] += 1
 
     async def command(self, key: str | None, *words: Word, deadline: float | None = None) -> Any:
         """What a command answers that is not a script; on the node of `key`, or on any.

@@ -179,7 +179,8 @@ class _Connection(asyncio.Protocol):
 
     def send(self, words: Sequence[Word], seconds: float) -> asyncio.Future[Any]:
         """The answer, in its turn."""
-        packed = hiredis.pack_command(cast("Any", tuple(words)))
+        command: Any = tuple(words)
+        packed = hiredis.pack_command(command)
         self._link.calls += 1
         if not self._outgoing and not self._asked:
             self._loop.call_soon(self._flush)

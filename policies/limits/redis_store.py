@@ -48,7 +48,16 @@ class RedisStore:
         prefix = f"sg:{tag(ask.tenant)}:"
         record = f"{prefix}r:{ask.id}"
         keys = [record, f"{prefix}leases"]
-        answer = await self._client.script(RESERVE, record, keys, _packed(ask), deadline=self._deadline)
+        arguments = _packed(ask)
+        # `script`, but for a coroutine less: this is on the path of every exchange.
+        try:
+            answer = await self._client.begin(RESERVE, record, keys, arguments, self._deadline)
+        except StoreUnavailableError:
+            self._client.count_failure()
+            raise
+        if isinstance(answer, hiredis.ReplyError):
+            # A script that it does not know, perhaps: asked again by itself.
+            answer = await self._client.script(RESERVE, record, keys, arguments, deadline=self._deadline)
         return _answer(answer, len(ask.demands))
 
     async def settle(self, tenant: str, reservation: str, used: Used) -> bool:

@@ -86,46 +86,47 @@ class Reserver:
         # Another attempt is another reservation: the former may still be on its way to the store, or back from it.
         count = len({name for _, name, _ in attempts.made}) if attempts.made else 0
         name = request.exchange.id if count == 0 else f"{request.exchange.id}.{count}"
+        own, shared, output = self._demands(request.plan, request.size)
+        tenants: list[str] = []
+        local: list[Ask] = []
+        stood: list[Stood] = []
+        asks = ((request.tenant, request.plan.limits, own), (EVERYONE, request.plan.everyone, shared))
         try:
-            return await self._reserve(request, name, attempts)
+            for tenant, limits, asked in asks:
+                if not limits:
+                    continue
+                ask = self._ask(request, name, tenant, asked, output)
+                attempts.made.append((tenant, name, True))
+                said = await self._guarded.reserve(limits, ask)
+                attempts.made[-1] = (tenant, name, said.asked)
+                answer = said.answer
+                if answer is None:
+                    stood.clear()
+                elif answer.standings:
+                    stood += _together(limits, asked, answer.standings)
+                if answer is None or not answer.admitted:
+                    if said.local or tenants or local:
+                        self.give_back(attempts)
+                    return Reserved(name, output, tuple(stood))
+                output = answer.output
+                if said.local:
+                    local.append(msgspec.structs.replace(ask, force=True, at=int(self._clock() * 1000), output=output))
+                else:
+                    tenants.append(tenant)
         except BaseException:
             # Cancelled, for whatever reason: what may be reserved is not used.
             self.give_back(attempts)
             raise
-
-    async def _reserve(self, request: Request, name: str, attempts: Attempts) -> Reserved:
-        plan, size = request.plan, request.size
-        own: tuple[Demand, ...] = demands(plan.limits, size, self._scale)
-        shared: tuple[Demand, ...] = ()
-        output = within_rates(own, size.output, self._floor)
-        if plan.everyone:
-            shared = demands(plan.everyone, size, self._scale)
-            output = within_rates(shared, output, self._floor)
-        tenants: list[str] = []
-        local: list[Ask] = []
-        stood: list[Stood] = []
-        for tenant, limits, asked in ((request.tenant, plan.limits, own), (EVERYONE, plan.everyone, shared)):
-            if not limits:
-                continue
-            ask = self._ask(request, name, tenant, asked, output)
-            attempts.made.append((tenant, name, True))
-            said = await self._guarded.reserve(limits, ask)
-            attempts.made[-1] = (tenant, name, said.asked)
-            answer = said.answer
-            if answer is None:
-                stood.clear()
-            elif answer.standings:
-                stood += _together(limits, asked, answer.standings)
-            if answer is None or not answer.admitted:
-                if said.local or tenants or local:
-                    self.give_back(attempts)
-                return Reserved(name, output, tuple(stood))
-            output = answer.output
-            if said.local:
-                local.append(msgspec.structs.replace(ask, force=True, at=int(self._clock() * 1000), output=output))
-            else:
-                tenants.append(tenant)
         return Reserved(name, output, tuple(stood), True, tuple(tenants), tuple(local))
+
+    def _demands(self, plan: Plan, size: Size) -> tuple[tuple[Demand, ...], tuple[Demand, ...], int]:
+        """Of the tenant's limits, of those of everyone, and the output that fits under every rate of both."""
+        own = demands(plan.limits, size, self._scale)
+        output = within_rates(own, size.output, self._floor)
+        if not plan.everyone:
+            return own, (), output
+        shared = demands(plan.everyone, size, self._scale)
+        return own, shared, within_rates(shared, output, self._floor)
 
     def give_back(self, attempts: Attempts) -> None:
         """Nothing goes up: whatever is reserved for it was never used."""

@@ -74,8 +74,10 @@ class _Line:
         return len(self._waiting) + self._busy
 
     def put(self, settlements: Iterable[Settlement]) -> None:
+        idle = not self._waiting
         self._waiting.extend(settlements)
-        if self._waiting:
+        # Else whoever works has been told.
+        if idle and self._waiting:
             self._arrived.set()
 
     async def work(self) -> None:
