@@ -46,4 +46,8 @@ def alone(packed: bytes) -> list[Charged]:
 
 def _apart(values: Sequence[Any]) -> list[Charged]:
     each = [iter(values)] * len(Charged._fields)
-    return msgspec.convert(list(zip(*each, strict=True)), list[Charged])
+    charges = msgspec.convert(list(zip(*each, strict=True)), list[Charged])
+    for at, charge in enumerate(charges):
+        if not charge.key and at > 0:
+            charges[at] = charge._replace(key=charges[at - 1].key)
+    return charges

@@ -13,8 +13,10 @@ local record = redis.call('GET', KEYS[1])
 if not record or record == 's' then return 0 end
 local content = cmsgpack.unpack(record)
 local charges = content[4]
+local key
 for i = 1, #charges, 7 do
-  local key, counter, measure, number, reserved, _, generation = unpack(charges, i, i + 6)
+  local same, counter, measure, number, reserved, _, generation = unpack(charges, i, i + 6)
+  if same ~= '' then key = same end
   local value = redis.call('HGET', key, counter)
   if value then
     local w, c, p, o, g, r = cmsgpack.unpack(value)

@@ -11,8 +11,8 @@
 -- A counter is a field of its subject's hash: window, current, before, carried, generation, reserved, one after the other
 --   in MessagePack, all of them whole numbers; reserved is the part of current that is not settled.
 -- A record is MessagePack of {state, request id, output, charges}; charges are {key, counter, measure, window, reserved,
---   amount (of a limit that carries debt; else -1), generation, key, …}. State: "r" reserved, "e" charged at the estimate.
---   A settled one is the letter "s" alone.
+--   amount (of a limit that carries debt; else -1), generation, key, …}, a key being "" where it is the one before. State:
+--   "r" reserved, "e" charged at the estimate. A settled one is the letter "s" alone.
 --
 -- A server runs one script at a time, and tables are what costs it most: hence the few there are.
 
@@ -150,17 +150,18 @@ end
 if force then admitted = true end
 
 local standings, charges, written = {}, {}, {}
-local charged, writes, longest = 0, 0, 0
+local charged, writes, longest, subject = 0, 0, 0, nil
 for i = 1, count do
   local need = admitted and needs[i] or 0
   local number, current, before, carried, generation, reserved, refused, reset, debtor, key, name, measure, kind, seconds =
     unpack(counters[i], 1, 14)
   standings[i] = {current + carried + need, kind == 'minute' and before or 0, reset, refused, reserved + need}
   if admitted then
-    charges[charged + 1], charges[charged + 2], charges[charged + 3] = key, name, string.sub(measure, 1, 1)
+    charges[charged + 1] = key == subject and '' or key
+    charges[charged + 2], charges[charged + 3] = name, string.sub(measure, 1, 1)
     charges[charged + 4], charges[charged + 5], charges[charged + 6] = number, need, debtor
     charges[charged + 7] = generation
-    charged = charged + 7
+    charged, subject = charged + 7, key
     written[writes + 1] = name
     written[writes + 2] = cmsgpack.pack(number, current + need, before, carried, generation, reserved + need)
     writes = writes + 2

@@ -46,15 +46,16 @@ local function settled(value, measure, number, reserved, amount, generation)
   return cmsgpack.pack(w, c, p, o, g, r)
 end
 
-local written, count = {}, 0
+local written, count, key = {}, 0, nil
 for i = 1, #charges, 7 do
-  local key, counter = charges[i], charges[i + 1]
+  local counter = charges[i + 1]
+  if charges[i] ~= '' then key = charges[i] end
   local value = settled(redis.call('HGET', key, counter), unpack(charges, i + 2, i + 6))
   if value then
     written[count + 1], written[count + 2] = counter, value
     count = count + 2
   end
-  if count > 0 and charges[i + 7] ~= key then
+  if count > 0 and charges[i + 7] ~= '' then
     redis.call('HSET', key, unpack(written, 1, count))
     count = 0
   end
