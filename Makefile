@@ -43,7 +43,8 @@ else
 endif
 
 # Those of the suite's tests that ask through a gateway, with AI Gateway in it. Its ports are fixed: nothing runs beside it.
-AI_GATEWAY_TESTS := tests/contract/ai_gateway tests/contract/test_data_path.py tests/contract/test_body_limits.py \
+AI_GATEWAY_TESTS := tests/contract/ai_gateway tests/extproc/ai_gateway/test_on_aigw.py \
+	tests/extproc/ai_gateway/test_in_five_commands.py tests/contract/test_data_path.py tests/contract/test_body_limits.py \
 	tests/contract/test_endings.py tests/contract/test_endings_apart.py tests/contract/test_abandoned.py \
 	tests/contract/test_response_fields.py tests/contract/test_fail_closed.py tests/contract/test_hostile.py \
 	tests/contract/test_hostile_http2.py tests/contract/test_hostile_tokens.py tests/contract/test_hostile_tokens_common.py \

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from extproc.ai_gateway.behind import OWN, Standing, is_named
 from extproc.ai_gateway.paths import PATHS
-from extproc.call import Call, Endpoint, Payload
+from extproc.call import Call, Endpoint, Operation, Payload
 from extproc.catalogue import Agent, Catalogue, Target, Upstream
 from extproc.chain import Chain, Course
 from extproc.exchange import Request
@@ -58,7 +58,15 @@ class AIGatewayGate(Gate):
         target = super()._choose(endpoint, call, request)
         if target is None or endpoint.operation not in PATHS:
             return target
+        if endpoint.operation is Operation.COMPLETIONS and self._is_dated(target):
+            # AI Gateway translates no such pair (1.1): it would answer 502 to what is reserved by then.
+            return None
         return replace(target, path=PATHS[endpoint.operation])
+
+    def _is_dated(self, target: Target) -> bool:
+        """Whether it is Azure's API of deployments, which has a date for a version."""
+        upstream = self._catalogue.upstream(target.upstream)
+        return upstream is not None and upstream.api_version is not None
 
     def _tells_identity(self, upstream: Upstream | None, agent: Agent | None) -> bool:
         # AI Gateway counts by them. A route takes them away again where the provider is not to be told.

@@ -82,6 +82,24 @@ async def test_a_call_goes_by_ai_gateways_path(path: str, body: bytes, upstream:
     assert sets.get(":path", path) == asked
 
 
+@pytest.mark.parametrize(
+    ("path", "model"),
+    [("/v1/completions", "prod"), ("/openai/deployments/alias/completions?api-version=2024-10-21", None)],
+)
+async def test_a_pair_that_ai_gateway_does_not_translate_is_nobodys(path: str, model: str | None) -> None:
+    body = json.dumps({"prompt": "a"} | ({"model": model} if model else {})).encode()
+    judged = await judge(path, body)
+    assert isinstance(judged, Reject)
+    assert (judged.status, judged.code) == (404, "model_not_found")
+    in_plain = Gate(Chain([]), CATALOGUE, IdentityHeaders())
+    assert isinstance(await judge(path, body, gate=in_plain), Passage)
+
+
+async def test_azure_without_a_date_serves_completions() -> None:
+    judged = await passage("/v1/completions", b'{"model": "v1-4o", "prompt": "a"}')
+    assert (judged.target.upstream, judged.target.path) == ("azure-v1", "/v1/completions")
+
+
 async def test_the_body_names_the_deployment_that_the_path_named() -> None:
     judged = await passage("/openai/deployments/alias/chat/completions?api-version=2024-10-21", b'{"messages": []}')
     assert json.loads(judged.body or b"") == {"messages": [], "model": "dep-1"}
