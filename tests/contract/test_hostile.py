@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import pytest_asyncio
 
-from tests.ai_gateway import PROFILE, plain_only
+from tests.ai_gateway import ENVOY_VERSION, PROFILE, plain_only
 from tests.contract.hostile import CHAT, World, body, hostile_world, http
 from tests.contract.hostile_lines import FIELDS, FRAMING, METHODS, PATHS
 from tests.contract.hostile_requests import BODIES, CALLS, CREDENTIALS, Hostile
@@ -31,8 +32,16 @@ OF_AGENTS = (
 """Of paths of agents, granted or not."""
 
 
+RESOLVED = "an agent and a parameter"
+"""A path of an agent, granted in part, in which Envoy 1.40 takes `..;` for dots where paths are normalised."""
+
+
 def _rows() -> Iterator[Any]:
     for row in TABLE:
+        if row.name == RESOLVED and PROFILE != "plain" and ENVOY_VERSION.split(".") >= ["1", "40"]:
+            resolved = replace(row, expected=replace(row.expected, status=403, code="path_not_allowed"))
+            yield pytest.param(resolved, id=row.name)
+            continue
         marks = [NO_FILES] if b"/v1/files" in row.data else [NORMALISED] if row.name in (*SPELLINGS, *OF_AGENTS) else []
         yield pytest.param(row, marks=marks, id=row.name)
 
