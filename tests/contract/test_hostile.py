@@ -39,7 +39,7 @@ RESOLVED = "an agent and a parameter"
 def _rows() -> Iterator[Any]:
     for row in TABLE:
         if row.name == RESOLVED and PROFILE != "plain" and ENVOY_VERSION.split(".") >= ["1", "40"]:
-            resolved = replace(row, expected=replace(row.expected, status=403, code="path_not_allowed"))
+            resolved = row._replace(expected=replace(row.expected, status=403, code="path_not_allowed"))
             yield pytest.param(resolved, id=row.name)
             continue
         marks = [NO_FILES] if b"/v1/files" in row.data else [NORMALISED] if row.name in (*SPELLINGS, *OF_AGENTS) else []
