@@ -132,7 +132,8 @@ class Place(Served):
         with contextlib.suppress(TimeoutError):
             await self.until(lambda: wanted <= set(self.completions()))
         counts = Counter(self.completions())
-        assert wanted - set(counts) == set()
+        lost = wanted - counts.keys()
+        assert not lost, f"{len(lost)} of {len(wanted)} have no completion: {sorted(lost)[:5]}"
         assert [one for one, count in counts.items() if count != 1] == []
 
     def completions(self) -> list[str]:
