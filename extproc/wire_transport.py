@@ -307,17 +307,20 @@ class Peer(asyncio.Protocol):
 
     def drain(self) -> None:
         """Let the peer go elsewhere, and finish what is in flight."""
-        streams = self.connection.streams()
-        logs = [stream for stream in streams if stream.path == ACCESS_LOGS]
-        for stream in streams:
-            if stream.context is not None:
-                stream.context.drain()
-        self.flush()
-        # Told both at once, Envoy counts a protocol error and hangs up: it may still have had something to say.
-        self._loop.call_later(_FAREWELL if logs else 0.0, self._go_away)
+        self._drain(logs=False)
+        self._loop.call_soon(self._go_away)
 
     def _go_away(self) -> None:
         self.connection.drain()
+        self.flush()
+        # Told both at once, Envoy counts a protocol error and hangs up: it may still have had something to say. Told of the
+        # log's end first, it would open the next one here, and what it says there last would be lost with us.
+        self._loop.call_later(_FAREWELL, lambda: self._drain(logs=True))
+
+    def _drain(self, *, logs: bool) -> None:
+        for stream in self.connection.streams():
+            if stream.context is not None and (stream.path == ACCESS_LOGS) == logs:
+                stream.context.drain()
         self.flush()
 
     def give_up(self) -> None:

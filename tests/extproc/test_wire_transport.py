@@ -8,6 +8,7 @@ import logging
 import os
 import socket
 import tempfile
+import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +28,7 @@ from tests.servers import HOST
 
 MIB = 1024 * 1024
 CALL = changed(_path=PROCESS)
+LOG = changed(_path="/envoy.service.accesslog.v3.AccessLogService/StreamAccessLogs")
 PING = frame(frames.PING, 0, 0, b"8 bytes.")
 
 
@@ -203,8 +205,7 @@ async def test_an_answer_that_is_not_read_is_given_up() -> None:
 async def test_a_fault_of_ours_costs_its_own_call_alone() -> None:
     async with serving() as site:
         client = await site.connect()
-        log = changed(_path="/envoy.service.accesslog.v3.AccessLogService/StreamAccessLogs")
-        client.send(headers(1, log), message(1, b"entry"), headers(3, CALL), message(3, b"hello"))
+        client.send(headers(1, LOG), message(1, b"entry"), headers(3, CALL), message(3, b"hello"))
         assert statuses([await client.frame(frames.HEADERS, 1)]) == {1: 13}
         assert (await client.frame(frames.DATA, 3))[3][5:] == b"hello"
         client.send(headers(5, CALL), message(5, b"break"), headers(7, CALL), message(7, b"on"))
@@ -222,6 +223,22 @@ async def test_what_is_said_last_arrives_before_the_end() -> None:
         client.send(frame(frames.PING, frames.ACK, 0, b"draining"), message(1, b"more"), data(1, b"", end=True))
         said = await client.rest()
         assert statuses(said) == {1: 0}
+        client.writer.close()
+        await stopping
+
+
+async def test_a_log_ends_behind_the_word_to_go_elsewhere() -> None:
+    """Else its next one would begin here, and end with us."""
+    async with serving() as site:
+        client = await site.connect()
+        client.send(headers(1, LOG), headers(3, CALL), message(3, b"hello"), data(3, b"", end=True))
+        await client.frame(frames.DATA, 3)
+        stopping = spawn(site.transport.stop(5.0), name="stop")
+        await client.frame(frames.GOAWAY)
+        told = time.monotonic()
+        begun, ended = [await client.frame(frames.HEADERS, 1) for _ in range(2)]
+        assert statuses([begun, ended]) == {1: 0}
+        assert time.monotonic() - told > 0.1
         client.writer.close()
         await stopping
 
