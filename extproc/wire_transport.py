@@ -313,7 +313,7 @@ class Peer(asyncio.Protocol):
     def _go_away(self) -> None:
         self.connection.drain()
         self.flush()
-        # Told both at once, Envoy counts a protocol error and hangs up: it may still have had something to say. Told first
+        # Told both at once, Envoy counts a protocol error and hangs up, perhaps with something still to say. Told first
         # that its log ends, it would open the next one here, and what it says there last would be lost with us.
         self._loop.call_later(_FAREWELL, lambda: self._drain(logs=True))
 
