@@ -28,7 +28,9 @@ _TICK: Final = 1.0
 _LOG_INTERVAL: Final = 60.0
 """A violation is logged once in so many seconds, by its name."""
 _FAREWELL: Final = 0.2
-"""Seconds between the end of an access log stream and the GOAWAY."""
+"""Seconds, at most, between the end of an access log stream and the GOAWAY."""
+_STEP: Final = 0.002
+"""Seconds between looks whether the peer has understood that end. Envoy begins its next log 6 ms later (as measured)."""
 _FLUSH_SECONDS: Final = 1.0
 _LINGER: Final = 2.0
 """Seconds for the peer to hang up once it knows that we have said all."""
@@ -202,6 +204,8 @@ class Peer(asyncio.Protocol):
         self._said_all = False
         self._patience = limits.patience
         self._closing_since: float | None = None
+        # While we wait for the moment to go away: the latest one.
+        self._leaves_at: float | None = None
         self.send = self.connection.send
         self.finish = self.connection.finish
         self.postpone = self.connection.postpone
@@ -247,6 +251,9 @@ class Peer(asyncio.Protocol):
                     stream.context.message(event.data)
                 elif isinstance(event, Opened):
                     stream.context = begin(self, stream)
+                    if self._leaves_at is not None and stream.path == ACCESS_LOGS:
+                        # Envoy opens its next log within milliseconds, and knows no other place yet.
+                        stream.context.drain()
                 elif isinstance(event, HalfClosed):
                     stream.context.half_closed()
                 elif isinstance(event, Cancelled):
@@ -307,20 +314,21 @@ class Peer(asyncio.Protocol):
 
     def drain(self) -> None:
         """Let the peer go elsewhere, and finish what is in flight."""
-        self._drain(logs=False)
-        self._loop.call_soon(self._go_away)
-
-    def _go_away(self) -> None:
-        self.connection.drain()
-        self.flush()
-        # Told both at once, Envoy counts a protocol error and hangs up, perhaps with something still to say. Told first
-        # that its log ends, it would open the next one here, and what it says there last would be lost with us.
-        self._loop.call_later(_FAREWELL, lambda: self._drain(logs=True))
-
-    def _drain(self, *, logs: bool) -> None:
+        self._leaves_at = self._loop.time() + _FAREWELL
         for stream in self.connection.streams():
-            if stream.context is not None and (stream.path == ACCESS_LOGS) == logs:
+            if stream.context is not None:
                 stream.context.drain()
+        self.flush()
+        self._loop.call_soon(self._go_away, self._leaves_at)
+
+    def _go_away(self, latest: float) -> None:
+        # Between two of its logs: told of the end of one and of this at once, Envoy counts a protocol error and hangs up,
+        # perhaps with something still to say. One that is open when it is told this stays here until we give up.
+        if self._loop.time() < latest and any(stream.path == ACCESS_LOGS for stream in self.connection.streams()):
+            self._loop.call_later(_STEP, self._go_away, latest)
+            return
+        self._leaves_at = None
+        self.connection.drain()
         self.flush()
 
     def give_up(self) -> None:

@@ -8,7 +8,6 @@ import logging
 import os
 import socket
 import tempfile
-import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -227,18 +226,33 @@ async def test_what_is_said_last_arrives_before_the_end() -> None:
         await stopping
 
 
-async def test_a_log_ends_behind_the_word_to_go_elsewhere() -> None:
-    """Else its next one would begin here, and end with us."""
+async def test_who_leaves_says_so_between_two_logs() -> None:
+    """One that is opened before the peer knows is ended too: else it would end with us, and what is said there last."""
     async with serving() as site:
         client = await site.connect()
         client.send(headers(1, LOG), headers(3, CALL), message(3, b"hello"), data(3, b"", end=True))
         await client.frame(frames.DATA, 3)
         stopping = spawn(site.transport.stop(5.0), name="stop")
+        for number in (1, 5):
+            begun, ended = [await client.frame(frames.HEADERS, number) for _ in range(2)]
+            assert statuses([begun, ended]) == {number: 0}
+            if number == 1:
+                client.send(headers(5, LOG), data(1, b"", end=True))
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await client.frame(frames.GOAWAY)
+        client.send(data(5, b"", end=True))
         await client.frame(frames.GOAWAY)
-        told = time.monotonic()
-        begun, ended = [await client.frame(frames.HEADERS, 1) for _ in range(2)]
-        assert statuses([begun, ended]) == {1: 0}
-        assert time.monotonic() - told > 0.1
+        client.writer.close()
+        await stopping
+
+
+async def test_a_log_that_does_not_end_keeps_nobody() -> None:
+    async with serving() as site:
+        client = await site.connect()
+        client.send(headers(1, LOG))
+        stopping = spawn(site.transport.stop(5.0), name="stop")
+        await client.frame(frames.GOAWAY)
         client.writer.close()
         await stopping
 
