@@ -35,8 +35,6 @@ _FAULT: Final = 5.0
 """Seconds that a follower is left alone in which something failed that nobody has thought of."""
 GRACE: Final = 10.0
 """Seconds for what is being delivered when the process is to end."""
-NICENESS: Final = 10
-"""By so much the kernel prefers others that want the same core (nice(2)): a record may come later, a request may not."""
 
 
 Beside = Callable[[], AbstractAsyncContextManager[None]]
@@ -44,13 +42,12 @@ Beside = Callable[[], AbstractAsyncContextManager[None]]
 
 
 def run(folder: Path, followings: Sequence[Following], beside: Beside = contextlib.nullcontext) -> None:
-    """Follow until SIGTERM or SIGINT, behind everybody else who wants to run. Logging is the caller's.
+    """Follow until SIGTERM or SIGINT. Logging is the caller's.
 
     Raises:
         ValueError: two sinks have one name.
         OSError: the folder cannot be made or locked.
     """
-    os.nice(NICENESS)
     asyncio.run(_until_signal(folder, followings, beside))
 
 

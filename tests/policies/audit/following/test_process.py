@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -14,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from policies.audit.following.following import Following
-from policies.audit.following.process import NICENESS, follow
+from policies.audit.following.process import follow
 from policies.audit.following.sink import SinkError
 from policies.audit.following.status import SinkState, Status, read_status
 from policies.audit.record import Closed
@@ -103,14 +102,6 @@ async def test_sigterm_saves_how_far_it_has_come(tmp_path: Path) -> None:
                 assert await process.wait() == 0
             written += [id_of(closed) for closed in journal.append(10)]
         assert receiver.arrived() == rig.copied() == written[:-10]
-
-
-async def test_who_follows_lets_others_run_first(tmp_path: Path) -> None:
-    async with receiving() as receiver:
-        rig = Rig(tmp_path, receiver)
-        async with rig.process() as process:
-            await until(lambda: told(rig.folder) is not None, "it works")
-            assert os.getpriority(os.PRIO_PROCESS, process.pid) == min(19, os.getpriority(os.PRIO_PROCESS, 0) + NICENESS)
 
 
 async def test_a_second_process_waits_and_takes_over(tmp_path: Path) -> None:
