@@ -21,6 +21,11 @@ from policies.limits.store import Answer, Ask, Overdue, Standing, StoreUnavailab
 from policies.limits.subjects import tag
 
 _SCRIPTS: Final = Path(__file__).with_name("scripts")
+_AT_ONCE: Final = 16
+"""Settlements of one call: meanwhile the server serves nobody else."""
+_DONE: Final = b"1"
+_MOST: Final = 2**53
+"""The largest count that scripts can read."""
 _encoder: Final = msgspec.msgpack.Encoder()
 _decoder: Final = msgspec.msgpack.Decoder(tuple[int, int, tuple[Standing, ...]])
 
@@ -61,34 +66,45 @@ class RedisStore:
         return _answer(answer, len(ask.demands))
 
     async def settle(self, tenant: str, reservation: str, used: Used) -> bool:
-        prefix = f"sg:{tag(tenant)}:"
-        record = f"{prefix}r:{reservation}"
-        arguments = (reservation, used.requests, used.tokens, used.dollars, TOMBSTONE)
-        keys = [record, f"{prefix}leases"]
-        done = await self._client.script(SETTLE, record, keys, arguments, deadline=self._deadline)
-        return bool(done == 1)
+        keys, arguments = _settling(tenant, [(tenant, reservation, used)])
+        done = await self._client.script(SETTLE, keys[0], keys, arguments, deadline=self._deadline)
+        return bool(done == _DONE)
 
     async def settle_all(self, settlements: Sequence[tuple[str, str, Used]]) -> Sequence[bool | None]:
+        by_tenant: dict[str, list[int]] = {}
+        for at, one in enumerate(settlements):
+            by_tenant.setdefault(one[0], []).append(at)
         # All are on their way before the first is waited for: a task for each would cost twice as much.
-        pending = [self._begin(*one) for one in settlements]
-        done: list[bool | None] = []
-        for awaited, one in zip(pending, settlements, strict=True):
+        pending = []
+        for tenant, places in by_tenant.items():
+            for first in range(0, len(places), _AT_ONCE):
+                batch = places[first : first + _AT_ONCE]
+                pending.append((batch, self._begin(tenant, [settlements[at] for at in batch])))
+        done: list[bool | None] = [None] * len(settlements)
+        for batch, awaited in pending:
             try:
                 answer = await awaited if awaited is not None else None
-                if isinstance(answer, hiredis.ReplyError):
-                    # A script that it does not know, perhaps: asked again by itself.
-                    answer = await self.settle(*one)
             except StoreUnavailableError:
-                answer = None
-            done.append(None if answer is None else answer == 1)
+                continue
+            if isinstance(answer, hiredis.ReplyError):
+                # A script that it does not know, or one of them that it cannot settle: each by itself then.
+                for at in batch:
+                    done[at] = await self._alone(*settlements[at])
+            elif answer is not None:
+                for at, digit in zip(batch, answer, strict=True):
+                    done[at] = digit == _DONE[0]
         return done
 
-    def _begin(self, tenant: str, reservation: str, used: Used) -> Awaitable[Any] | None:
-        prefix = f"sg:{tag(tenant)}:"
-        record = f"{prefix}r:{reservation}"
-        arguments = (reservation, used.requests, used.tokens, used.dollars, TOMBSTONE)
+    async def _alone(self, tenant: str, reservation: str, used: Used) -> bool | None:
         try:
-            return self._client.begin(SETTLE, record, [record, f"{prefix}leases"], arguments, self._deadline)
+            return await self.settle(tenant, reservation, used)
+        except StoreUnavailableError:
+            return None
+
+    def _begin(self, tenant: str, settlements: Sequence[tuple[str, str, Used]]) -> Awaitable[Any] | None:
+        keys, arguments = _settling(tenant, settlements)
+        try:
+            return self._client.begin(SETTLE, keys[0], keys, arguments, self._deadline)
         except StoreUnavailableError:
             return None
 
@@ -118,6 +134,17 @@ def _packed(ask: Ask) -> tuple[bytes, bytes]:
         *(ask.output, ask.expected, ask.floor, ask.force, ask.at, len(demands)),
     )
     return _encoder.encode(head), _encoder.encode(demands)
+
+
+def _settling(tenant: str, settlements: Sequence[tuple[str, str, Used]]) -> tuple[list[str], tuple[int, bytes]]:
+    """Keys and arguments of `settle.lua`, for settlements of one tenant."""
+    prefix = f"sg:{tag(tenant)}:"
+    keys = [f"{prefix}leases"]
+    told: list[str | int] = []
+    for _, reservation, used in settlements:
+        keys.append(f"{prefix}r:{reservation}")
+        told += (reservation, used.requests, min(used.tokens, _MOST), min(used.dollars, _MOST))
+    return keys, (TOMBSTONE, _encoder.encode(told))
 
 
 def _answer(told: Any, count: int) -> Answer:

@@ -186,6 +186,24 @@ class StoreContract:
         assert await rig.store.settle_all(settlements) == [False] * 20
         assert await rig.store.settle_all([]) == []
 
+    async def test_many_of_one_tenant_are_settled_on_the_counters_that_they_share(self, rig: Rig, tenant: str) -> None:
+        """More than leave in one call; some of them twice, and some that are not known."""
+        limits = [limit(RPM, 1_000, f"{tenant}/user=alice"), limit(TPD, 10_000, tenant), limit(TPMO, 10_000, tenant)]
+        for index in range(40):
+            wants = [demand(of, 1 if of.kind.name == RPM else 50) for of in limits]
+            assert (await rig.store.reserve(asked(tenant, *wants, id=f"r{index}"))).admitted
+        settlements = [(tenant, f"r{index}", Used(1, index)) for index in range(40)]
+        told = await rig.store.settle_all(
+            [*settlements[:39], settlements[3], (tenant, "r99", Used(1, 7)), settlements[39]]
+        )
+        assert told == [True] * 39 + [False] * 2 + [True]
+        assert [await current(rig, of) for of in limits] == [40, sum(range(40)), sum(range(40))]
+        assert [await open_part(rig, of) for of in limits] == [0, 0, 0]
+        assert await rig.store.settle_all(settlements) == [False] * 40
+        assert await rig.store.reserve(asked(tenant, demand(limits[1], 50), id="r99")) == Answer(
+            False, 0, (), settled=True
+        )
+
     async def test_a_reservation_that_its_settlement_has_overtaken(self, rig: Rig, tenant: str) -> None:
         of = limit(TPD, 100, tenant)
         assert not await rig.store.settle(tenant, "r1", Used(1, 20))

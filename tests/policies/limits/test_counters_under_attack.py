@@ -161,6 +161,31 @@ async def test_a_counter_that_is_none_fails_for_its_subject_alone(
     assert (await store.reserve(ask(demand(other), id="b"))).admitted
 
 
+@pytest.mark.parametrize(
+    "garbage", [("SET", "sg:{contoso}:s:user=bob", "text"), ("SET", "sg:{contoso}:r:b", b"\x93\x01"), ("DEL", "none")]
+)
+async def test_what_cannot_be_settled_keeps_nothing_else_from_it_and_is_not_lost(
+    client: RedisClient, valkey: RedisServer, garbage: tuple[str, ...]
+) -> None:
+    """Of one tenant, in one call: an error leaves all as it was, and then each is settled by itself."""
+    store = RedisStore(client)
+    tenant = limit("tokens_per_day", 10_000, "contoso")
+    for name, user in (("a", "alice"), ("b", "bob"), ("c", "carol")):
+        both = (demand(tenant, 50), demand(limit("tokens_per_day", 10_000, f"contoso/user={user}"), 50))
+        assert (await store.reserve(ask(*both, id=name))).admitted
+    with valkey.client() as looking:
+        kept = looking.dump(garbage[1])
+        looking.execute_command(*garbage)
+        settlements = [("contoso", name, Used(1, 20)) for name in "abc"]
+        whole = garbage[0] == "DEL"
+        assert await store.settle_all(settlements) == [True, True if whole else None, True]
+        assert written(valkey, demand(tenant)).current == (60 if whole else 90)
+        if kept is not None:
+            looking.restore(garbage[1], 0, kept, replace=True)
+    assert await store.settle_all(settlements) == [False, not whole, False]
+    assert (written(valkey, demand(tenant)).current, written(valkey, demand(tenant)).reserved) == (60, 0)
+
+
 async def test_garbage_in_the_registry_keeps_nobody_from_reading_the_rest(
     client: RedisClient, valkey: RedisServer
 ) -> None:
