@@ -52,14 +52,13 @@ class Budgets:
             return
         for one in reserved.stood:
             limit = one.limit
-            name = limit.kind[0]
             # Of subjects within a tenant there may be any number.
-            if name not in _BUDGETS or limit.subject.parts or limit.amount <= 0:
+            if not limit.is_budget:
                 continue
             standing = one.standing
             settled = standing.used - standing.reserved
             share = settled * PER // limit.amount if settled > 0 else 0
-            labels = (limit.subject.tenant, name)
+            labels = (limit.subject.tenant, limit.kind.name)
             before = self._known.get(labels)
             if before is None or before[0] != share:
                 self._put(labels, (share, self._clock() + standing.reset / 1_000))

@@ -8,12 +8,10 @@ import msgspec
 
 from extproc.actuals import Actual, spent
 from extproc.price import PICO, Portions, Price, Worst, worst
-from policies.limits.limit import Limit, Measure, OutputReserve, Window
+from policies.limits.limit import Limit, Measure
 from policies.limits.settings import Weights
 from policies.limits.store import Demand, Used
 
-_RATE = (Window.MINUTE, Window.NONE)
-_OVERRUN = (Measure.TOKENS, Measure.DOLLARS)
 _NO_PRICE = Worst(0, 0)
 
 
@@ -91,27 +89,9 @@ def demands(limits: Iterable[Limit], size: Size, scale: Scale) -> tuple[Demand, 
     }
     asked = []
     for limit in limits:
-        _, measure, window, counter = limit.kind
-        fixed, per_output = amounts[measure]
-        usual = limit.reserve is OutputReserve.EXPECTED
-        # By place: by name it would take twice as long, and there are some fifteen for each exchange.
-        asked.append(
-            Demand(
-                limit.key,
-                counter,
-                measure,
-                window,
-                limit.amount,
-                fixed,
-                per_output,
-                window not in _RATE,
-                usual and per_output > 0,
-                limit.shadow,
-                limit.seconds,
-                # A call without output owes what those before it have overrun.
-                usual and measure in _OVERRUN,
-            )
-        )
+        head = limit.head
+        fixed, per_output = amounts[head[2]]
+        asked.append(Demand(*head, fixed, per_output, *limit.tails[per_output > 0]))
     return tuple(asked)
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from enum import StrEnum
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
+from msgspec.structs import force_setattr
 
 from policies.limits.subjects import Subject
 
@@ -89,6 +91,15 @@ class Limit(msgspec.Struct, frozen=True):
         source: where it comes from, for people: `limits[2]`, `override`.
         key: of the subject's counters.
         seconds: how long the subject's counters are kept after they were last written.
+
+    What follows from these is asked for with every exchange, and worked out once:
+
+    Attributes:
+        is_rate: callers are told how it stands in fields of their own.
+        is_budget: of a tenant as a whole, or of everyone, in tokens or dollars.
+        warns_from: what is used when callers are warned; infinite for never.
+        head: what a demand on it begins with, whatever the call is (see `store.Demand`).
+        tails: what it ends with for a call without output, and for one with output.
     """
 
     subject: Subject
@@ -102,3 +113,26 @@ class Limit(msgspec.Struct, frozen=True):
     allowance: int = 0
     shadow: bool = False
     source: str = ""
+    is_rate: bool = False
+    is_budget: bool = False
+    warns_from: float = math.inf
+    head: tuple[str, str, Measure, Window, int] = ("", "", Measure.REQUESTS, Window.NONE, 0)
+    tails: tuple[tuple[bool, bool, bool, int, bool], ...] = ()
+
+    def __post_init__(self) -> None:
+        _, measure, window, counter = self.kind
+        derived: dict[str, Any] = {}
+        has_dates = window in (Window.DAY, Window.MONTH)
+        spends = measure in (Measure.TOKENS, Measure.DOLLARS)
+        usual = self.reserve is OutputReserve.EXPECTED
+        derived["is_rate"] = window is Window.MINUTE and not self.shadow
+        derived["is_budget"] = has_dates and spends and not self.subject.parts and self.amount > 0
+        warns = self.soft < 1 and self.amount > 0 and not self.shadow
+        derived["warns_from"] = self.soft * self.amount if warns else math.inf
+        derived["head"] = (self.key, counter, measure, window, self.amount)
+        # A call without output owes what those before it have overrun.
+        derived["tails"] = tuple(
+            (has_dates, usual and has_output, self.shadow, self.seconds, usual and spends) for has_output in (False, True)
+        )
+        for name, value in derived.items():
+            force_setattr(self, name, value)

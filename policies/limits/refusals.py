@@ -45,17 +45,14 @@ def refusal(stood: Sequence[Stood], output: int, floor: int) -> Refusal | None:
 
     `output`: the output asked for; `floor`: the least of it worth granting.
     """
-    if not any(one.standing.refused for one in stood):
+    refusing = [one for one in stood if one.standing.refused]
+    if not refusing:
         return None
     # What is asked of a rate is lowered to what it can ever admit.
     output = within_rates((one.demand for one in stood), output, floor)
-    refusing = [
-        Refusal(one.limit, one.demand, one.standing, _wait(one, output, floor)) for one in stood if one.standing.refused
-    ]
     return max(
-        refusing,
+        (Refusal(one.limit, one.demand, one.standing, _wait(one, output, floor)) for one in refusing),
         key=lambda one: (not one.limit.shadow, one.limit.amount == 0, one.wait is None, one.wait or 0),
-        default=None,
     )
 
 

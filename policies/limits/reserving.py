@@ -9,11 +9,10 @@ import msgspec
 from extproc.exchange import Exchange
 from policies.limits.demands import Scale, Size, demands, within_rates
 from policies.limits.guarded import Guarded
-from policies.limits.limit import Limit
 from policies.limits.outage import Fallback
 from policies.limits.plan import Plan
 from policies.limits.settling import Settlement, Settler
-from policies.limits.store import Ask, Demand, Standing, Used, Zone
+from policies.limits.store import Ask, Demand, Used, Zone
 from policies.limits.subjects import EVERYONE
 from policies.limits.told import Stood
 
@@ -103,7 +102,7 @@ class Reserver:
                 if answer is None:
                     stood.clear()
                 elif answer.standings:
-                    stood += _together(limits, asked, answer.standings)
+                    stood += map(Stood, limits, asked, answer.standings)
                 if answer is None or not answer.admitted:
                     if said.local or tenants or local:
                         self.give_back(attempts)
@@ -137,8 +136,10 @@ class Reserver:
 
     def _ask(self, request: Request, name: str, tenant: str, asked: tuple[Demand, ...], output: int) -> Ask:
         expected = output
-        if any(demand.expected for demand in asked):
-            expected = request.expected(output)
+        for demand in asked:
+            if demand.expected:
+                expected = request.expected(output)
+                break
         return Ask(
             name,
             tenant,
@@ -150,7 +151,3 @@ class Reserver:
             expected,
             self._floor,
         )
-
-
-def _together(limits: tuple[Limit, ...], asked: tuple[Demand, ...], standings: tuple[Standing, ...]) -> list[Stood]:
-    return [Stood(*each) for each in zip(limits, asked, standings, strict=True)]

@@ -67,9 +67,9 @@ def fields(stood: Sequence[Stood], dialect: Dialect, now: float) -> list[tuple[s
     tightest: dict[Measure, tuple[int, Stood]] = {}
     for one in stood:
         limit = one.limit
-        _, measure, window, _ = limit.kind
-        if window is Window.MINUTE and not limit.shadow:
+        if limit.is_rate:
             left = remaining(limit, one.standing)
+            measure = limit.kind.measure
             known = tightest.get(measure)
             if known is None or left < known[0]:
                 tightest[measure] = left, one
@@ -99,7 +99,8 @@ def duration(milliseconds: int) -> str:
         return f"{milliseconds}ms" if milliseconds > 0 else "0s"
     minutes, rest = divmod(milliseconds, 60_000)
     hours, minutes = divmod(minutes, 60)
-    seconds = f"{rest / 1000:g}s"
+    whole, rest = divmod(rest, 1000)
+    seconds = f"{whole}.{rest:03d}".rstrip("0") + "s" if rest else f"{whole}s"
     if hours:
         return f"{hours}h{minutes}m{seconds}"
     return f"{minutes}m{seconds}" if minutes else seconds
@@ -115,14 +116,13 @@ def soft(stood: Sequence[Stood]) -> list[tuple[Limit, float]]:
     """Limits of which the configured share is used, and what share that is; the fullest first."""
     found = []
     for one in stood:
-        limit = one.limit
+        limit, standing = one.limit, one.standing
         # The most that can count is quickly told, and seldom enough.
-        most = one.standing.used + one.standing.before
-        if most >= limit.soft * limit.amount and limit.amount > 0 and limit.soft < 1 and not limit.shadow:
-            counted = used(limit, one.standing)
-            if counted >= limit.soft * limit.amount:
+        if standing.used + standing.before >= limit.warns_from:
+            counted = used(limit, standing)
+            if counted >= limit.warns_from:
                 found.append((limit, counted / limit.amount))
-    return sorted(found, key=lambda one: -one[1])
+    return sorted(found, key=lambda one: -one[1]) if found else found
 
 
 def warning(nearly: Iterable[tuple[Limit, float]]) -> str:
