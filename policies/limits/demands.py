@@ -3,39 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 import msgspec
+from msgspec.structs import force_setattr
 
 from extproc.actuals import Actual, spent
-from extproc.price import PICO, Portions, Price, Worst, worst
+from extproc.price import PICO, Portions, Price, worst
 from policies.limits.limit import Limit, Measure
 from policies.limits.settings import Weights
 from policies.limits.store import Demand, Used
 
-_NO_PRICE = Worst(0, 0)
+_REQUESTS, _TOKENS, _DOLLARS, _PARALLEL = Measure
+"""By a name of their own: before Python 3.12 an enumeration takes ten times as long to say what its members are."""
+_ONE: Final = (1, 0)
 
 
 class Scale(msgspec.Struct, frozen=True):
-    """What a token of each kind counts as, in millionths."""
+    """What a token of each kind counts as, in millionths. `most_input` and `most_output` follow from the others: whatever
+    kind it turns out to be."""
 
     input: int
     cached_input: int
     cache_write: int
     output: int
     reasoning: int
+    most_input: int = 0
+    most_output: int = 0
+
+    def __post_init__(self) -> None:
+        force_setattr(self, "most_input", max(self.input, self.cached_input, self.cache_write))
+        force_setattr(self, "most_output", max(self.output, self.reasoning))
 
     @classmethod
     def of(cls, weights: Weights) -> Scale:
-        return cls(*(round(getattr(weights, name) * PICO) for name in cls.__struct_fields__))
-
-    @property
-    def most_input(self) -> int:
-        """Whatever kind of input it turns out to be."""
-        return max(self.input, self.cached_input, self.cache_write)
-
-    @property
-    def most_output(self) -> int:
-        return max(self.output, self.reasoning)
+        kinds = (weights.input, weights.cached_input, weights.cache_write, weights.output, weights.reasoning)
+        return cls(*(round(weight * PICO) for weight in kinds))
 
     def weigh(self, tokens: Portions) -> int:
         """Weighted tokens, rounded up for the whole exchange. Audio weighs what text does."""
@@ -59,6 +62,8 @@ class Size(msgspec.Struct, frozen=True):
         price: of the model; None where it has none.
         tier: the service tier that is asked for; "" where none is.
         searches: the most searches that the provider may run itself.
+        dollars: what follows from these: micro-dollars whatever the output is, rounded up; and picodollars for a token of
+            output.
     """
 
     input: int = 0
@@ -67,14 +72,14 @@ class Size(msgspec.Struct, frozen=True):
     price: Price | None = None
     tier: str = ""
     searches: int = 0
+    dollars: tuple[int, int] = (0, 0)
 
-    @property
-    def dollars(self) -> tuple[int, int]:
-        """Micro-dollars whatever the output is, rounded up; and picodollars for a token of output."""
-        # What has no price costs nothing: only calls that use no tokens come here without one.
-        most = worst(self.price, self.input, self.tier) if self.price is not None else _NO_PRICE
-        whole = self.input * most.input + most.request + self.searches * most.tool_call
-        return -(-whole // PICO), most.output
+    def __post_init__(self) -> None:
+        if self.price is not None:
+            # What has no price costs nothing: only calls that use no tokens come here without one.
+            most = worst(self.price, self.input, self.tier)
+            whole = self.input * most.input + most.request + self.searches * most.tool_call
+            force_setattr(self, "dollars", (-(-whole // PICO), most.output))
 
 
 def demands(limits: Iterable[Limit], size: Size, scale: Scale) -> tuple[Demand, ...]:
@@ -82,10 +87,10 @@ def demands(limits: Iterable[Limit], size: Size, scale: Scale) -> tuple[Demand, 
     fixed_dollars, dollars_per_output = size.dollars
     choices = size.choices if size.output else 0
     amounts = {
-        Measure.REQUESTS: (1, 0),
-        Measure.PARALLEL: (1, 0),
-        Measure.TOKENS: (-(-size.input * scale.most_input // PICO), scale.most_output * choices),
-        Measure.DOLLARS: (fixed_dollars, dollars_per_output * choices),
+        _REQUESTS: _ONE,
+        _PARALLEL: _ONE,
+        _TOKENS: (-(-size.input * scale.most_input // PICO), scale.most_output * choices),
+        _DOLLARS: (fixed_dollars, dollars_per_output * choices),
     }
     asked = []
     for limit in limits:

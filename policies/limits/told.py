@@ -45,6 +45,7 @@ _NAMES: Final = {
     }
     for dialect in Dialect
 }
+_THOUSANDTHS: Final = ("", *(f".{rest:03d}".rstrip("0") for rest in range(1, 1000)))
 _WARNINGS: Final = 200
 """Characters of the warning, at most."""
 
@@ -75,13 +76,14 @@ def fields(stood: Sequence[Stood], dialect: Dialect, now: float) -> list[tuple[s
                 tightest[measure] = left, one
     told: list[tuple[str, str]] = []
     names = _NAMES[dialect]
+    has_times = dialect is Dialect.ANTHROPIC
     for measure, _ in _RATES:
         found = tightest.get(measure)
         if found is not None:
             left, one = found
             total, rest, reset = names[measure]
             wait = _until_empty(one.standing)
-            again = moment(now + wait / 1000) if dialect is Dialect.ANTHROPIC else duration(wait)
+            again = moment(now + wait / 1000) if has_times else duration(wait)
             told += ((total, str(one.limit.amount)), (rest, str(left)), (reset, again))
     return told
 
@@ -100,7 +102,7 @@ def duration(milliseconds: int) -> str:
     minutes, rest = divmod(milliseconds, 60_000)
     hours, minutes = divmod(minutes, 60)
     whole, rest = divmod(rest, 1000)
-    seconds = f"{whole}.{rest:03d}".rstrip("0") + "s" if rest else f"{whole}s"
+    seconds = f"{whole}{_THOUSANDTHS[rest]}s"
     if hours:
         return f"{hours}h{minutes}m{seconds}"
     return f"{minutes}m{seconds}" if minutes else seconds
