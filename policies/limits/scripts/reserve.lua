@@ -95,6 +95,8 @@ for i = 1, count do
   -- Whether an overrun of this limit is carried into its next window.
   local owes = (usual or carries) and kind ~= 'minute'
   local current, before, carried, generation, reserved = 0, 0, 0, 0, 0
+  -- A key is kept for longer than this window and the next: it need be told so once in a window.
+  local is_known = false
   local value = redis.call('HGET', key, name)
   if value then
     local w, more
@@ -109,7 +111,7 @@ for i = 1, count do
       current, carried, reserved = 0, debt, 0
     else
       -- A clock that went back opens no older window.
-      number = w
+      number, is_known = w, kind ~= 'none'
     end
   end
   local used = current + carried
@@ -126,7 +128,7 @@ for i = 1, count do
   end
   counters[i] = {
     number, current, before, carried, generation, reserved, refused, reset, owes and amount or -1,
-    key, name, measure, kind, seconds,
+    key, name, measure, kind, is_known and 0 or seconds,
     -- From here on for the next loop alone: 15 to 20.
     used, amount, fixed, per_output, usual, shadow,
   }
@@ -169,7 +171,7 @@ for i = 1, count do
     if i == count or counters[i + 1][10] ~= key then
       redis.call('HSET', key, unpack(written, 1, writes))
       -- Another exchange may have counted in a longer window of this subject.
-      if redis.call('TTL', key) < longest then redis.call('EXPIRE', key, longest) end
+      if longest > 0 and redis.call('TTL', key) < longest then redis.call('EXPIRE', key, longest) end
       writes, longest = 0, 0
     end
   end

@@ -15,7 +15,7 @@ from extproc.exchange import Dialect
 from extproc.identity import CallerKind, Identity
 from extproc.price import PICO
 from policies.limits.demands import Scale, Size, demands
-from policies.limits.limit import OutputReserve
+from policies.limits.limit import Limit, OutputReserve
 from policies.limits.memory_store import MemoryStore
 from policies.limits.plan import Caller
 from policies.limits.redis_client import RedisClient
@@ -66,6 +66,24 @@ async def test_a_call_with_short_windows_alone_keeps_a_budget_as_long_as_it_coun
     await store.reserve(ask(demand(RPM, seconds=RPM.seconds), id="b"))
     with valkey.client() as looking:
         assert MONTH.seconds - 60 <= looking.ttl(MONTH.key) <= MONTH.seconds
+
+
+@pytest.mark.parametrize("of", [DAY, limit("parallel_requests", 1_000, seconds=DAY.seconds)])
+async def test_a_counter_is_kept_beyond_the_window_after_the_one_in_which_it_was_first_used(
+    client: RedisClient, valkey: RedisServer, of: Limit
+) -> None:
+    """A day's two; one without a window, for as long after each call."""
+    store = RedisStore(client)
+    await store.reserve(ask(demand(of, seconds=of.seconds), id="a"))
+    with valkey.client() as looking:
+        assert looking.ttl(of.key) > of.seconds - 60
+        looking.expire(of.key, 86_400)
+        await store.reserve(ask(demand(of, seconds=of.seconds), id="b"))
+        assert (looking.ttl(of.key) > 86_400) == (of is not DAY)
+        # The next window: the counter is told so again.
+        looking.hset(of.key, of.kind.counter, Counter(int(time.time()) // 86_400 - 1, 7).write())
+        await store.reserve(ask(demand(of, seconds=of.seconds), id="c"))
+        assert looking.ttl(of.key) > of.seconds - 60
 
 
 @pytest.mark.parametrize("output", [0, 10])

@@ -94,7 +94,8 @@ class TestKeys:
         found = await lifetimes(rig, tenant)
         assert found["s:tenant"] > 4_900_000
         assert found["leases"] > 490_000 + KEEP
-        await rig.store.reserve(asked(tenant, demand(month, 1, seconds=9_000), id="r3", lease=900.0))
+        longer = limit("dollars_per_month", 100, tenant)
+        await rig.store.reserve(asked(tenant, demand(month, 1), demand(longer, 1, seconds=9_000), id="r3", lease=900.0))
         found = await lifetimes(rig, tenant)
         assert found["s:tenant"] > 8_900_000
         assert found["leases"] > 890_000 + KEEP
