@@ -14,8 +14,6 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Final
 
-from extproc.trace_context import HEADER as TRACE
-
 _KINDS: Final = {
     "request_headers": b"\x0a",
     "response_headers": b"\x12",
@@ -27,9 +25,6 @@ _KINDS: Final = {
 _OVERWRITE: Final = b"\x18\x02"
 """OVERWRITE_IF_EXISTS_OR_ADD; to append is the default."""
 _CLEAR_ROUTE_CACHE: Final = b"\x28\x01"
-_REMEMBERED: Final = 256
-_REMEMBERED_LENGTH: Final = 128
-"""A longer value is not worth its memory, nor is that of a trace: it hardly comes again."""
 SKIP, SEND = 2, 1
 """How headers and trailers are sent (`ProcessingMode.HeaderSendMode`)."""
 NONE, STREAMED, BUFFERED = 0, 1, 2
@@ -60,17 +55,18 @@ def _field(tag: bytes, payload: bytes) -> bytes:
 
 def set_header(name: str, value: str, *, append: bool = False) -> bytes:
     """A field of `HeaderMutation` that sets a header: over the one that is there, or beside it."""
-    if len(value) > _REMEMBERED_LENGTH or name == TRACE:
-        return _header(name, value, append)
-    return _remembered_header(name, value, append)
+    text = value.encode()
+    tail = b"" if append else _OVERWRITE
+    return _header_head(name, len(text), len(tail)) + text + tail
 
 
-def _header(name: str, value: str, append: bool) -> bytes:
-    header = _field(b"\x0a", name.encode()) + _field(b"\x1a", value.encode())
-    return _field(b"\x0a", _field(b"\x0a", header) + (b"" if append else _OVERWRITE))
-
-
-_remembered_header: Final = lru_cache(_REMEMBERED)(_header)
+# Names are few, and values of a name are of few lengths.
+@lru_cache(1_024)
+def _header_head(name: str, size: int, tail: int) -> bytes:
+    """What stands before a value of so many octets, behind which come as many as `tail`."""
+    inner = _field(b"\x0a", name.encode()) + b"\x1a" + _varint(size)
+    header = b"\x0a" + _varint(len(inner) + size) + inner
+    return b"\x0a" + _varint(len(header) + size + tail) + header
 
 
 # Clients send the same names each time. Bounded in bytes by what Envoy takes as one header block.
@@ -84,15 +80,22 @@ def entries(values: Mapping[str, str | bool]) -> bytes:
     """Entries of a `Struct`."""
     parts: list[bytes] = []
     for name, value in values.items():
-        # Written out, for there are ten of them for each exchange: `_field` would be called for each part.
         if isinstance(value, bool):
-            told = _BOOLEANS[value]
+            told = _key(name) + _field(b"", _BOOLEANS[value])
+            parts.append(_field(b"\x0a", told))
         else:
             text = value.encode()
-            told = b"\x1a" + _varint(len(text)) + text
-        entry = _key(name) + _varint(len(told)) + told
-        parts += (b"\x0a", _varint(len(entry)), entry)
+            parts += (_entry_head(name, len(text)), text)
     return b"".join(parts)
+
+
+# As with headers: there are ten of them for each exchange.
+@lru_cache(1_024)
+def _entry_head(name: str, size: int) -> bytes:
+    """What stands in an entry before a text of so many octets."""
+    inner = b"\x1a" + _varint(size)
+    inner = _key(name) + _varint(len(inner) + size) + inner
+    return b"\x0a" + _varint(len(inner) + size) + inner
 
 
 @lru_cache(64)
