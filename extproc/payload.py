@@ -61,6 +61,9 @@ _decoder: Final = json.JSONDecoder(
     object_pairs_hook=_object, parse_constant=_constant, parse_float=_number, parse_int=_integer
 )
 
+_encode: Final = msgspec.json.Encoder().encode
+_members: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
 
 def read_object(body: bytes, *, what: str = "The request body") -> dict[str, Any]:
     """`body` as one JSON object (RFC 8259, UTF-8 without a byte-order mark, no duplicate keys, bounded depth).
@@ -162,10 +165,11 @@ def with_members(body: bytes, changes: dict[str, Any], present: Collection[str])
     they stand where a person would look. Where one is replaced, white space between members goes, and an escape in a key
     is written out.
     """
-    if changes and present and not any(name in present for name in changes):
+    if changes and present and changes.keys().isdisjoint(present):
         # All are new. Taking the body apart and putting it together again would cost 3 us, and more for a long one.
-        return b"".join((msgspec.json.encode(changes)[:-1], b",", memoryview(body)[body.index(b"{") + 1 :]))
-    raw = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
-    changed = {key: msgspec.Raw(msgspec.json.encode(value)) for key, value in changes.items()}
-    new = {key: value for key, value in changed.items() if key not in raw}
-    return msgspec.json.encode({**new, **raw, **{key: changed[key] for key in changed if key in raw}})
+        return b"".join((_encode(changes)[:-1], b",", memoryview(body)[body.index(b"{") + 1 :]))
+    raw = _members.decode(body)
+    new = {name: value for name, value in changes.items() if name not in raw}
+    for name in changes.keys() - new.keys():
+        raw[name] = msgspec.Raw(_encode(changes[name]))
+    return _encode({**new, **raw})
