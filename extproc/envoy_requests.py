@@ -124,9 +124,10 @@ class RequestReader:
             position += 2
             if size & 0x80:
                 size, position = _varint(data, position - 1)
-            entry = data[position : position + size]
-            position += size
-            field = known.get(entry)
+            first, position = position, position + size
+            entry = data[first:position]
+            # A long one, such as a token, is not there: to look would be to hash it.
+            field = known.get(entry) if size <= _REMEMBERED_BYTES else None
             if field is None:
                 field = _field(entry)
                 if size <= _REMEMBERED_BYTES and field[0] not in _FORGOTTEN:
