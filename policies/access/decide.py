@@ -17,6 +17,8 @@ from policies.access.globs import is_plain_name
 from policies.access.grants import Grants, Held, Holdings
 from policies.access.refusals import Refused
 
+ROUTED: Final = frozenset({Operation.AGENT, Operation.OPAQUE})
+"""Operations on what is no model: they are decided by their paths."""
 _GENERATES: Final = frozenset({Operation.CHAT, Operation.COMPLETIONS, Operation.RESPONSES, Operation.MESSAGES})
 _USES: Final = {
     Dialect.OPENAI: (Operation.CHAT, Operation.COMPLETIONS, Operation.RESPONSES, Operation.EMBEDDINGS),
@@ -77,7 +79,7 @@ def decide_model(grants: Grants, identity: Identity, dialect: Dialect, model: st
 
 def _endpoint(holdings: Holdings, identity: Identity, endpoint: Endpoint, method: str, path: str) -> Decision:
     operation = endpoint.operation
-    if operation is Operation.AGENT or operation is Operation.OPAQUE:
+    if operation in ROUTED:
         return _route(holdings, identity, endpoint, method, path)
     held = holdings.operations.get(operation)
     return Allowed(held[0]) if held else refusals.operation_not_allowed(operation, identity, holdings)
