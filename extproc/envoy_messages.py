@@ -53,6 +53,14 @@ def _field(tag: bytes, payload: bytes) -> bytes:
     return tag + _varint(len(payload)) + payload
 
 
+def _heads(size: int, *tags: bytes) -> bytes:
+    """What stands before a payload of so many octets that is a field inside a field; tags from the innermost on."""
+    head = b""
+    for tag in tags:
+        head = tag + _varint(len(head) + size) + head
+    return head
+
+
 def set_header(name: str, value: str, *, append: bool = False) -> bytes:
     """A field of `HeaderMutation` that sets a header: over the one that is there, or beside it."""
     text = value.encode()
@@ -64,9 +72,8 @@ def set_header(name: str, value: str, *, append: bool = False) -> bytes:
 @lru_cache(1_024)
 def _header_head(name: str, size: int, tail: int) -> bytes:
     """What stands before a value of so many octets, behind which come as many as `tail`."""
-    inner = _field(b"\x0a", name.encode()) + b"\x1a" + _varint(size)
-    header = b"\x0a" + _varint(len(inner) + size) + inner
-    return b"\x0a" + _varint(len(header) + size + tail) + header
+    head = _heads(size, _key(name, b"\x1a"), b"\x0a")
+    return b"\x0a" + _varint(len(head) + size + tail) + head
 
 
 # Clients send the same names each time. Bounded in bytes by what Envoy takes as one header block.
@@ -93,21 +100,24 @@ def entries(values: Mapping[str, str | bool]) -> bytes:
 @lru_cache(1_024)
 def _entry_head(name: str, size: int) -> bytes:
     """What stands in an entry before a text of so many octets."""
-    inner = b"\x1a" + _varint(size)
-    inner = _key(name) + _varint(len(inner) + size) + inner
-    return b"\x0a" + _varint(len(inner) + size) + inner
+    return _heads(size, b"\x1a", _key(name), b"\x0a")
 
 
 @lru_cache(64)
-def _key(name: str) -> bytes:
+def _key(name: str, tag: bytes = b"\x12") -> bytes:
     """The key of an entry, and the tag of its value."""
-    return _field(b"\x0a", name.encode()) + b"\x12"
+    return _field(b"\x0a", name.encode()) + tag
 
 
 def metadata(namespace: str, struct: bytes) -> bytes:
     """Dynamic metadata in this namespace. `struct`: from `entries`."""
-    value = _field(b"\x2a", struct)
-    return _field(b"\x42", _field(b"\x0a", _key(namespace) + _varint(len(value)) + value))
+    return _metadata_head(namespace, len(struct)) + struct
+
+
+@lru_cache(1_024)
+def _metadata_head(namespace: str, size: int) -> bytes:
+    """What stands before a struct of so many octets."""
+    return _heads(size, b"\x2a", _key(namespace), b"\x0a", b"\x42")
 
 
 @lru_cache(64)
