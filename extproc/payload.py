@@ -106,7 +106,7 @@ def _read(body: bytes) -> dict[str, Any]:
         raise PayloadError("invalid_json", "is not valid JSON") from None
     if not isinstance(value, dict):
         raise PayloadError("not_an_object", "is not a JSON object")
-    _check_depth(value, text)
+    _check_depth(value)
     # One character is found at memory's speed, two are not: saves 0.6 us for each KB.
     if "\\" in text and "\\u" in text:
         _check_surrogates(body)
@@ -133,10 +133,8 @@ def _values(punctuation: bytes) -> int:
     return punctuation.count(b",") + punctuation.count(b"[") + punctuation.count(b"{") + 1
 
 
-def _check_depth(value: dict[str, Any], text: str) -> None:
-    """Walk the containers only if there are enough brackets for the limit to be passed at all."""
-    if text.count("{") + text.count("[") <= MAX_DEPTH:
-        return
+def _check_depth(value: dict[str, Any]) -> None:
+    """Walk the containers. To count brackets first would be to read the text twice more, and that is longer."""
     level: list[Any] = [value]
     for _ in range(MAX_DEPTH):
         level = [
