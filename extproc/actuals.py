@@ -70,6 +70,8 @@ UNPRICED: Final = "unpriced"
 """What is to be marked of an exchange: that it was priced as declared for models nobody knows, or not at all."""
 _BROKEN_OFF: Final = frozenset({Ending.CLIENT_GONE, Ending.UPSTREAM_CUT, Ending.TIMED_OUT})
 _NOTHING: Final = Portions()
+# An enumeration looks for its members itself, in 0.1 us.
+_ALLOW, _FREE, _METERED, _CHUNKS, _OPENAI = Verdict.ALLOW, Basis.NOTHING, Basis.METERED, Basis.CHUNKS, Dialect.OPENAI
 _UNRESERVED: Final = Reservation("")
 
 
@@ -96,14 +98,14 @@ def spent(found: Actual, price: Price | None) -> int | None:
     """Micro-dollars; None where there is no price. What was not answered is not billed, not even the request."""
     if price is None:
         return None
-    if found.basis is Basis.NOTHING:
+    if found.basis is _FREE:
         return 0
     return cost(found.tokens, price, found.tier) if found.reserved is None else found.reserved
 
 
 def source(found: Actual, price: Price | None) -> str:
     """Which price that is; "" where there is none, or nothing to be priced."""
-    return "" if price is None or found.basis is Basis.NOTHING else price.of_tier(found.tier).source
+    return "" if price is None or found.basis is _FREE else price.of_tier(found.tier).source
 
 
 def price_mark(charge: Charged) -> str | None:
@@ -118,28 +120,28 @@ def price_mark(charge: Charged) -> str | None:
 def actual(completion: Completion) -> Actual:
     """What the exchange used. Where that is not known, what was reserved for it; without a reservation, what was seen."""
     call = completion.call
-    if completion.verdict is not Verdict.ALLOW:
-        return Actual(_NOTHING, 0, Basis.NOTHING)
+    if completion.verdict is not _ALLOW:
+        return Actual(_NOTHING, 0, _FREE)
     if completion.usage is not None:
         return _metered(completion.usage, completion)
     if call is None or call.operation not in METERS:
-        return Actual(_NOTHING, 1, Basis.NOTHING)
+        return Actual(_NOTHING, 1, _FREE)
     if completion.ending is Ending.UPSTREAM_UNAVAILABLE or completion.unsent or _failed(completion):
-        return Actual(_NOTHING, 1, Basis.NOTHING)
+        return Actual(_NOTHING, 1, _FREE)
     reservation = completion.get(Reservation) or _UNRESERVED
     whole = Portions(input=reservation.input, output=reservation.output * reservation.choices)
     if call.stream and completion.ending in (Ending.CLIENT_GONE, Ending.UPSTREAM_CUT) and completion.output_floor:
-        return Actual(Portions(input=reservation.input, output=completion.output_floor), 1, Basis.CHUNKS, completion.tier)
+        return Actual(Portions(input=reservation.input, output=completion.output_floor), 1, _CHUNKS, completion.tier)
     return Actual(whole, 1, Basis.ESTIMATE, reserved=reservation.dollars)
 
 
 def _metered(usage: Usage, completion: Completion) -> Actual:
     """The provider's count. Of a stream that broke off it may be what stood at its beginning: Anthropic says one token of
     output there, and the rest at the end."""
-    dialect = completion.call.dialect if completion.call is not None else Dialect.OPENAI
-    basis = Basis.METERED
+    dialect = completion.call.dialect if completion.call is not None else _OPENAI
+    basis = _METERED
     if completion.output_floor > usage.output and completion.ending in _BROKEN_OFF:
-        usage, basis = replace(usage, output=completion.output_floor), Basis.CHUNKS
+        usage, basis = replace(usage, output=completion.output_floor), _CHUNKS
     return Actual(portions(usage, dialect), 1, basis, usage.tier)
 
 

@@ -54,7 +54,7 @@ def output_field(operation: Operation, model: Model | None = None) -> str | None
 
     `model`: the entry that serves the call. Of the two members of a chat, it says which one its server takes.
     """
-    if operation is Operation.CHAT and model is not None and model.output_field is not None:
+    if model is not None and model.output_field is not None and operation is Operation.CHAT:
         return model.output_field
     fields = OUTPUT_FIELDS.get(operation)
     return fields[0] if fields else None

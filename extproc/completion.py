@@ -161,11 +161,13 @@ class Completion(msgspec.Struct, frozen=True):
 
     @property
     def identity(self) -> Identity | None:
-        return self.get(Identity)
+        identity: Identity | None = self.facts.get(Identity)
+        return identity
 
     @property
     def call(self) -> Call | None:
-        return self.get(Call)
+        call: Call | None = self.facts.get(Call)
+        return call
 
     @property
     def unmetered(self) -> bool:

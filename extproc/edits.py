@@ -64,7 +64,8 @@ _OVERRIDES: Final = frozenset(
 _PROVIDER_ONLY: Final = frozenset({"accept-encoding", "openai-organization", "openai-project", "forwarded"})
 """Not for an LLM provider: an encoding would hide the usage from the meter, and an organisation would choose who pays."""
 
-
+_TELL_WHEN_ASKED: Final = frozenset({Operation.CHAT, Operation.COMPLETIONS})
+"""Operations whose streams end with their usage only if the client asks for it."""
 _REMEMBERED_NAMES: Final = 40
 
 
@@ -120,7 +121,7 @@ def _plain(value: str) -> str:
 
 def hides_usage(call: Call) -> bool:
     """Whether the gateway asks for a usage chunk that the client did not ask for, and must take it out again."""
-    return call.stream and not call.wants_usage and call.operation in (Operation.CHAT, Operation.COMPLETIONS)
+    return call.stream and not call.wants_usage and call.operation in _TELL_WHEN_ASKED
 
 
 def member_changes(

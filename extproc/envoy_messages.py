@@ -14,8 +14,6 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Final
 
-from extproc.trace_context import HEADER as TRACE
-
 _KINDS: Final = {
     "request_headers": b"\x0a",
     "response_headers": b"\x12",
@@ -27,9 +25,6 @@ _KINDS: Final = {
 _OVERWRITE: Final = b"\x18\x02"
 """OVERWRITE_IF_EXISTS_OR_ADD; to append is the default."""
 _CLEAR_ROUTE_CACHE: Final = b"\x28\x01"
-_REMEMBERED: Final = 256
-_REMEMBERED_LENGTH: Final = 128
-"""A longer value is not worth its memory, nor is that of a trace: it hardly comes again."""
 SKIP, SEND = 2, 1
 """How headers and trailers are sent (`ProcessingMode.HeaderSendMode`)."""
 NONE, STREAMED, BUFFERED = 0, 1, 2
@@ -58,19 +53,27 @@ def _field(tag: bytes, payload: bytes) -> bytes:
     return tag + _varint(len(payload)) + payload
 
 
+def _heads(size: int, *tags: bytes) -> bytes:
+    """What stands before a payload of so many octets that is a field inside a field; tags from the innermost on."""
+    head = b""
+    for tag in tags:
+        head = tag + _varint(len(head) + size) + head
+    return head
+
+
 def set_header(name: str, value: str, *, append: bool = False) -> bytes:
     """A field of `HeaderMutation` that sets a header: over the one that is there, or beside it."""
-    if len(value) > _REMEMBERED_LENGTH or name == TRACE:
-        return _header(name, value, append)
-    return _remembered_header(name, value, append)
+    text = value.encode()
+    tail = b"" if append else _OVERWRITE
+    return _header_head(name, len(text), len(tail)) + text + tail
 
 
-def _header(name: str, value: str, append: bool) -> bytes:
-    header = _field(b"\x0a", name.encode()) + _field(b"\x1a", value.encode())
-    return _field(b"\x0a", _field(b"\x0a", header) + (b"" if append else _OVERWRITE))
-
-
-_remembered_header: Final = lru_cache(_REMEMBERED)(_header)
+# Names are few, and values of a name are of few lengths.
+@lru_cache(1_024)
+def _header_head(name: str, size: int, tail: int) -> bytes:
+    """What stands before a value of so many octets, behind which come as many as `tail`."""
+    head = _heads(size, _key(name, b"\x1a"), b"\x0a")
+    return b"\x0a" + _varint(len(head) + size + tail) + head
 
 
 # Clients send the same names each time. Bounded in bytes by what Envoy takes as one header block.
@@ -84,27 +87,37 @@ def entries(values: Mapping[str, str | bool]) -> bytes:
     """Entries of a `Struct`."""
     parts: list[bytes] = []
     for name, value in values.items():
-        # Written out, for there are ten of them for each exchange: `_field` would be called for each part.
         if isinstance(value, bool):
-            told = _BOOLEANS[value]
+            told = _key(name) + _field(b"", _BOOLEANS[value])
+            parts.append(_field(b"\x0a", told))
         else:
             text = value.encode()
-            told = b"\x1a" + _varint(len(text)) + text
-        entry = _key(name) + _varint(len(told)) + told
-        parts += (b"\x0a", _varint(len(entry)), entry)
+            parts += (_entry_head(name, len(text)), text)
     return b"".join(parts)
 
 
+# As with headers: there are ten of them for each exchange.
+@lru_cache(1_024)
+def _entry_head(name: str, size: int) -> bytes:
+    """What stands in an entry before a text of so many octets."""
+    return _heads(size, b"\x1a", _key(name), b"\x0a")
+
+
 @lru_cache(64)
-def _key(name: str) -> bytes:
+def _key(name: str, tag: bytes = b"\x12") -> bytes:
     """The key of an entry, and the tag of its value."""
-    return _field(b"\x0a", name.encode()) + b"\x12"
+    return _field(b"\x0a", name.encode()) + tag
 
 
 def metadata(namespace: str, struct: bytes) -> bytes:
     """Dynamic metadata in this namespace. `struct`: from `entries`."""
-    value = _field(b"\x2a", struct)
-    return _field(b"\x42", _field(b"\x0a", _key(namespace) + _varint(len(value)) + value))
+    return _metadata_head(namespace, len(struct)) + struct
+
+
+@lru_cache(1_024)
+def _metadata_head(namespace: str, size: int) -> bytes:
+    """What stands before a struct of so many octets."""
+    return _heads(size, b"\x2a", _key(namespace), b"\x0a", b"\x42")
 
 
 @lru_cache(64)

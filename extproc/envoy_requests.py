@@ -12,7 +12,9 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from extproc.edits import CREDENTIALS
 from extproc.transport import ProtocolError
@@ -36,7 +38,7 @@ _FORGOTTEN: Final = CREDENTIALS | {"x-request-id", "traceparent"}
 Field = tuple[str, str]
 
 
-class Part(NamedTuple):
+class Part(msgspec.Struct, frozen=True):
     """A part of a request or response.
 
     Attributes:
@@ -124,9 +126,10 @@ class RequestReader:
             position += 2
             if size & 0x80:
                 size, position = _varint(data, position - 1)
-            entry = data[position : position + size]
-            position += size
-            field = known.get(entry)
+            first, position = position, position + size
+            entry = data[first:position]
+            # A long one, such as a token, is not there: to look would be to hash it.
+            field = known.get(entry) if size <= _REMEMBERED_BYTES else None
             if field is None:
                 field = _field(entry)
                 if size <= _REMEMBERED_BYTES and field[0] not in _FORGOTTEN:
@@ -214,6 +217,13 @@ def _varint(data: bytes, position: int) -> tuple[int, int]:
         ValueError: it has more than ten octets.
         IndexError: it is cut.
     """
+    octet = data[position]
+    if octet < 0x80:
+        return octet, position + 1
+    # Of one octet or two, nearly always.
+    following = data[position + 1]
+    if following < 0x80:
+        return octet & 0x7F | following << 7, position + 2
     value = shift = 0
     while True:
         octet = data[position]

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from functools import lru_cache
-from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
+
+import msgspec
 
 from extproc import trace_context
 from extproc.call import Call, Endpoint, Operation, OutputCeiling, Payload
@@ -36,7 +38,7 @@ _REMEMBERED: Final = 256
 _UTF8: Final = frozenset({"charset=utf-8", 'charset="utf-8"', "charset=utf8"})
 
 
-class Passage(NamedTuple):
+class Passage(msgspec.Struct, frozen=True):
     """The exchange may go up, with these changes. `body` is None where the client's bytes go as they are."""
 
     target: Target
@@ -105,7 +107,8 @@ class Gate:
         exchange.body = data
         course.deadline = None
         # What policies set when only the headers were known.
-        members.update(course.members)
+        if course.members:
+            members.update(course.members)
         exchange.put(Payload(members))
         return self._decide(call, course)
 
@@ -207,6 +210,8 @@ class Gate:
             upstream = self._catalogue.upstream(target.upstream)
             model = self._model(upstream, call.model) if upstream is not None else None
         own = member_changes(call, payload.members, target, ceiling, model)
+        if not course.members:
+            return own
         changes = {**own, **course.members}
         if "stream_options" in own:
             # Those of the policies, and the meter's wish.

@@ -20,6 +20,7 @@ _CODE: Final = re.compile(r"(?:[a-z][a-z0-9_]{0,63})?")
 _CODES: Final = 200
 """Codes of refusals with a series of their own: those that come with Sluicegate are some 60."""
 _GATEWAY: Final = "gateway"
+_ENDED: Final = {Verdict.ALLOW: ("all", "allow", ""), Verdict.NONE: (_GATEWAY, "none", "")}
 _OUTCOMES: Final = {
     ("reject", True): "reject",
     ("reject", False): "reject_shadow",
@@ -74,10 +75,9 @@ class Measures:
 
     def ended(self, completion: Completion) -> None:
         """An exchange has ended: what was said of it."""
-        if completion.verdict is Verdict.ALLOW:
-            self._decided.add(("all", "allow", ""))
-        elif completion.verdict is Verdict.NONE:
-            self._decided.add((_GATEWAY, "none", ""))
+        told = _ENDED.get(completion.verdict)
+        if told is not None:
+            self._decided.add(told)
         for decision in completion.decisions:
             policy = decision.policy if decision.policy in self._policies else OTHER
             verdict = _OUTCOMES.get((decision.outcome, decision.enforced), OTHER)

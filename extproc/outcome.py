@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
+import msgspec
+
 
 @dataclass(frozen=True, slots=True)
 class Continue:
@@ -17,8 +19,7 @@ class Continue:
 CONTINUE: Final = Continue()
 
 
-@dataclass(frozen=True, slots=True)
-class Mutate:
+class Mutate(msgspec.Struct, frozen=True):
     """No objection, and these changes. Later policies see them.
 
     On the request, `set_headers` replaces fields and `remove_headers` removes them on the way up; `members` sets members

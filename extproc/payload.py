@@ -61,6 +61,9 @@ _decoder: Final = json.JSONDecoder(
     object_pairs_hook=_object, parse_constant=_constant, parse_float=_number, parse_int=_integer
 )
 
+_encode: Final = msgspec.json.Encoder().encode
+_members: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
 
 def read_object(body: bytes, *, what: str = "The request body") -> dict[str, Any]:
     """`body` as one JSON object (RFC 8259, UTF-8 without a byte-order mark, no duplicate keys, bounded depth).
@@ -103,7 +106,7 @@ def _read(body: bytes) -> dict[str, Any]:
         raise PayloadError("invalid_json", "is not valid JSON") from None
     if not isinstance(value, dict):
         raise PayloadError("not_an_object", "is not a JSON object")
-    _check_depth(value, text)
+    _check_depth(value)
     # One character is found at memory's speed, two are not: saves 0.6 us for each KB.
     if "\\" in text and "\\u" in text:
         _check_surrogates(body)
@@ -130,10 +133,8 @@ def _values(punctuation: bytes) -> int:
     return punctuation.count(b",") + punctuation.count(b"[") + punctuation.count(b"{") + 1
 
 
-def _check_depth(value: dict[str, Any], text: str) -> None:
-    """Walk the containers only if there are enough brackets for the limit to be passed at all."""
-    if text.count("{") + text.count("[") <= MAX_DEPTH:
-        return
+def _check_depth(value: dict[str, Any]) -> None:
+    """Walk the containers. To count brackets first would be to read the text twice more, and that is longer."""
     level: list[Any] = [value]
     for _ in range(MAX_DEPTH):
         level = [
@@ -162,10 +163,11 @@ def with_members(body: bytes, changes: dict[str, Any], present: Collection[str])
     they stand where a person would look. Where one is replaced, white space between members goes, and an escape in a key
     is written out.
     """
-    if changes and present and not any(name in present for name in changes):
+    if changes and present and changes.keys().isdisjoint(present):
         # All are new. Taking the body apart and putting it together again would cost 3 us, and more for a long one.
-        return b"".join((msgspec.json.encode(changes)[:-1], b",", memoryview(body)[body.index(b"{") + 1 :]))
-    raw = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
-    changed = {key: msgspec.Raw(msgspec.json.encode(value)) for key, value in changes.items()}
-    new = {key: value for key, value in changed.items() if key not in raw}
-    return msgspec.json.encode({**new, **raw, **{key: changed[key] for key in changed if key in raw}})
+        return b"".join((_encode(changes)[:-1], b",", memoryview(body)[body.index(b"{") + 1 :]))
+    raw = _members.decode(body)
+    new = {name: value for name, value in changes.items() if name not in raw}
+    for name in changes.keys() - new.keys():
+        raw[name] = msgspec.Raw(_encode(changes[name]))
+    return _encode({**new, **raw})

@@ -216,7 +216,7 @@ def portions(usage: Usage, dialect: Dialect) -> Portions:
     said to be both audio and cached is not told apart by providers: as much is audio as can be, for it is dearer.
     """
     plain, cached, written = usage.input, usage.cached_input, usage.cache_write
-    if dialect is not Dialect.ANTHROPIC and (cached or written):
+    if (cached or written) and dialect is not Dialect.ANTHROPIC:
         plain = max(0, plain - cached - written)
     if not (usage.cache_write_1h or usage.audio_input or usage.audio_output or usage.tool_calls):
         return Portions(plain, cached, written, usage.output, min(usage.reasoning, usage.output))

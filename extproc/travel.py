@@ -88,10 +88,14 @@ class Travel:
     def pack(self, exchange: Exchange, decisions: Iterable[Decision]) -> str:
         """The facts, marks and decisions of an exchange, as JSON. A fact that cannot be written down stays behind."""
         facts: dict[str, Any] = {}
+        names = self._names
         for fact in exchange.facts():
-            name = self._names.get(type(fact))
-            if name is not None:
-                facts[name] = fact.travelling() if isinstance(fact, Identity) else fact
+            kind = type(fact)
+            if kind in names:
+                facts[names[kind]] = fact
+        identity = exchange.get(Identity)
+        if identity is not None:
+            facts[names[Identity]] = identity.travelling()
         # The access log's own path is the one that went up, and its record of the former one a header of the client's.
         path = exchange.request.loggable_path.encode("utf-8", "backslashreplace").decode()
         luggage = {"id": exchange.id, "path": path, "decisions": tuple(decisions), "facts": facts}

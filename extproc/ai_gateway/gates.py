@@ -88,4 +88,4 @@ class AIGatewayGate(Gate):
                 Reject(503, "gateway_misplaced", "This gateway is not set up correctly. Tell its operator."), course
             )
         kept = tuple(name for name in passage.remove_headers if not name.startswith(OWN))
-        return passage._replace(body=None, remove_headers=kept)
+        return replace(passage, body=None, remove_headers=kept)

@@ -6,8 +6,9 @@ most generous output ceiling among them holds.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, TypeAlias
+
+import msgspec
 
 from extproc.call import Call, Endpoint, Operation
 from extproc.exchange import Dialect
@@ -17,6 +18,8 @@ from policies.access.globs import is_plain_name
 from policies.access.grants import Grants, Held, Holdings
 from policies.access.refusals import Refused
 
+ROUTED: Final = frozenset({Operation.AGENT, Operation.OPAQUE})
+"""Operations on what is no model: they are decided by their paths."""
 _GENERATES: Final = frozenset({Operation.CHAT, Operation.COMPLETIONS, Operation.RESPONSES, Operation.MESSAGES})
 _USES: Final = {
     Dialect.OPENAI: (Operation.CHAT, Operation.COMPLETIONS, Operation.RESPONSES, Operation.EMBEDDINGS),
@@ -25,7 +28,7 @@ _USES: Final = {
 }
 
 
-class Allowed(NamedTuple):
+class Allowed(msgspec.Struct, frozen=True):
     """Allowed, and by which permission. `ceiling` bounds the output tokens of one answer, if any."""
 
     by: Held
@@ -77,7 +80,7 @@ def decide_model(grants: Grants, identity: Identity, dialect: Dialect, model: st
 
 def _endpoint(holdings: Holdings, identity: Identity, endpoint: Endpoint, method: str, path: str) -> Decision:
     operation = endpoint.operation
-    if operation is Operation.AGENT or operation is Operation.OPAQUE:
+    if operation in ROUTED:
         return _route(holdings, identity, endpoint, method, path)
     held = holdings.operations.get(operation)
     return Allowed(held[0]) if held else refusals.operation_not_allowed(operation, identity, holdings)
@@ -102,7 +105,7 @@ def _call(grants: Grants, holdings: Holdings, identity: Identity, call: Call) ->
         return refusals.operation_not_allowed(call.operation, identity, holdings)
     if call.model is None or not is_plain_name(call.model):
         return refusals.odd_model()
-    covering = list(_covering(grants, held, call.dialect, call.model))
+    covering = _covering(grants, held, call.dialect, call.model)
     if not covering:
         return refusals.model_not_allowed(call, holdings)
     allowing = covering
@@ -126,14 +129,16 @@ def _bounded(allowing: list[Held], call: Call) -> Decision:
     return Allowed(most, ceiling)
 
 
-def _covering(grants: Grants, held: tuple[Held, ...], dialect: Dialect, model: str) -> Iterator[Held]:
+def _covering(grants: Grants, held: tuple[Held, ...], dialect: Dialect, model: str) -> list[Held]:
     """The permissions among these that cover the model, at the upstream that would serve it."""
+    covering = []
     for one in held:
         grant = one.grant
         if model not in grant.models:
             continue
         if grant.upstreams is None or grants.upstream_of(dialect, model) in grant.upstreams:
-            yield one
+            covering.append(one)
+    return covering
 
 
 def _tool_refusal(covering: list[Held], call: Call, holdings: Holdings) -> Refused:

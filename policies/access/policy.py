@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from extproc.call import Call, Endpoint, Operation, OutputCeiling
 from extproc.exchange import Exchange
 from extproc.identity import Identity
 from extproc.outcome import CONTINUE, Reject, RequestOutcome, Respond
 from extproc.policy import Policy, Surroundings
-from policies.access.decide import decide_call, decide_endpoint, decide_model, usable_models
+from policies.access.decide import ROUTED, decide_call, decide_endpoint, decide_model, usable_models
 from policies.access.grants import Grants, compile_grants
 from policies.access.models_list import model_list, one_model
 from policies.access.refusals import Refused
 from policies.access.settings import AccessSettings
+
+_QUESTIONS: Final = frozenset({Operation.MODELS, Operation.MODEL})
 
 
 class AccessPolicy(Policy):
@@ -54,9 +56,9 @@ class AccessPolicy(Policy):
         They are answered here and not on the headers, so that a policy further down that counts requests sees them.
         """
         endpoint = exchange.need(Endpoint)
-        if endpoint.operation is Operation.AGENT or endpoint.operation is Operation.OPAQUE:
+        if endpoint.operation in ROUTED:
             return CONTINUE
-        if endpoint.operation is Operation.MODELS or endpoint.operation is Operation.MODEL:
+        if endpoint.operation in _QUESTIONS:
             return self._models(exchange, endpoint)
         decision = decide_call(self._grants, exchange.need(Identity), exchange.need(Call))
         if isinstance(decision, Refused):

@@ -26,7 +26,7 @@ from policies.entra.jwks import Key
 from policies.entra.keys import Due, Found, KeyCache, KeyTimes, Unavailable
 from policies.entra.refusal import Reason, Refusal
 from policies.entra.settings import EntraSettings
-from policies.entra.token import parse_token, read_bearer
+from policies.entra.token import parse_token, read_bearer, read_credential
 from policies.entra.verified_cache import Remembered, VerifiedCache
 from policies.entra.verify import Located, Rules, locate, verify
 
@@ -95,15 +95,21 @@ class EntraPolicy(Policy):
 
     def on_request_headers(self, exchange: Exchange) -> RequestAnswer:
         now = self._clock()
-        bearer = read_bearer(exchange.request.headers, self._max_token_bytes)
-        if isinstance(bearer, Refusal):
-            return self._refuse(exchange, bearer)
-        digest = sha256(bearer.encode("ascii")).digest()
+        headers = exchange.request.headers
+        credential = read_credential(headers, self._max_token_bytes)
+        if isinstance(credential, Refusal):
+            return self._refuse(exchange, credential)
+        # No two texts have the same bytes in this encoding, and none lacks one.
+        digest = sha256(credential.encode("utf-8", "surrogatepass")).digest()
         remembered = self._verified.get(digest, now)
         if remembered is not None:
             if self._keys.holds(remembered.place, remembered.key, now):
                 return self._admit(exchange, remembered.verified, now)
             self._verified.forget(digest)
+        # Only now: what is remembered was a token, and to look at each of its characters takes as long as all the rest.
+        bearer = read_bearer(headers, self._max_token_bytes)
+        if isinstance(bearer, Refusal):
+            return self._refuse(exchange, bearer)
         token = parse_token(bearer)
         located = token if isinstance(token, Refusal) else locate(token, self._rules)
         if isinstance(located, Refusal):

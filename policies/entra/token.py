@@ -39,7 +39,15 @@ class Token:
 
 
 def read_bearer(headers: Headers, max_bytes: int) -> str | Refusal:
-    """The one token that the request carries. Several fields may carry it, if they carry the same."""
+    """The one token that the request carries."""
+    found = read_credential(headers, max_bytes)
+    if isinstance(found, str) and not _TOKEN.fullmatch(found):
+        return Refusal(Reason.MALFORMED_FIELD, "empty, or with characters that no token has")
+    return found
+
+
+def read_credential(headers: Headers, max_bytes: int) -> str | Refusal:
+    """What stands where a token should, whatever its characters. Several fields may carry it, if they carry the same."""
     found: dict[str, str] = {}
     for name in CREDENTIAL_FIELDS:
         values = headers.all(name)
@@ -60,15 +68,9 @@ def read_bearer(headers: Headers, max_bytes: int) -> str | Refusal:
         if token is not None and credential != token:
             return Refusal(Reason.CONFLICTING_TOKENS, " and ".join(sorted(found)))
         token = credential
-    return _checked(token or "", max_bytes)
-
-
-def _checked(token: str, max_bytes: int) -> str | Refusal:
-    if len(token) > max_bytes:
+    if token is not None and len(token) > max_bytes:
         return Refusal(Reason.TOO_LONG, f"{len(token)} bytes, at most {max_bytes} are read")
-    if not _TOKEN.fullmatch(token):
-        return Refusal(Reason.MALFORMED_FIELD, "empty, or with characters that no token has")
-    return token
+    return token or ""
 
 
 def parse_token(text: str) -> Token | Refusal:
