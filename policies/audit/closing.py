@@ -72,13 +72,13 @@ def differing(completion: Completion, charge: Charged) -> Values:
     micros, first = round(completion.duration * 1_000_000), completion.first_byte
     reservation = completion.get(Reservation)
     return {
-        "bytes_in": completion.bytes_in,
-        "bytes_out": completion.bytes_out,
+        "bytes_in": str(completion.bytes_in),
+        "bytes_out": str(completion.bytes_out),
         "cost": dollars(charge.dollars) if charge.dollars is not None else "",
         "exchange_id": completion.id,
-        "first_byte_us": round(first * 1_000_000) if first is not None else 0,
-        "latency_ms": round(micros / 1000),
-        "latency_us": micros,
+        "first_byte_us": str(round(first * 1_000_000)) if first is not None else "",
+        "latency_ms": str(round(micros / 1000)),
+        "latency_us": str(micros),
         "request_id": completion.request_id,
         "reservation_id": completion.id,
         "reserved": reserved(reservation) if reservation is not None else "",

@@ -8,21 +8,24 @@ holds them to it.
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict
 from collections.abc import Collection, Hashable, Mapping
 from typing import Any, Final
 
 import msgspec
 
-from policies.audit.canonical import FIRST, UNWRITABLE, seal_content, seal_members, written
+from policies.audit.canonical import FIRST, UNWRITABLE, Beginning, seal_members, written
 from policies.audit.record import SCHEMA
 
-Values = dict[str, Any]
-"""What goes into the blanks, by name: a whole number, a text that needs no escaping, or JSON of what has members."""
+Values = dict[str, str]
+"""What goes into the blanks, by name: a text that needs no escaping, or JSON of what is no text."""
 
 _REMEMBERED: Final = 4_096
 
 
+# In canonical form it would be escaped.
+_BLANK: Final = "\0"
 # In place of what the journal adds.
 _CHAIN: Final = {"journal": "", "previous": FIRST, "schema": SCHEMA, "sequence": 0}
 
@@ -31,26 +34,40 @@ class Form(msgspec.Struct, frozen=True):
     """The canonical form of a record, with blanks.
 
     Attributes:
-        text: to be filled in by `%`, from values by name.
+        beginning: what stands before the first blank.
+        rest: what follows; every second part, from the first on, is a blank.
+        blanks: their names, in order.
         about: `event`, `tenant` and `tenant_id` of all its records.
     """
 
-    text: str
+    beginning: Beginning
+    rest: tuple[str, ...]
+    blanks: tuple[str, ...]
     about: tuple[str, str, str]
+
+    def seal(self, values: Values) -> tuple[bytes, str]:
+        """The line of the record with these values, and its hash. Values that have no blank are left out.
+
+        Raises:
+            KeyError: a blank has no value.
+        """
+        parts = list(self.rest)
+        parts[::2] = [values[name] for name in self.blanks]
+        return self.beginning.seal("".join(parts).encode())
 
 
 def form(members: Mapping[str, Any], blanks: Collection[str]) -> Form:
     """The form of records that differ from this one in these members only. Those that it does not have are left out."""
-    parts = []
-    for name in sorted(members):
-        value = members[name]
-        if name not in blanks:
-            text = written(value).replace("%", "%%")
-        else:
-            text = f'"%({name})s"' if isinstance(value, str) else f"%({name})s"
-        parts.append(f'"{name}":{text}')
+    names = sorted(members)
+    written_out = (_blank(members[name]) if name in blanks else written(members[name]) for name in names)
+    text = ",".join(f'"{name}":{value}' for name, value in zip(names, written_out, strict=True))
+    first, *rest = re.split(f"({_BLANK})", f"{{{text}}}")
     about = members["event"], members.get("tenant", ""), members.get("tenant_id", "")
-    return Form(f"{{{','.join(parts)}}}", about)
+    return Form(Beginning(first.encode()), tuple(rest), tuple(name for name in names if name in blanks), about)
+
+
+def _blank(value: Any) -> str:
+    return f'"{_BLANK}"' if isinstance(value, str) else _BLANK
 
 
 class Forms:
@@ -90,7 +107,7 @@ def _proven(members: Mapping[str, Any], blanks: Collection[str]) -> Form | None:
     try:
         line, _ = seal_members(whole)
         made = form(whole, blanks)
-        values = {name: value if isinstance(value, str | int) else written(value) for name, value in whole.items()}
-        return made if seal_content((made.text % values).encode())[0] == line else None
+        values = {name: value if isinstance(value, str) else written(value) for name, value in whole.items()}
+        return made if made.seal(values)[0] == line else None
     except UNWRITABLE:
         return None

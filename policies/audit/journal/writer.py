@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from extproc.secret import SecretError, read_secret
 from extproc.tasks import aside
-from policies.audit.canonical import FIRST, UNWRITABLE, seal_content, seal_members
+from policies.audit.canonical import FIRST, UNWRITABLE, seal_members
 from policies.audit.form import Form, Values
 from policies.audit.journal import own_events
 from policies.audit.journal.recovery import MOST, unclean
@@ -130,8 +130,8 @@ class JournalWriter:
         """
         if self._shut and self._refuses():
             return
-        values["journal"], values["previous"], values["sequence"] = self._journal, self._previous, self._sequence + 1
-        line, digest = seal_content((form.text % values).encode())
+        values["journal"], values["previous"], values["sequence"] = self._journal, self._previous, str(self._sequence + 1)
+        line, digest = form.seal(values)
         self._take(line, digest, form.about, values["timestamp"])
 
     def _take(self, line: bytes, digest: str, about: tuple[str, str, str], at: str) -> None:
