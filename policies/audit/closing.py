@@ -1,6 +1,7 @@
 """What a closing record says: from the completion of an exchange. Pure.
 
-`closed` gathers all of it. Where another record is alike (`alike`), `differing` is all that has to be said.
+`closed` gathers all of it. `parted` tells what is alike in many records from what differs, so that only this has to be
+said where another record is alike.
 """
 
 from __future__ import annotations
@@ -45,9 +46,11 @@ BLANKS: Final = frozenset(
 """What differs from one closing to another that is alike."""
 
 
-def alike(completion: Completion, charge: Charged) -> Hashable | None:
-    """What is equal in closings that differ in `BLANKS` alone; None where others do, or one of those needs escaping."""
-    reservation = completion.get(Reservation)
+def parted(completion: Completion, charge: Charged) -> tuple[Hashable, Values] | None:
+    """What a closing has in common with those that differ from it in `BLANKS` alone, and its values of those, but for the
+    chain's and the time; None where it differs in others too, or one of those needs escaping."""
+    facts = completion.facts
+    reservation: Reservation | None = facts.get(Reservation)
     if not (is_own_id(completion.id) and is_uuid(completion.request_id)):
         return None
     held: Hashable = None
@@ -55,23 +58,19 @@ def alike(completion: Completion, charge: Charged) -> Hashable | None:
         if reservation.id != completion.id:
             return None
         held = reservation.tenants, reservation.dollars is None
-    return (
-        completion.get(Identity),
-        completion.get(Call),
-        completion.get(Target),
+    spent, first = charge.tokens, completion.first_byte
+    total = spent.total
+    alike = (
+        *(facts.get(Identity), facts.get(Call), facts.get(Target)),
         *(completion.method, completion.path, completion.status, completion.verdict, completion.ending),
         *(completion.ended_by, completion.upstream, completion.backend, completion.route, completion.response_model),
-        *(_marks(completion, charge), completion.flags, completion.details, completion.decisions),
-        *(completion.first_byte is None, held, charge.basis, charge.requests, charge.price),
-        *(_has_tokens(charge), charge.dollars is None),
+        *(completion.marks, completion.flags, completion.details, completion.decisions),
+        *(first is None, held, charge.basis, charge.requests, charge.price, charge.dollars is None),
+        # With the price they tell also what is marked, and whether there are tokens to be told.
+        *(total != 0, spent.tool_calls != 0, charge.weighted != 0),
     )
-
-
-def differing(completion: Completion, charge: Charged) -> Values:
-    """The values of `BLANKS`, but for those of the chain and the time."""
-    micros, first = round(completion.duration * 1_000_000), completion.first_byte
-    reservation = completion.get(Reservation)
-    return {
+    micros = round(completion.duration * 1_000_000)
+    return alike, {
         "bytes_in": str(completion.bytes_in),
         "bytes_out": str(completion.bytes_out),
         "cost": dollars(charge.dollars) if charge.dollars is not None else "",
@@ -83,18 +82,18 @@ def differing(completion: Completion, charge: Charged) -> Values:
         "reservation_id": completion.id,
         "reserved": reserved(reservation) if reservation is not None else "",
         "started": moment(completion.started.timestamp()),
-        "tokens": _tokens_text(charge),
+        "tokens": _tokens_text(charge, total),
     }
 
 
-def _tokens_text(charge: Charged) -> str:
+def _tokens_text(charge: Charged, total: int) -> str:
     spent = charge.tokens
     if spent.cache_write_1h or spent.audio_input or spent.audio_output or spent.tool_calls:
         return written(_tokens(charge))
     # Of nearly all exchanges: a quarter of the time.
     return (
         f'{{"cache_write":{spent.cache_write},"cached_input":{spent.cached_input},"input":{spent.input},'
-        f'"output":{spent.output},"reasoning":{spent.reasoning},"total":{spent.total},"weighted":{charge.weighted}}}'
+        f'"output":{spent.output},"reasoning":{spent.reasoning},"total":{total},"weighted":{charge.weighted}}}'
     )
 
 

@@ -1,6 +1,7 @@
 """What a decision record says: from an exchange and the verdict on it. Pure.
 
-`decided` gathers all of it. Where another record is alike (`alike`), `differing` is all that has to be said.
+`decided` gathers all of it. `parted` tells what is alike in many records from what differs, so that only this has to be
+said where another record is alike.
 """
 
 from __future__ import annotations
@@ -51,9 +52,16 @@ BLANKS: Final = frozenset(
 """What differs from one decision to another that is alike."""
 
 
-def alike(exchange: Exchange, decisions: Sequence[Decision], session: str) -> Hashable | None:
-    """What decisions that let pass have in common that differ in `BLANKS` alone; None where others do, or one of those
-    needs escaping. None of them records prompts."""
+def parted(
+    exchange: Exchange, decisions: Sequence[Decision], session: str, *, timings: bool = False
+) -> tuple[Hashable, Values] | None:
+    """What a decision that lets pass has in common with those that differ from it in `BLANKS` alone, and its values of
+    those, but for the chain's and the time; None where it differs in others too, or one of those needs escaping. It
+    records no prompts.
+
+    Args:
+        timings: whether it is recorded how long each policy took: either of all decisions, or of none.
+    """
     request = exchange.request
     reservation = exchange.get(Reservation)
     if not (is_own_id(exchange.id) and is_uuid(request.request_id)):
@@ -72,24 +80,18 @@ def alike(exchange: Exchange, decisions: Sequence[Decision], session: str) -> Ha
             asked = orjson.dumps({name: members[name] for name in _PARAMS if name in members})
         except (TypeError, ValueError):
             return None
-    call = exchange.get(Call)
-    return (
+    call, trace = exchange.get(Call), _trace(request)
+    alike = (
         *(exchange.get(Identity), call, exchange.get(Endpoint) if call is None else None, exchange.get(Target)),
-        *(request.method, request.loggable_path, exchange.marks, session, held, asked, tuple(decisions)),
-        _trace(request) != "",
+        *(request.method, request.loggable_path, exchange.marks, session, held, asked, tuple(decisions), trace != ""),
     )
-
-
-def differing(exchange: Exchange, *, timings: bool) -> Values:
-    """The values of `BLANKS`, but for those of the chain and the time. `timings`: whether they are recorded."""
-    reservation = exchange.get(Reservation)
-    return {
+    return alike, {
         "exchange_id": exchange.id,
-        "request_id": exchange.request.request_id,
+        "request_id": request.request_id,
         "reservation_id": exchange.id,
         "reserved": reserved(reservation) if reservation is not None else "",
         "timings": orjson.dumps(took(exchange)).decode() if timings else "",
-        "trace_id": _trace(exchange.request),
+        "trace_id": trace,
     }
 
 
