@@ -17,7 +17,7 @@ from extproc.identity import Identity
 from extproc.reservation import Reservation
 from policies.audit import bounded
 from policies.audit.canonical import written
-from policies.audit.deciding import held, is_own_id, is_uuid, request_name, reserved, said, what, who
+from policies.audit.deciding import are_plain, held, request_name, reserved, said, what, who
 from policies.audit.form import Values
 from policies.audit.moments import dollars, moment
 from policies.audit.record import Kind, Level, Name
@@ -37,21 +37,19 @@ _RESULTS: Final[Mapping[Ending, str]] = {
 
 _USUAL: Final = ("cache_write", "cached_input", "input", "output", "reasoning")
 _RARE: Final = ("audio_input", "audio_output", "cache_write_1h", "tool_calls")
-BLANKS: Final = frozenset(
-    {
-        *("bytes_in", "bytes_out", "cost", "exchange_id", "first_byte_us", "journal", "latency_ms", "latency_us"),
-        *("previous", "request_id", "reservation_id", "reserved", "sequence", "started", "timestamp", "tokens"),
-    }
+BLANKS: Final = (
+    *("bytes_in", "bytes_out", "cost", "exchange_id", "first_byte_us", "latency_ms", "latency_us"),
+    *("request_id", "reservation_id", "reserved", "started", "tokens"),
 )
-"""What differs from one closing to another that is alike."""
+"""What differs from one closing to another that is alike, beside what the journal adds and the time."""
 
 
 def parted(completion: Completion, charge: Charged) -> tuple[Hashable, Values] | None:
-    """What a closing has in common with those that differ from it in `BLANKS` alone, and its values of those, but for the
-    chain's and the time; None where it differs in others too, or one of those needs escaping."""
+    """What a closing has in common with those that differ from it in `BLANKS` alone, and its values of those; None where
+    it differs in others too, or one of those needs escaping."""
     facts = completion.facts
     reservation: Reservation | None = facts.get(Reservation)
-    if not (is_own_id(completion.id) and is_uuid(completion.request_id)):
+    if not are_plain(completion.id, completion.request_id):
         return None
     held: Hashable = None
     if reservation is not None:
@@ -70,20 +68,20 @@ def parted(completion: Completion, charge: Charged) -> tuple[Hashable, Values] |
         *(total != 0, spent.tool_calls != 0, charge.weighted != 0),
     )
     micros = round(completion.duration * 1_000_000)
-    return alike, {
-        "bytes_in": str(completion.bytes_in),
-        "bytes_out": str(completion.bytes_out),
-        "cost": dollars(charge.dollars) if charge.dollars is not None else "",
-        "exchange_id": completion.id,
-        "first_byte_us": str(round(first * 1_000_000)) if first is not None else "",
-        "latency_ms": str(round(micros / 1000)),
-        "latency_us": str(micros),
-        "request_id": completion.request_id,
-        "reservation_id": completion.id,
-        "reserved": reserved(reservation) if reservation is not None else "",
-        "started": moment(completion.started.timestamp()),
-        "tokens": _tokens_text(charge, total),
-    }
+    return alike, (
+        str(completion.bytes_in),
+        str(completion.bytes_out),
+        dollars(charge.dollars) if charge.dollars is not None else "",
+        completion.id,
+        str(round(first * 1_000_000)) if first is not None else "",
+        str(round(micros / 1000)),
+        str(micros),
+        completion.request_id,
+        completion.id,
+        reserved(reservation) if reservation is not None else "",
+        moment(completion.started.timestamp()),
+        _tokens_text(charge, total),
+    )
 
 
 def _tokens_text(charge: Charged, total: int) -> str:

@@ -43,28 +43,22 @@ _SESSION: Final = 128
 _PROMPTS: Final = ("instructions", "input", "messages", "prompt", "suffix", "system", "tools")
 
 
-BLANKS: Final = frozenset(
-    {
-        *("exchange_id", "journal", "previous", "request_id", "reservation_id", "reserved", "sequence", "timestamp"),
-        *("timings", "trace_id"),
-    }
-)
-"""What differs from one decision to another that is alike."""
+BLANKS: Final = ("exchange_id", "request_id", "reservation_id", "reserved", "timings", "trace_id")
+"""What differs from one decision to another that is alike, beside what the journal adds and the time."""
 
 
 def parted(
     exchange: Exchange, decisions: Sequence[Decision], session: str, *, timings: bool = False
 ) -> tuple[Hashable, Values] | None:
     """What a decision that lets pass has in common with those that differ from it in `BLANKS` alone, and its values of
-    those, but for the chain's and the time; None where it differs in others too, or one of those needs escaping. It
-    records no prompts.
+    those; None where it differs in others too, or one of those needs escaping. It records no prompts.
 
     Args:
         timings: whether it is recorded how long each policy took: either of all decisions, or of none.
     """
     request = exchange.request
     reservation = exchange.get(Reservation)
-    if not (is_own_id(exchange.id) and is_uuid(request.request_id)):
+    if not are_plain(exchange.id, request.request_id):
         return None
     held: Hashable = None
     if reservation is not None:
@@ -85,14 +79,14 @@ def parted(
         *(exchange.get(Identity), call, exchange.get(Endpoint) if call is None else None, exchange.get(Target)),
         *(request.method, request.loggable_path, exchange.marks, session, held, asked, tuple(decisions), trace != ""),
     )
-    return alike, {
-        "exchange_id": exchange.id,
-        "request_id": request.request_id,
-        "reservation_id": exchange.id,
-        "reserved": reserved(reservation) if reservation is not None else "",
-        "timings": orjson.dumps(took(exchange)).decode() if timings else "",
-        "trace_id": trace,
-    }
+    return alike, (
+        exchange.id,
+        request.request_id,
+        exchange.id,
+        reserved(reservation) if reservation is not None else "",
+        orjson.dumps(took(exchange)).decode() if timings else "",
+        trace,
+    )
 
 
 def decided(
@@ -223,9 +217,10 @@ def is_uuid(text: str) -> bool:
     return _UUID.fullmatch(text) is not None
 
 
-def is_own_id(text: str) -> bool:
-    """Whether it is an id as the gateway makes them."""
-    return len(text) == 32 and text.isalnum() and text.isascii()
+def are_plain(own: str, request_id: str) -> bool:
+    """Whether an exchange's id is as the gateway makes them, and that of its request as Envoy does: neither needs
+    escaping."""
+    return _PLAIN.fullmatch(f"{own} {request_id}") is not None
 
 
 def what(call: Call, words: Words) -> dict[str, Any]:
@@ -293,4 +288,7 @@ def params(members: Mapping[str, Any], words: Words, *, prompts: bool) -> dict[s
 
 
 _HELD: Final = frozenset({"accounts", "reservation_id", "reserved"})
-_UUID: Final = re.compile("[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+# Written out: a group that is repeated takes longer.
+_ENVOYS: Final = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+_UUID: Final = re.compile(_ENVOYS)
+_PLAIN: Final = re.compile(f"[0-9a-f]{{32}} {_ENVOYS}")

@@ -9,8 +9,8 @@ from functools import lru_cache
 
 def moment(seconds: float) -> str:
     """Seconds since the epoch as RFC 3339 has them: `2026-11-21T12:56:26.123456Z`."""
-    whole, micros = divmod(round(seconds * 1_000_000), 1_000_000)
-    return f"{_second(whole)}.{_six_digits(micros)}Z"
+    micros = round(seconds * 1_000_000)
+    return f"{_second(micros // 1_000_000)}.{_six_digits(micros % 1_000_000)}Z"
 
 
 def _six_digits(number: int) -> str:
@@ -35,8 +35,8 @@ def parsed(text: str) -> datetime:
 def dollars(micro: int) -> str:
     """Micro-dollars as dollars with six decimals: exact, in every language that reads it."""
     sign = "-" if micro < 0 else ""
-    whole, rest = divmod(abs(micro), 1_000_000)
-    return f"{sign}{whole}.{_six_digits(rest)}"
+    size = abs(micro)
+    return f"{sign}{size // 1_000_000}.{_six_digits(size % 1_000_000)}"
 
 
 def micro_dollars(text: str) -> int:

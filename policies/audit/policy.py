@@ -180,9 +180,8 @@ class AuditPolicy(Policy):
 
     def _fill(self, form: Form, values: Values) -> bool:
         """Whether the record was taken; else it is to be brought in the ordinary way, which says why not."""
-        values["timestamp"] = moment(self._clock())
         try:
-            self._writer.fill(form, values)
+            self._writer.fill(form, moment(self._clock()), values)
         except JournalError:
             return False
         return True
