@@ -214,13 +214,13 @@ def request_name(text: str, words: Words) -> str:
 
 def is_uuid(text: str) -> bool:
     """Whether it is an id as Envoy makes them."""
-    return _UUID.fullmatch(text) is not None
+    return _uuid(text) is not None
 
 
 def are_plain(own: str, request_id: str) -> bool:
     """Whether an exchange's id is as the gateway makes them, and that of its request as Envoy does: neither needs
     escaping."""
-    return _PLAIN.fullmatch(f"{own} {request_id}") is not None
+    return _plain(f"{own} {request_id}") is not None
 
 
 def what(call: Call, words: Words) -> dict[str, Any]:
@@ -290,5 +290,5 @@ def params(members: Mapping[str, Any], words: Words, *, prompts: bool) -> dict[s
 _HELD: Final = frozenset({"accounts", "reservation_id", "reserved"})
 # Written out: a group that is repeated takes longer.
 _ENVOYS: Final = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
-_UUID: Final = re.compile(_ENVOYS)
-_PLAIN: Final = re.compile(f"[0-9a-f]{{32}} {_ENVOYS}")
+_uuid: Final = re.compile(_ENVOYS).fullmatch
+_plain: Final = re.compile(f"[0-9a-f]{{32}} {_ENVOYS}").fullmatch

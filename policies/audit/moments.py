@@ -10,12 +10,8 @@ from functools import lru_cache
 def moment(seconds: float) -> str:
     """Seconds since the epoch as RFC 3339 has them: `2026-11-21T12:56:26.123456Z`."""
     micros = round(seconds * 1_000_000)
-    return f"{_second(micros // 1_000_000)}.{_six_digits(micros % 1_000_000)}Z"
-
-
-def _six_digits(number: int) -> str:
-    # A format specification takes four times as long.
-    return str(1_000_000 + number)[1:]
+    # Six digits: a format specification takes four times as long.
+    return f"{_second(micros // 1_000_000)}.{str(1_000_000 + micros % 1_000_000)[1:]}Z"
 
 
 @lru_cache(16)
@@ -36,7 +32,7 @@ def dollars(micro: int) -> str:
     """Micro-dollars as dollars with six decimals: exact, in every language that reads it."""
     sign = "-" if micro < 0 else ""
     size = abs(micro)
-    return f"{sign}{size // 1_000_000}.{_six_digits(size % 1_000_000)}"
+    return f"{sign}{size // 1_000_000}.{str(1_000_000 + size % 1_000_000)[1:]}"
 
 
 def micro_dollars(text: str) -> int:
