@@ -75,8 +75,27 @@ def written(value: Any) -> str:
 
 def seal_content(content: bytes) -> tuple[bytes, str]:
     """The same of a record that is in canonical form already."""
-    digest = hashlib.sha256(content).hexdigest()
-    return b"".join((content[:-1], _MARK, digest.encode(), b'"}')), digest
+    return _NOTHING.seal(content)
+
+
+class Beginning:
+    """Where canonical forms begin alike: hashed once for all of them."""
+
+    __slots__ = ("_content", "_hashed")
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+        self._hashed = hashlib.sha256(content)
+
+    def seal(self, rest: bytes) -> tuple[bytes, str]:
+        """As `seal_content`, of the record that begins so and goes on with the rest, of which there is some."""
+        hashed = self._hashed.copy()
+        hashed.update(rest)
+        digest = hashed.hexdigest()
+        return b"".join((self._content, rest[:-1], _MARK, digest.encode(), b'"}')), digest
+
+
+_NOTHING: Final = Beginning(b"")
 
 
 def read(line: bytes) -> Closed:

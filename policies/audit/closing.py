@@ -1,6 +1,7 @@
 """What a closing record says: from the completion of an exchange. Pure.
 
-`closed` gathers all of it. Where another record is alike (`alike`), `differing` is all that has to be said.
+`closed` gathers all of it. `parted` tells what is alike in many records from what differs, so that only this has to be
+said where another record is alike.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from extproc.identity import Identity
 from extproc.reservation import Reservation
 from policies.audit import bounded
 from policies.audit.canonical import written
-from policies.audit.deciding import held, is_own_id, is_uuid, request_name, reserved, said, what, who
+from policies.audit.deciding import are_plain, held, request_name, reserved, said, what, who
 from policies.audit.form import Values
 from policies.audit.moments import dollars, moment
 from policies.audit.record import Kind, Level, Name
@@ -36,65 +37,61 @@ _RESULTS: Final[Mapping[Ending, str]] = {
 
 _USUAL: Final = ("cache_write", "cached_input", "input", "output", "reasoning")
 _RARE: Final = ("audio_input", "audio_output", "cache_write_1h", "tool_calls")
-BLANKS: Final = frozenset(
-    {
-        *("bytes_in", "bytes_out", "cost", "exchange_id", "first_byte_us", "journal", "latency_ms", "latency_us"),
-        *("previous", "request_id", "reservation_id", "reserved", "sequence", "started", "timestamp", "tokens"),
-    }
+BLANKS: Final = (
+    *("bytes_in", "bytes_out", "cost", "exchange_id", "first_byte_us", "latency_ms", "latency_us"),
+    *("request_id", "reservation_id", "reserved", "started", "tokens"),
 )
-"""What differs from one closing to another that is alike."""
+"""What differs from one closing to another that is alike, beside what the journal adds and the time."""
 
 
-def alike(completion: Completion, charge: Charged) -> Hashable | None:
-    """What is equal in closings that differ in `BLANKS` alone; None where others do, or one of those needs escaping."""
-    reservation = completion.get(Reservation)
-    if not (is_own_id(completion.id) and is_uuid(completion.request_id)):
+def parted(completion: Completion, charge: Charged) -> tuple[Hashable, Values] | None:
+    """What a closing has in common with those that differ from it in `BLANKS` alone, and its values of those; None where
+    it differs in others too, or one of those needs escaping."""
+    facts = completion.facts
+    reservation: Reservation | None = facts.get(Reservation)
+    if not are_plain(completion.id, completion.request_id):
         return None
     held: Hashable = None
     if reservation is not None:
         if reservation.id != completion.id:
             return None
         held = reservation.tenants, reservation.dollars is None
-    return (
-        completion.get(Identity),
-        completion.get(Call),
-        completion.get(Target),
+    spent, first = charge.tokens, completion.first_byte
+    total = spent.total
+    alike = (
+        *(facts.get(Identity), facts.get(Call), facts.get(Target)),
         *(completion.method, completion.path, completion.status, completion.verdict, completion.ending),
         *(completion.ended_by, completion.upstream, completion.backend, completion.route, completion.response_model),
-        *(_marks(completion, charge), completion.flags, completion.details, completion.decisions),
-        *(completion.first_byte is None, held, charge.basis, charge.requests, charge.price),
-        *(_has_tokens(charge), charge.dollars is None),
+        *(completion.marks, completion.flags, completion.details, completion.decisions),
+        *(first is None, held, charge.basis, charge.requests, charge.price, charge.dollars is None),
+        # With the price they tell also what is marked, and whether there are tokens to be told.
+        *(total != 0, spent.tool_calls != 0, charge.weighted != 0),
+    )
+    micros = round(completion.duration * 1_000_000)
+    return alike, (
+        str(completion.bytes_in),
+        str(completion.bytes_out),
+        dollars(charge.dollars) if charge.dollars is not None else "",
+        completion.id,
+        str(round(first * 1_000_000)) if first is not None else "",
+        str(round(micros / 1000)),
+        str(micros),
+        completion.request_id,
+        completion.id,
+        reserved(reservation) if reservation is not None else "",
+        moment(completion.started.timestamp()),
+        _tokens_text(charge, total),
     )
 
 
-def differing(completion: Completion, charge: Charged) -> Values:
-    """The values of `BLANKS`, but for those of the chain and the time."""
-    micros, first = round(completion.duration * 1_000_000), completion.first_byte
-    reservation = completion.get(Reservation)
-    return {
-        "bytes_in": completion.bytes_in,
-        "bytes_out": completion.bytes_out,
-        "cost": dollars(charge.dollars) if charge.dollars is not None else "",
-        "exchange_id": completion.id,
-        "first_byte_us": round(first * 1_000_000) if first is not None else 0,
-        "latency_ms": round(micros / 1000),
-        "latency_us": micros,
-        "request_id": completion.request_id,
-        "reservation_id": completion.id,
-        "reserved": reserved(reservation) if reservation is not None else "",
-        "started": moment(completion.started.timestamp()),
-        "tokens": _tokens_text(charge),
-    }
-
-
-def _tokens_text(charge: Charged) -> str:
+def _tokens_text(charge: Charged, total: int) -> str:
     spent = charge.tokens
     if spent.cache_write_1h or spent.audio_input or spent.audio_output or spent.tool_calls:
         return written(_tokens(charge))
     # Of nearly all exchanges: a quarter of the time.
     return (
         f'{{"cache_write":{spent.cache_write},"cached_input":{spent.cached_input},"input":{spent.input},'
-        f'"output":{spent.output},"reasoning":{spent.reasoning},"total":{spent.total},"weighted":{charge.weighted}}}'
+        f'"output":{spent.output},"reasoning":{spent.reasoning},"total":{total},"weighted":{charge.weighted}}}'
     )
 
 

@@ -1,6 +1,7 @@
 """What a decision record says: from an exchange and the verdict on it. Pure.
 
-`decided` gathers all of it. Where another record is alike (`alike`), `differing` is all that has to be said.
+`decided` gathers all of it. `parted` tells what is alike in many records from what differs, so that only this has to be
+said where another record is alike.
 """
 
 from __future__ import annotations
@@ -42,21 +43,22 @@ _SESSION: Final = 128
 _PROMPTS: Final = ("instructions", "input", "messages", "prompt", "suffix", "system", "tools")
 
 
-BLANKS: Final = frozenset(
-    {
-        *("exchange_id", "journal", "previous", "request_id", "reservation_id", "reserved", "sequence", "timestamp"),
-        *("timings", "trace_id"),
-    }
-)
-"""What differs from one decision to another that is alike."""
+BLANKS: Final = ("exchange_id", "request_id", "reservation_id", "reserved", "timings", "trace_id")
+"""What differs from one decision to another that is alike, beside what the journal adds and the time."""
 
 
-def alike(exchange: Exchange, decisions: Sequence[Decision], session: str) -> Hashable | None:
-    """What decisions that let pass have in common that differ in `BLANKS` alone; None where others do, or one of those
-    needs escaping. None of them records prompts."""
+def parted(
+    exchange: Exchange, decisions: Sequence[Decision], session: str, *, timings: bool = False
+) -> tuple[Hashable, Values] | None:
+    """What a decision that lets pass has in common with those that differ from it in `BLANKS` alone, and its values of
+    those; None where it differs in others too, or one of those needs escaping. It records no prompts.
+
+    Args:
+        timings: whether it is recorded how long each policy took: either of all decisions, or of none.
+    """
     request = exchange.request
     reservation = exchange.get(Reservation)
-    if not (is_own_id(exchange.id) and is_uuid(request.request_id)):
+    if not are_plain(exchange.id, request.request_id):
         return None
     held: Hashable = None
     if reservation is not None:
@@ -72,25 +74,19 @@ def alike(exchange: Exchange, decisions: Sequence[Decision], session: str) -> Ha
             asked = orjson.dumps({name: members[name] for name in _PARAMS if name in members})
         except (TypeError, ValueError):
             return None
-    call = exchange.get(Call)
-    return (
+    call, trace = exchange.get(Call), _trace(request)
+    alike = (
         *(exchange.get(Identity), call, exchange.get(Endpoint) if call is None else None, exchange.get(Target)),
-        *(request.method, request.loggable_path, exchange.marks, session, held, asked, tuple(decisions)),
-        _trace(request) != "",
+        *(request.method, request.loggable_path, exchange.marks, session, held, asked, tuple(decisions), trace != ""),
     )
-
-
-def differing(exchange: Exchange, *, timings: bool) -> Values:
-    """The values of `BLANKS`, but for those of the chain and the time. `timings`: whether they are recorded."""
-    reservation = exchange.get(Reservation)
-    return {
-        "exchange_id": exchange.id,
-        "request_id": exchange.request.request_id,
-        "reservation_id": exchange.id,
-        "reserved": reserved(reservation) if reservation is not None else "",
-        "timings": orjson.dumps(took(exchange)).decode() if timings else "",
-        "trace_id": _trace(exchange.request),
-    }
+    return alike, (
+        exchange.id,
+        request.request_id,
+        exchange.id,
+        reserved(reservation) if reservation is not None else "",
+        orjson.dumps(took(exchange)).decode() if timings else "",
+        trace,
+    )
 
 
 def decided(
@@ -218,12 +214,13 @@ def request_name(text: str, words: Words) -> str:
 
 def is_uuid(text: str) -> bool:
     """Whether it is an id as Envoy makes them."""
-    return _UUID.fullmatch(text) is not None
+    return _uuid(text) is not None
 
 
-def is_own_id(text: str) -> bool:
-    """Whether it is an id as the gateway makes them."""
-    return len(text) == 32 and text.isalnum() and text.isascii()
+def are_plain(own: str, request_id: str) -> bool:
+    """Whether an exchange's id is as the gateway makes them, and that of its request as Envoy does: neither needs
+    escaping."""
+    return _plain(f"{own} {request_id}") is not None
 
 
 def what(call: Call, words: Words) -> dict[str, Any]:
@@ -291,4 +288,7 @@ def params(members: Mapping[str, Any], words: Words, *, prompts: bool) -> dict[s
 
 
 _HELD: Final = frozenset({"accounts", "reservation_id", "reserved"})
-_UUID: Final = re.compile("[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+# Written out: a group that is repeated takes longer.
+_ENVOYS: Final = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+_uuid: Final = re.compile(_ENVOYS).fullmatch
+_plain: Final = re.compile(f"[0-9a-f]{{32}} {_ENVOYS}").fullmatch

@@ -8,56 +8,74 @@ holds them to it.
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict
-from collections.abc import Collection, Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
 
-from policies.audit.canonical import FIRST, UNWRITABLE, seal_content, seal_members, written
+from policies.audit.canonical import FIRST, UNWRITABLE, Beginning, seal_members, written
 from policies.audit.record import SCHEMA
 
-Values = dict[str, Any]
-"""What goes into the blanks, by name: a whole number, a text that needs no escaping, or JSON of what has members."""
+Values = tuple[str, ...]
+"""What goes into the blanks, in the order of their names: texts that need no escaping, and JSON of what is no text. Where
+a record does not have the member its value is not looked at."""
+CHAIN: Final = ("journal", "previous", "sequence", "timestamp")
+"""The blanks of every form: what the journal adds, and the time. Their values stand before the others."""
 
 _REMEMBERED: Final = 4_096
 
 
+# In canonical form it would be escaped.
+_BLANK: Final = "\0"
 # In place of what the journal adds.
-_CHAIN: Final = {"journal": "", "previous": FIRST, "schema": SCHEMA, "sequence": 0}
+_ADDED: Final = {"journal": "", "previous": FIRST, "schema": SCHEMA, "sequence": 0}
 
 
 class Form(msgspec.Struct, frozen=True):
     """The canonical form of a record, with blanks.
 
     Attributes:
-        text: to be filled in by `%`, from values by name.
+        beginning: what stands before the first blank.
+        rest: what follows; every second part, from the first on, is a blank.
+        places: of the blanks, in order: which of the values goes there.
         about: `event`, `tenant` and `tenant_id` of all its records.
     """
 
-    text: str
+    beginning: Beginning
+    rest: tuple[str, ...]
+    places: tuple[int, ...]
     about: tuple[str, str, str]
 
+    def seal(self, values: Values) -> tuple[bytes, str]:
+        """The line of the record with these values, those of `CHAIN` first, and its hash."""
+        parts = list(self.rest)
+        parts[::2] = [values[place] for place in self.places]
+        return self.beginning.seal("".join(parts).encode())
 
-def form(members: Mapping[str, Any], blanks: Collection[str]) -> Form:
+
+def form(members: Mapping[str, Any], blanks: Sequence[str]) -> Form:
     """The form of records that differ from this one in these members only. Those that it does not have are left out."""
-    parts = []
-    for name in sorted(members):
-        value = members[name]
-        if name not in blanks:
-            text = written(value).replace("%", "%%")
-        else:
-            text = f'"%({name})s"' if isinstance(value, str) else f"%({name})s"
-        parts.append(f'"{name}":{text}')
+    names = sorted(members)
+    written_out = (_blank(members[name]) if name in blanks else written(members[name]) for name in names)
+    text = ",".join(f'"{name}":{value}' for name, value in zip(names, written_out, strict=True))
+    first, *rest = re.split(f"({_BLANK})", f"{{{text}}}")
     about = members["event"], members.get("tenant", ""), members.get("tenant_id", "")
-    return Form(f"{{{','.join(parts)}}}", about)
+    places = tuple(blanks.index(name) for name in names if name in blanks)
+    return Form(Beginning(first.encode()), tuple(rest), places, about)
+
+
+def _blank(value: Any) -> str:
+    return f'"{_BLANK}"' if isinstance(value, str) else _BLANK
 
 
 class Forms:
     """The forms of what has been seen twice, by what is equal in all of their records; the oldest are forgotten."""
 
-    def __init__(self, blanks: Collection[str], most: int = _REMEMBERED) -> None:
-        self._blanks = frozenset(blanks)
+    def __init__(self, blanks: Sequence[str], most: int = _REMEMBERED) -> None:
+        """`blanks`: beside those of `CHAIN`, in the order in which their values will be told."""
+        self._blanks = (*CHAIN, *blanks)
         self._most = most
         self._known: OrderedDict[Hashable, Form] = OrderedDict()
         # What clients choose may be new each time: a form for each would cost more than it saves.
@@ -84,13 +102,14 @@ class Forms:
         self._known[alike] = made
 
 
-def _proven(members: Mapping[str, Any], blanks: Collection[str]) -> Form | None:
+def _proven(members: Mapping[str, Any], blanks: Sequence[str]) -> Form | None:
     """The form of this record, if it can be written, and the form gives the same bytes."""
-    whole = {**_CHAIN, **members}
+    whole = {**_ADDED, **members}
     try:
         line, _ = seal_members(whole)
         made = form(whole, blanks)
-        values = {name: value if isinstance(value, str | int) else written(value) for name, value in whole.items()}
-        return made if seal_content((made.text % values).encode())[0] == line else None
+        found = [whole.get(name, "") for name in blanks]
+        values = tuple(value if isinstance(value, str) else written(value) for value in found)
+        return made if made.seal(values)[0] == line else None
     except UNWRITABLE:
         return None

@@ -60,6 +60,9 @@ class AuditPolicy(Policy):
         self._insisting = Insisting(self._writer, closed=settings.journal.full == "closed")
         self._strict = settings.journal.durability == "strict"
         self._timings = settings.tells_timings
+        self._session_header = settings.session_header
+        # Asked of each exchange only where it can be true of one.
+        self._captures = bool(settings.capture.tenants)
         self._common = {"configuration": surroundings.configuration[:16], "service.version": VERSION}
         self._decisions, self._closings = Forms(deciding.BLANKS), Forms(closing.BLANKS)
         self._unrecorded = self._refused = 0
@@ -105,28 +108,38 @@ class AuditPolicy(Policy):
         self, exchange: Exchange, outcome: Reject | Respond | None, decisions: Sequence[Decision]
     ) -> VerdictAnswer:
         """Write down what was decided. What cannot be written down does not go up."""
-        settings = self._settings
-        session = exchange.request.headers.get(settings.session_header) or ""
-        identity = exchange.get(Identity)
-        prompts = identity is not None and settings.captures(identity, exchange.body)
-
-        timings = self._timings
-        describe = partial(
-            deciding.decided, exchange, outcome, decisions, session=session, prompts=prompts, timings=timings
-        )
-        if prompts:
+        session = exchange.request.headers.get(self._session_header) or ""
+        if self._captures and self._captured(exchange):
             # They are long: they are looked through beside the event loop.
-            return self._record_aside(partial(describe, self._words))
-        alike = deciding.alike(exchange, decisions, session) if outcome is None else None
-        if alike is not None:
+            return self._record_aside(partial(self._described, exchange, outcome, decisions, session, prompts=True))
+        parted = deciding.parted(exchange, decisions, session, timings=self._timings) if outcome is None else None
+        if parted is not None:
+            alike, values = parted
             form = self._decisions.get(alike)
-            if form is not None and self._fill(form, deciding.differing(exchange, timings=timings)):
+            if form is not None and self._fill(form, values):
                 return self._durable() if self._strict else None
-        fields = describe(self._words)
+        fields = self._described(exchange, outcome, decisions, session, prompts=False)
         refusal = self._record(fields)
-        if alike is not None and form is None:
+        if parted is not None and form is None:
             self._decisions.learn(alike, fields)
         return refusal
+
+    def _captured(self, exchange: Exchange) -> bool:
+        identity = exchange.get(Identity)
+        return identity is not None and self._settings.captures(identity, exchange.body)
+
+    def _described(
+        self,
+        exchange: Exchange,
+        outcome: Reject | Respond | None,
+        decisions: Sequence[Decision],
+        session: str,
+        *,
+        prompts: bool,
+    ) -> dict[str, Any]:
+        return deciding.decided(
+            exchange, outcome, decisions, self._words, session=session, prompts=prompts, timings=self._timings
+        )
 
     async def _record_aside(self, describe: Callable[[], dict[str, Any]]) -> Reject | None:
         recorded = self._record(await aside(describe, name="audit: redact"))
@@ -153,21 +166,22 @@ class AuditPolicy(Policy):
         """Write down how it ended, also if that has to wait. What can never be written down is closed by the companion,
         as it was reserved."""
         charge = charged(completion, price_of(self._catalogue.tariff, completion))
-        alike = closing.alike(completion, charge)
-        form = self._closings.get(alike) if alike is not None else None
-        if form is not None and not self._insisting.held and self._fill(form, closing.differing(completion, charge)):
-            return None
+        parted = closing.parted(completion, charge)
+        if parted is not None:
+            alike, values = parted
+            form = self._closings.get(alike)
+            if form is not None and not self._insisting.held and self._fill(form, values):
+                return None
         fields = closing.closed(completion, charge, self._words)
         waiting = self._insist(fields)
-        if alike is not None and form is None and waiting is None:
+        if parted is not None and form is None and waiting is None:
             self._closings.learn(alike, fields)
         return waiting
 
     def _fill(self, form: Form, values: Values) -> bool:
         """Whether the record was taken; else it is to be brought in the ordinary way, which says why not."""
-        values["timestamp"] = moment(self._clock())
         try:
-            self._writer.fill(form, values)
+            self._writer.fill(form, moment(self._clock()), values)
         except JournalError:
             return False
         return True

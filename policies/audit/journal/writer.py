@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from extproc.secret import SecretError, read_secret
 from extproc.tasks import aside
-from policies.audit.canonical import FIRST, UNWRITABLE, seal_content, seal_members
+from policies.audit.canonical import FIRST, UNWRITABLE, seal_members
 from policies.audit.form import Form, Values
 from policies.audit.journal import own_events
 from policies.audit.journal.recovery import MOST, unclean
@@ -119,27 +119,26 @@ class JournalWriter:
             fields["schema"], fields["sequence"] = SCHEMA, sequence
             line, digest = seal_members(fields)
             about = fields["event"], fields.get("tenant", ""), fields.get("tenant_id", "")
-            self._take(line, digest, about, fields["timestamp"])
+            self._take(sequence, line, digest, about, fields["timestamp"])
         except UNWRITABLE as error:
             self._unwritable(error)
 
-    def fill(self, form: Form, values: Values) -> None:
-        """Append a record of this form. `values`: all its blanks but `journal`, `sequence` and `previous`.
+    def fill(self, form: Form, at: str, values: Values) -> None:
+        """Append a record of this form. `at`: its timestamp; `values`: those of its other blanks, but for the chain's.
 
         Raises: as `append`.
         """
         if self._shut and self._refuses():
             return
-        values["journal"], values["previous"], values["sequence"] = self._journal, self._previous, self._sequence + 1
-        line, digest = seal_content((form.text % values).encode())
-        self._take(line, digest, form.about, values["timestamp"])
+        sequence = self._sequence + 1
+        line, digest = form.seal((self._journal, self._previous, str(sequence), at, *values))
+        self._take(sequence, line, digest, form.about, at)
 
-    def _take(self, line: bytes, digest: str, about: tuple[str, str, str], at: str) -> None:
+    def _take(self, sequence: int, line: bytes, digest: str, about: tuple[str, str, str], at: str) -> None:
         batch = self._batch
         batch.seen[about] = at
-        self._sequence += 1
-        self._previous = digest
         batch.lines.append(line)
+        self._sequence, self._previous = sequence, digest
         self._given = given = self._given + len(line) + 1
         if given - self._segments.bytes > self._most:
             self._shut = self._full = True
