@@ -87,6 +87,34 @@ def test_what_was_compiled_before_is_not_compiled_again(
         compile_into(tmp_path / "third", tree, kept=kept)
 
 
+def test_a_profile_is_made_with_what_is_compiled_and_leaves_the_same_module(tree: Path, tmp_path: Path) -> None:
+    told, out, kept = tmp_path / "told", tmp_path / "out", tmp_path / "kept"
+    training = ("-c", f"{USE}open({str(told)!r}, 'a').write(module.__file__ + '\\n')")
+    compile_into(out, tree, kept=kept, profiled=True, training=training)
+    (out / "package" / "__init__.py").touch()
+    done = subprocess.run([sys.executable, "-c", USE], cwd=out, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("used\n", "")
+    assert told.read_text().endswith(".so\n")
+    compile_into(tmp_path / "again", tree, kept=kept, profiled=True, training=training)
+    assert told.read_text().count("\n") == 1
+    # A profile is of all modules together: where one changes, it is made anew.
+    (tree / "pyproject.toml").write_text('[tool.sluicegate.compiled]\npackage = ["module", "other"]\n')
+    compile_into(tmp_path / "more", tree, kept=kept, profiled=True, training=training)
+    assert told.read_text().count("\n") == 2
+
+
+def test_where_no_profile_can_be_made_it_says_so(tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(subprocess.CalledProcessError):
+        compile_into(tmp_path / "out", tree, profiled=True, training=("-c", "raise SystemExit(1)"))
+    other = tmp_path / "other-cc"
+    other.write_text("#!/bin/sh\necho another compiler\n")
+    other.chmod(0o755)
+    monkeypatch.setenv("CC", str(other))
+    with pytest.raises(CompilerMissingError, match="takes GCC"):
+        compile_into(tmp_path / "out", tree, profiled=True)
+    assert not (tmp_path / "out").exists()
+
+
 def test_without_a_compiler_it_says_so(tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CC", "no-such-compiler")
     with pytest.raises(CompilerMissingError, match="no-such-compiler is missing"):
@@ -106,6 +134,22 @@ def test_what_is_not_asked_for_is_not_compiled(
     data: dict[str, Any] = {"force_include": {}, "pure_python": True}
     hook(tree, target).initialize(version, data)
     assert data == {"force_include": {}, "pure_python": True}
+
+
+@pytest.mark.parametrize("asked", ["1", "profiled"])
+def test_a_wheel_is_profiled_if_that_is_asked_for(tree: Path, monkeypatch: pytest.MonkeyPatch, asked: str) -> None:
+    monkeypatch.setenv("SLUICEGATE_COMPILE", asked)
+    said: list[bool] = []
+
+    def compiled(*_: Path, profiled: bool) -> list[Path]:
+        said.append(profiled)
+        return []
+
+    monkeypatch.setattr(hatch_build, "compile_into", compiled)
+    made = hook(tree, "wheel")
+    made.initialize("standard", {"force_include": {}})
+    made.finalize("standard", {}, "")
+    assert said == [asked == "profiled"]
 
 
 def test_a_wheel_of_this_platform_has_them_beside_their_sources(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
