@@ -98,9 +98,12 @@ def compile_into(
     with tempfile.TemporaryDirectory(prefix="sluicegate-c-") as work:
         kept = Path(work, "kept") if kept is None else kept
         paths = modules(root)
-        # A profile is of all modules together.
-        all_of_them = "\0".join([*paths, *((root / path).read_text("utf-8") for path in paths)]) if profiled else ""
-        places = {path: kept / _digest(root / path, all_of_them) for path in paths}
+        beside = ""
+        if profiled:
+            # A profile is of all modules together, and of what was done with them.
+            told = [*_MAKE_PROFILE, *_USE_PROFILE, *training, *paths]
+            beside = "\0".join([*told, *((root / path).read_text("utf-8") for path in paths)])
+        places = {path: kept / _digest(root / path, beside) for path in paths}
         missing = [path for path, place in places.items() if not place.exists()]
         if missing and profiled:
             missing = paths

@@ -11,17 +11,12 @@ from heapq import nlargest
 from typing import Final
 
 from extproc.metrics import Labels, Metrics
-from policies.limits.limit import KINDS, Measure, Window
+from policies.limits.limit import KINDS
 from policies.limits.reserving import Reserved
 
 PER: Final = 1_000
 """Told by the thousandth."""
-_BUDGETS: Final = frozenset(
-    name
-    for name, kind in KINDS.items()
-    if kind.measure in (Measure.TOKENS, Measure.DOLLARS) and kind.window in (Window.DAY, Window.MONTH)
-)
-ROOM: Final = 100 * len(_BUDGETS)
+ROOM: Final = 100 * sum(kind.is_budget for kind in KINDS.values())
 """Series: the fullest budgets. Of 100 tenants, if they have one of every kind."""
 _REMEMBERED: Final = 4_096
 _Known = tuple[int, float]

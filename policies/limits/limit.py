@@ -45,6 +45,11 @@ class Kind(NamedTuple):
     window: Window
     counter: str
 
+    @property
+    def is_budget(self) -> bool:
+        """Of tokens or dollars, by dates."""
+        return self.measure in (Measure.TOKENS, Measure.DOLLARS) and self.window in (Window.DAY, Window.MONTH)
+
 
 KINDS: Final = {
     kind.name: kind
@@ -126,7 +131,7 @@ class Limit(msgspec.Struct, frozen=True):
         spends = measure in (Measure.TOKENS, Measure.DOLLARS)
         usual = self.reserve is OutputReserve.EXPECTED
         derived["is_rate"] = window is Window.MINUTE and not self.shadow
-        derived["is_budget"] = has_dates and spends and not self.subject.parts and self.amount > 0
+        derived["is_budget"] = self.kind.is_budget and not self.subject.parts and self.amount > 0
         warns = self.soft < 1 and self.amount > 0 and not self.shadow
         derived["warns_from"] = self.soft * self.amount if warns else math.inf
         derived["head"] = (self.key, counter, measure, window, self.amount)
