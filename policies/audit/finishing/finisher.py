@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -89,6 +90,8 @@ class Finisher:
         self._halves = Halves(longest, grace)
         self._sessions = Sessions(idle)
         self._saved = 0.0
+        # A save that is cancelled goes on in its thread: the next one waits for it there.
+        self._saving = threading.Lock()
         self._broken: set[str] = set()
         self._opened = 0
         self._missing: deque[dict[str, Any]] = deque()
@@ -221,4 +224,9 @@ class Finisher:
 
     async def _save(self) -> None:
         content = msgspec.json.encode(Saved(dict(self._positions), self._halves.state(), self._sessions.state()))
-        await aside(lambda: replace(self._folder / FILE, content, sync=True), name="finisher")
+
+        def save() -> None:
+            with self._saving:
+                replace(self._folder / FILE, content, sync=True)
+
+        await aside(save, name="finisher")
