@@ -21,7 +21,7 @@ from loadtests.bench.scenarios import ALONE, BUSY, HALF, LONG, SCENARIOS, SELDOM
 from loadtests.bench.stand import NAMES, Wish
 from loadtests.bench.tables import as_markdown, goals_table
 
-_FULL: Final = (3, 3.0)
+_FULL: Final = (5, 2.0)
 _QUICK: Final = (1, 1.5)
 _QUICK_SCENARIOS: Final = (ALONE, BUSY, HALF, LONG, SELDOM)
 _QUICK_NAMES: Final = tuple(name for name in NAMES if not name.endswith(" empty"))
@@ -31,8 +31,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m loadtests.bench", description="Sluicegate next to others.")
     parser.add_argument("--quick", action="store_true", help="two minutes at most; installs nothing")
     parser.add_argument("--only", metavar="TARGETS", help=f"some of: {', '.join(NAMES)}")
-    parser.add_argument("--seconds", type=float, help="of each round, about (default: 3, quick: 1.5)")
-    parser.add_argument("--rounds", type=int, help="of each scenario (default: 3, quick: 1)")
+    parser.add_argument("--seconds", type=float, help="of each round, about (default: 2, quick: 1.5)")
+    parser.add_argument("--rounds", type=int, help="of each scenario (default: 5, quick: 1)")
     parser.add_argument(
         "--generator",
         choices=("auto", "wrk", "own"),

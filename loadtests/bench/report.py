@@ -49,10 +49,12 @@ class Circumstances:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """One run. `notes`: what was left out, and what was installed."""
+    """One run. `paces`: seconds that the yardstick took, before each round. `notes`: what was left out, and what was
+    installed."""
 
     circumstances: Circumstances
     extent: Extent
+    paces: Sequence[float]
     goals: Sequence[Goal]
     rows: Sequence[Row]
     ceilings: Mapping[str, Mapping[str, float]]
@@ -71,7 +73,7 @@ def report(measured: Run, extent: Extent, before: Condition) -> Report:
     }
     found = rows(measured.cells)
     told = circumstances(before, wrk=extent.generator == "wrk")
-    return Report(told, extent, goals(found), found, ceilings, measured.notes)
+    return Report(told, extent, measured.paces, goals(found), found, ceilings, measured.notes)
 
 
 def circumstances(before: Condition, *, wrk: bool = False) -> Circumstances:

@@ -1,14 +1,14 @@
 """From what was read to what is reported. Pure.
 
-A *cell* is one target under one scenario in one round. Latencies, rates and ratios are medians over rounds. CPU is the
-sum over rounds, divided by all their requests.
+A *cell* is one target under one scenario in one round. Each figure is that of the round in which it was best: the least
+latency and CPU, the highest rate. What others take of a shared core and of its caches is added to a measurement, never
+taken from it (so `timeit` reports the least, too: https://docs.python.org/3/library/timeit.html#timeit.Timer.repeat).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from statistics import median
 from typing import Final
 
 from loadtests.bench.load import Load, Spread
@@ -83,34 +83,32 @@ class Row:
     peaks: Mapping[str, int]
 
 
-_RATIOS: Final[Mapping[str, Callable[[Cell], float]]] = {
-    "rate": lambda cell: cell.load.rate,
-    "p50": lambda cell: cell.load.p50,
-    "p95": lambda cell: cell.load.p95,
-    "p99": lambda cell: cell.load.p99,
+_BEST: Final[Mapping[str, Callable[[Sequence[Cell]], float]]] = {
+    "rate": lambda cells: max(cell.load.rate for cell in cells),
+    "p50": lambda cells: min(cell.load.p50 for cell in cells),
+    "p95": lambda cells: min(cell.load.p95 for cell in cells),
+    "p99": lambda cells: min(cell.load.p99 for cell in cells),
 }
 
 
 def row(scenario: str, target: str, cells: Sequence[Cell], base: Sequence[Cell]) -> Row:
-    """The rounds of one target under one scenario; `base`: those of plain Envoy, in the same order, or none."""
+    """The rounds of one target under one scenario; `base`: those of plain Envoy, or none."""
     cpu = cpu_per_request(cells)
+    best = {name: of(cells) for name, of in _BEST.items()}
     lags = [cell.load.lag.p99 for cell in cells if cell.load.lag]
     return Row(
         scenario=scenario,
         target=target,
         requests=sum(cell.arrived for cell in cells),
-        rate=median(cell.load.rate for cell in cells),
-        p50=median(cell.load.p50 for cell in cells),
-        p95=median(cell.load.p95 for cell in cells),
-        p99=median(cell.load.p99 for cell in cells),
-        first=_median_spread(cell.load.first for cell in cells),
-        gap=_median_spread(cell.load.gap for cell in cells),
-        lag=median(lags) if lags else None,
+        **best,
+        first=_best_spread(cell.load.first for cell in cells),
+        gap=_best_spread(cell.load.gap for cell in cells),
+        lag=min(lags) if lags else None,
         cpu=cpu,
         generator_cores=_over(
             sum(cell.cpu.get("generator", 0.0) for cell in cells), sum(cell.load.seconds for cell in cells)
         ),
-        ratios=_ratios(cells, cpu, base) if base else {},
+        ratios=_ratios(best, cpu, base) if base else {},
         settled=_total(cell.settled for cell in cells),
         peaks={
             name: max(cell.peaks.get(name, 0) for cell in cells)
@@ -119,12 +117,9 @@ def row(scenario: str, target: str, cells: Sequence[Cell], base: Sequence[Cell])
     )
 
 
-def _ratios(cells: Sequence[Cell], cpu: Mapping[str, float], base: Sequence[Cell]) -> dict[str, float]:
+def _ratios(best: Mapping[str, float], cpu: Mapping[str, float], base: Sequence[Cell]) -> dict[str, float]:
     plain = cpu_per_request(base)["envoy"]
-    ratios = {
-        name: median(_over(read(cell), read(other)) for cell, other in zip(cells, base, strict=True))
-        for name, read in _RATIOS.items()
-    }
+    ratios = {name: _over(best[name], of(base)) for name, of in _BEST.items()}
     ratios["policy_cpu"] = _over(cpu.get("policy", 0.0), plain)
     ratios["envoy_cpu"] = _over(cpu.get("envoy", 0.0), plain)
     ratios["gateway_cpu"] = ratios["policy_cpu"] + ratios["envoy_cpu"]
@@ -137,20 +132,19 @@ def rows(cells: Mapping[tuple[str, str], Sequence[Cell]]) -> list[Row]:
 
 
 def cpu_per_request(cells: Sequence[Cell]) -> dict[str, float]:
-    """Seconds of CPU per request by process, over all rounds."""
-    requests = sum(cell.arrived for cell in cells)
+    """Seconds of CPU per request by process, each in the round in which it was least."""
     names = dict.fromkeys(name for cell in cells for name in cell.cpu)
-    return {name: _over(sum(cell.cpu.get(name, 0.0) for cell in cells), requests) for name in names}
+    return {name: min(_over(cell.cpu[name], cell.arrived) for cell in cells if name in cell.cpu) for name in names}
 
 
-def _median_spread(spreads: Iterable[Spread | None]) -> Spread | None:
+def _best_spread(spreads: Iterable[Spread | None]) -> Spread | None:
     known = [spread for spread in spreads if spread is not None]
     if not known:
         return None
     return Spread(
-        median(spread.p50 for spread in known),
-        median(spread.p95 for spread in known),
-        median(spread.p99 for spread in known),
+        min(spread.p50 for spread in known),
+        min(spread.p95 for spread in known),
+        min(spread.p99 for spread in known),
     )
 
 

@@ -20,6 +20,7 @@ from loadtests.bench.measure import Burst, Target, burst, ceiling, measure
 from loadtests.bench.results import Cell
 from loadtests.bench.scenarios import ALONE, BUSY, SCENARIOS, Extent, Scenario
 from loadtests.bench.stand import Say, Stand, Wish, standing
+from loadtests.bench.yardstick import yardstick
 
 _WARM_UP: Final = 1.0
 _FIRST: Final = 0.1
@@ -27,9 +28,15 @@ _FIRST: Final = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Everything that was measured. `ceilings`: unary load of 32 connections on what stands in nobody's way."""
+    """Everything that was measured.
+
+    Attributes:
+        paces: seconds that the yardstick took, before each round.
+        ceilings: unary load of 32 connections on what stands in nobody's way.
+    """
 
     cells: Mapping[tuple[str, str], list[Cell]]
+    paces: Sequence[float]
     ceilings: Mapping[str, Cell]
     notes: Sequence[str]
 
@@ -119,12 +126,14 @@ async def run(extent: Extent, wish: Wish, say: Say, scenarios: Sequence[Scenario
             turns = Turns(stand, state, extent)
             say("warming up")
             await turns.warm_up()
+            paces = []
             for scenario in scenarios:
                 for number in range(extent.rounds):
                     say(f"{scenario.name}: round {number + 1} of {extent.rounds}")
+                    paces.append(yardstick())
                     await turns.take(scenario)
             say("ceilings")
-            return Run(turns.cells, await turns.ceilings(), stand.notes)
+            return Run(turns.cells, paces, await turns.ceilings(), stand.notes)
 
 
 def say(line: str) -> None:

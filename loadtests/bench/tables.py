@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from statistics import median
 from typing import Final
 
 from loadtests.bench.goals import Goal
@@ -96,9 +97,14 @@ def _head(told: Report) -> str:
     extent = told.extent
     generator = "wrk" if extent.generator == "wrk" else "our own generator"
     lines = circumstances_lines(told.circumstances)
+    paces = [pace * 1000 for pace in told.paces]
     lines.append(
-        f"- {extent.rounds} rounds of about {extent.seconds:g} s per scenario and target; {generator} for closed loops of"
-        f" plain answers, our own generator for open loops and streams; {THREADS} Envoy worker thread each"
+        f"- before a round it took {min(paces):.2f} to {max(paces):.2f} ms, {median(paces):.2f} or less in half of them"
+    )
+    lines.append(
+        f"- {extent.rounds} rounds of about {extent.seconds:g} s per scenario and target, of which the best counts;"
+        f" {generator} for closed loops of plain answers, our own generator for open loops and streams;"
+        f" {THREADS} Envoy worker thread each"
     )
     return "\n".join([*lines, *(f"- {note}" for note in told.notes)])
 

@@ -45,4 +45,6 @@ def a_report(cells: dict[tuple[str, str], list[Cell]] | None = None) -> Report:
     own = [cell(cpu=cpu, settled=100, peaks={"policy": 2**20})]
     found = rows(cells or {("s", "plain"): [cell()], ("s", "default"): own})
     ceilings = {"bare, wrk": {"rate": 1234.0, "generator_cpu": 5e-6, "generator_cores": 0.5}}
-    return Report(WHERE, Extent(1, 2.0, "own"), [], found, ceilings, ["portkey was not measured: no npm"])
+    return Report(
+        WHERE, Extent(1, 2.0, "own"), [0.005, 0.004, 0.009], [], found, ceilings, ["portkey was not measured: no npm"]
+    )

@@ -43,24 +43,31 @@ def test_a_stream_that_lost_a_chunk_does_not_count(chunks: int, good: bool) -> N
     assert (faults(cell(load=replace(LOAD, chunks=chunks)), 8, 50) == []) is good
 
 
-def test_ratios_are_taken_within_rounds_and_cpu_over_all() -> None:
+def test_each_figure_is_of_the_round_in_which_it_was_best() -> None:
     base = [cell(load=replace(LOAD, p50=p50)) for p50 in (0.001, 0.010, 0.002)]
     own = [
         cell(
-            load=replace(LOAD, p50=p50),
-            cpu={"envoy": 0.02, "policy": policy, "generator": 0.001},
+            load=replace(LOAD, p50=p50, requests=requests),
+            cpu={"envoy": envoy, "policy": policy, "generator": 0.001},
             settled=100,
             peaks={"policy": peak},
         )
-        for p50, policy, peak in ((0.003, 0.01, 5), (0.010, 0.02, 7), (0.008, 0.06, 7))
+        for p50, requests, envoy, policy, peak in (
+            (0.010, 80, 0.02, 0.06, 5),
+            (0.003, 90, 0.05, 0.01, 7),
+            (0.008, 100, 0.04, 0.02, 7),
+        )
     ]
     found = row("s", "empty", own, base)
-    # 3, 1 and 4 times as long: the round in which the machine was busy for both says 1, not 5 or 10.
+    # A neighbour that takes half a core makes every figure worse, and no figure better.
+    assert found.p50 == 0.003
+    assert found.rate == 50
+    assert found.cpu == pytest.approx({"envoy": 0.0002, "policy": 0.0001, "generator": 0.00001})
     assert found.ratios["p50"] == pytest.approx(3)
-    assert found.cpu["policy"] == pytest.approx(0.0003)
-    assert found.ratios["policy_cpu"] == pytest.approx(3)
+    assert found.ratios["rate"] == pytest.approx(1)
+    assert found.ratios["policy_cpu"] == pytest.approx(1)
     assert found.ratios["envoy_cpu"] == pytest.approx(2)
-    assert found.ratios["gateway_cpu"] == pytest.approx(5)
+    assert found.ratios["gateway_cpu"] == pytest.approx(3)
     assert (found.requests, found.settled, found.peaks) == (300, 300, {"policy": 7})
     assert found.generator_cores == pytest.approx(0.003 / 6)
 
@@ -69,9 +76,9 @@ def test_without_plain_envoy_there_are_no_ratios() -> None:
     assert row("s", "empty", [cell()], ()).ratios == {}
 
 
-def test_spreads_are_medians_of_the_rounds() -> None:
+def test_spreads_are_the_best_of_the_rounds() -> None:
     rounds = [cell(load=replace(LOAD, gap=Spread(p50, 0.1, p99))) for p50, p99 in ((1, 9), (2, 7), (3, 8))]
-    assert row("s", "t", [*rounds, cell()], ()).gap == Spread(2, 0.1, 8)
+    assert row("s", "t", [*rounds, cell()], ()).gap == Spread(1, 0.1, 7)
 
 
 @pytest.mark.parametrize(
@@ -187,6 +194,7 @@ def test_what_was_not_measured_neither_holds_nor_fails() -> None:
         "| s | plain | 100 | - | 0 | - | - |",
         "| bare | wrk | 1,234 | 5 | 0.50 |",
         "- cpu C, cores 2",
+        "- before a round it took 4.00 to 9.00 ms, 5.00 or less in half of them",
         "- portkey was not measured: no npm",
     ],
 )
