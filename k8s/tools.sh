@@ -7,7 +7,9 @@
 # Needs Go 1.26, and a Python with PyYAML and pip. What is there is left as it is: to make one anew, remove it.
 set -euo pipefail
 folder=$(mkdir -p "${1:?the folder to put them into}" && cd "$1" && pwd)
-python=${2:-python3}
+# Whatever it is called from here, it is called from elsewhere below. The link is kept: it is what makes an environment.
+python=$(command -v "${2:-python3}")
+python=$(cd "$(dirname "$python")" && pwd)/$(basename "$python")
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
 helm=v3.22.0
@@ -22,7 +24,8 @@ kubernetes_validate=1.37.0                 # the Python package: schemas of Kube
 export GOBIN="$folder/bin" CGO_ENABLED=0
 mkdir -p "$GOBIN" "$folder/crds" "$folder/schemas"
 
-build() { [ -x "$GOBIN/$1" ] || go install "$2"; }
+# They are used once: to build them takes two thirds of the time where they need be neither quick nor small to debug.
+build() { [ -x "$GOBIN/$1" ] || go install -gcflags='all=-N -l' -ldflags='-s -w' "$2"; }
 build helm "helm.sh/helm/v3/cmd/helm@$helm"
 build kubeconform "github.com/yannh/kubeconform/cmd/kubeconform@$kubeconform"
 build kubectl-validate "sigs.k8s.io/kubectl-validate@$kubectl_validate"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import random
 import socket
+import sys
+from collections import deque
 from typing import Final
 
 from extproc.embedded.faults import StackError
@@ -18,20 +20,34 @@ _ATTEMPTS: Final = 100
 _CHANCE: Final = random.SystemRandom()
 
 
+_KEPT: Final = 64
+"""Ports that a process keeps to itself after it was given them: by then the first is in use."""
+_kept: Final[deque[socket.socket]] = deque()
+
+
 def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on now, and that no outgoing connection takes before we do.
+    """A port of 127.0.0.1 that nobody listens on now, that no outgoing connection takes before we do, and that (on Linux)
+    nobody else who asks here is given meanwhile.
 
     Raises:
         StackError: a hundred ports, chosen by chance, were all taken.
     """
     for _ in range(_ATTEMPTS):
         port = _CHANCE.randrange(_LOWEST, _LIMIT)
-        with socket.socket() as probe:
-            try:
+        mark = socket.socket(socket.AF_UNIX)
+        try:
+            if sys.platform == "linux":
+                # A name of unix(7)'s abstract namespace: it belongs to one process, and goes when that ends.
+                mark.bind(f"\0sluicegate-port-{port}")
+            with socket.socket() as probe:
                 probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
+        except OSError:
+            mark.close()
+            continue
+        _kept.append(mark)
+        if len(_kept) > _KEPT:
+            _kept.popleft().close()
+        return port
     raise StackError(f"no free port was found from {_LOWEST} to {_LIMIT - 1}")
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -20,13 +22,43 @@ def test_no_outgoing_connection_takes_a_port_or_the_bus_above_it() -> None:
     assert max(free_port() for _ in range(200)) + 10_000 < first
 
 
+def first_tried(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
+    """Chance says this one first."""
+    said, chance = iter([port]), random.SystemRandom.randrange
+    monkeypatch.setattr(random.SystemRandom, "randrange", lambda *told: next(said, None) or chance(*told))
+
+
 def test_a_taken_port_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket() as taken:
-        taken.bind(("127.0.0.1", first := free_port()))
-        second = free_port()
-        asked = iter([first, second])
-        monkeypatch.setattr(random.SystemRandom, "randrange", lambda *_: next(asked))
-        assert free_port() == second
+        taken.bind(("127.0.0.1", port := free_port()))
+        first_tried(monkeypatch, port)
+        assert free_port() != port
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no names that end with their process")
+def test_what_another_was_given_is_not_given_again_while_that_one_lives(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = "from extproc.embedded.ports import free_port; print(free_port(), flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", told], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout
+        port = int(other.stdout.readline())
+        first_tried(monkeypatch, port)
+        assert free_port() != port
+        other.communicate("\n", timeout=10)
+    first_tried(monkeypatch, port)
+    assert free_port() == port
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no names that end with their process")
+def test_what_was_given_long_ago_may_be_given_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    port = free_port()
+    first_tried(monkeypatch, port)
+    assert free_port() != port
+    for _ in range(64):
+        free_port()
+    first_tried(monkeypatch, port)
+    assert free_port() == port
 
 
 def test_a_seed_does_not_repeat_ports() -> None:
