@@ -21,7 +21,8 @@ prometheus_operator=v0.85.0
 external_secrets=v1.3.2
 kubernetes_validate=1.37.0                 # the Python package: schemas of Kubernetes 1.22 to 1.37
 
-export GOBIN="$folder/bin" CGO_ENABLED=0
+# Twice the memory, and a fifth less time.
+export GOBIN="$folder/bin" CGO_ENABLED=0 GOGC=400
 mkdir -p "$GOBIN" "$folder/crds" "$folder/schemas"
 
 # They are used once: to build them takes two thirds of the time where they need be neither quick nor small to debug.
