@@ -18,8 +18,6 @@ Redis cluster listens 10,000 above its port as well."""
 _ATTEMPTS: Final = 100
 # Not the shared generator: who seeds that one in two processes at once gets the same ports twice.
 _CHANCE: Final = random.SystemRandom()
-
-
 _KEPT: Final = 64
 """Ports that a process keeps to itself after it was given them: by then the first is in use."""
 _kept: Final[deque[socket.socket]] = deque()
