@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import errno
 import random
 import socket
@@ -21,6 +22,12 @@ _CHANCE: Final = random.SystemRandom()
 _KEPT: Final = 64
 """Ports that a process keeps to itself after it was given them: by then the first is in use."""
 _kept: Final[deque[socket.socket]] = deque()
+
+
+@atexit.register
+def _let_go() -> None:
+    while _kept:
+        _kept.popleft().close()
 
 
 def free_port() -> int:

@@ -63,8 +63,9 @@ class Up:
         return self.process.wait(30)
 
     def left_behind(self) -> list[str]:
-        """Processes and sockets that are still there. Processes get a moment to be gone."""
-        deadline = time.monotonic() + 3
+        """Processes and sockets that are still there. Processes get a moment to be gone: a worker that has something to
+        settle, and whose store was killed before it, waits five seconds for that."""
+        deadline = time.monotonic() + 8
         while (orphans := _reap(children(os.getpid()) - self._before)) and time.monotonic() < deadline:
             time.sleep(0.02)
         processes = [Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ") for pid in orphans]
