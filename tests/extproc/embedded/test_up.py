@@ -166,6 +166,7 @@ def test_several_workers_serve_and_go_with_it(tmp_path: Path, number: signal.Sig
         ]
         if number is signal.SIGKILL:
             # What it takes along are processes; the directory of sockets is found by the next start.
+            started.until_settled()
             assert started.end(number) == -number
             assert [path for path in started.left_behind() if not Path(path).is_relative_to(started.sockets)] == []
             return

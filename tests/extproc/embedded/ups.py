@@ -17,6 +17,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import redis
+
 from tests.ai_gateway import PROFILE
 
 PR_SET_CHILD_SUBREAPER = 36
@@ -57,15 +59,23 @@ class Up:
                     return pid
         raise LookupError(name)
 
+    def until_settled(self) -> None:
+        """Until no reservation is open: a worker whose store is killed before it waits five seconds for those."""
+        [path] = self.sockets.rglob("valkey.sock")
+        deadline = time.monotonic() + 10
+        with redis.Redis(unix_socket_path=str(path)) as store:
+            while found := list(store.scan_iter("sg:*:leases")):
+                assert time.monotonic() < deadline, found
+                time.sleep(0.02)
+
     def end(self, number: int) -> int:
         """Send a signal and wait for the end; its exit status."""
         self.process.send_signal(number)
         return self.process.wait(30)
 
     def left_behind(self) -> list[str]:
-        """Processes and sockets that are still there. Processes get a moment to be gone: a worker that has something to
-        settle, and whose store was killed before it, waits five seconds for that."""
-        deadline = time.monotonic() + 8
+        """Processes and sockets that are still there. Processes get a moment to be gone."""
+        deadline = time.monotonic() + 3
         while (orphans := _reap(children(os.getpid()) - self._before)) and time.monotonic() < deadline:
             time.sleep(0.02)
         processes = [Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ") for pid in orphans]
