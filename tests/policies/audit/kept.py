@@ -20,7 +20,7 @@ from extproc.tasks import waits
 from policies.audit.policy import AuditPolicy
 from policies.audit.record import Record
 from policies.audit.settings import AuditSettings
-from tests.policies.audit.journal.written import records, stored
+from tests.policies.audit.journal.written import options, records, stored
 from tests.policies.audit.world import ALICE, CHAT, OPENAI, exchange
 
 PRICED: Final = Model("gpt-4o", price=Price(2_500_000, 10_000_000, 1_250_000, 2_500_000))
@@ -35,7 +35,7 @@ async def keeping(
     folder: Path, recorder: Recorder | None = None, journal: dict[str, Any] | None = None, **more: Any
 ) -> AsyncIterator[AuditPolicy]:
     """A started policy whose journal is `gate.0` of this folder."""
-    given = {"journal": {"folder": str(folder), "instance": "gate", **(journal or {})}, **more}
+    given = {"journal": options(folder, **(journal or {})), **more}
     around = Surroundings(CATALOGUE, time.time, recorder=recorder or Recorder(), configuration=CONFIGURATION)
     policy = AuditPolicy.build(AuditSettings.model_validate(given), around)
     await policy.start()

@@ -180,7 +180,7 @@ async def test_not_everything_is_held(tmp_path: Path, disk: Disk, monkeypatch: p
 
 
 async def test_a_journal_that_drops_keeps_nobody_waiting(tmp_path: Path, disk: Disk) -> None:
-    writer = await opened(tmp_path, full="open", strict_timeout=0.1)
+    writer = await opened(tmp_path, full="open")
     insisting = Insisting(writer, closed=False)
     disk.full = True
     for number in range(20):

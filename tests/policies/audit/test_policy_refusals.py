@@ -75,7 +75,7 @@ async def test_a_full_disk_refuses_until_there_is_room(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, durability: str
 ) -> None:
     disk = Disk(monkeypatch)
-    journal = {"durability": durability, "queue_bytes": 4_096, "strict_timeout": 0.2}
+    journal = {"durability": durability, "queue_bytes": 4_096}
     async with keeping(tmp_path, journal=journal) as policy:
         assert policy.readiness() is None
         disk.full = True

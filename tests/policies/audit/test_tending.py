@@ -23,14 +23,14 @@ from policies.audit.journal.segments import REMOVED
 from policies.audit.record import Record
 from policies.audit.settings import AuditSettings
 from policies.audit.tending import tending
-from tests.policies.audit.journal.written import chain, put, records
+from tests.policies.audit.journal.written import chain, options, put, records
 
 LONG_AGO = "2020-01-01T00:00:00.000000Z"
 SEGMENT = f"{1:020d}.jsonl"
 
 
 def configured(folder: Path, **more: Any) -> AuditSettings:
-    journal = {"folder": str(folder), "instance": "gate", **more.pop("journal", {})}
+    journal = options(folder, **more.pop("journal", {}))
     return AuditSettings.model_validate({"journal": journal, "close_after": 1, **more})
 
 

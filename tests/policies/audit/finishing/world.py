@@ -11,6 +11,7 @@ from policies.audit.finishing.finisher import Finisher
 from policies.audit.journal import JournalReader, JournalSettings, JournalWriter, Position, journals
 from policies.audit.moments import moment
 from policies.audit.record import Record
+from tests.policies.audit.journal.written import settings
 
 LONGEST, GRACE, IDLE = 600.0, 30.0, 1_800.0
 NOW = 1_767_225_600.0
@@ -38,9 +39,7 @@ class World:
         return self.finisher
 
     def journal(self, instance: str) -> JournalSettings:
-        return JournalSettings.model_validate(
-            {"folder": str(self.folder), "instance": instance, "segment_bytes": 2_048, "flush_ms": 0}
-        )
+        return settings(self.folder, instance=instance, segment_bytes=2_048, flush_ms=0)
 
     async def write(self, *records: dict[str, Any], instance: str = "gw") -> None:
         """A worker that writes these, and ends."""

@@ -23,12 +23,12 @@ from policies.audit.journal.synced import PATIENCE
 from policies.audit.journal.verify import verify
 from policies.audit.record import Closed
 from tests.policies.audit.following.rigs import FakeJournal, Recorder, Time, follower, until_idle
-from tests.policies.audit.journal.written import fields, records, write
+from tests.policies.audit.journal.written import fields, options, records, write
 
 
 def unsynced(folder: Path) -> JournalSettings:
     """A journal that is synced when it is opened, and then for a minute no more."""
-    return JournalSettings.model_validate({"folder": str(folder), "instance": "gw", "sync_ms": 60_000})
+    return JournalSettings.model_validate(options(folder, instance="gw", sync_ms=60_000))
 
 
 async def opened(folder: Path, count: int) -> JournalWriter:
@@ -102,7 +102,7 @@ async def test_nothing_is_completed_of_what_can_be_lost(tmp_path: Path) -> None:
     writer = await opened(tmp_path, 0)
     writer.append(fields(exchange_id="e-1", decision="allow"))
     await writer.written()
-    own = JournalWriter(JournalSettings(folder=str(tmp_path), instance="finisher"), clock.time)
+    own = JournalWriter(JournalSettings.model_validate(options(tmp_path, instance="finisher")), clock.time)
     finisher = Finisher(tmp_path, own, longest=10, grace=10, idle=10, clock=time, monotonic=time)
     await finisher.start()
     await finisher.look()

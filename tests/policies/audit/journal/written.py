@@ -26,8 +26,13 @@ def fields(**more: Any) -> dict[str, Any]:
     return said | more
 
 
+def options(folder: Path, **more: Any) -> dict[str, Any]:
+    """A journal in `folder`, as it is configured. It waits as long as it may: the disk of a machine may be slow."""
+    return {"folder": str(folder), "instance": "gate", "strict_timeout": 60, **more}
+
+
 def settings(folder: Path, **more: Any) -> JournalSettings:
-    return JournalSettings.model_validate({"folder": str(folder), "instance": "gate"} | more)
+    return JournalSettings.model_validate(options(folder, **more))
 
 
 def chain(count: int, journal: str = "gate.0", first: int = 1, previous: str = FIRST, **more: Any) -> list[bytes]:

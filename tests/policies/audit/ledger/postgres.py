@@ -21,7 +21,7 @@ import psycopg
 
 from extproc.embedded import leash
 
-PATIENCE: Final = 30.0
+PATIENCE: Final = 60.0
 _USER: Final = "nobody"
 """Whom the server runs as where the tests run as root, which it refuses."""
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from policies.audit.journal.settings import JournalSettings
 from policies.audit.journal.writer import JournalWriter
 from policies.audit.showing.reading import everything
+from tests.policies.audit.journal.written import settings
 from tests.policies.audit.showing.typed import Typed, configuration
 
 
@@ -56,8 +56,7 @@ def test_what_cannot_be_recorded_is_not_done(typed: Typed, journals: Path) -> No
 
 async def _write(folder: Path) -> None:
     """A segment for each record, years ago."""
-    settings = JournalSettings.model_validate({"folder": str(folder), "instance": "gw", "segment_bytes": 1_024})
-    writer = JournalWriter(settings, lambda: 1_577_836_800.0)
+    writer = JournalWriter(settings(folder, instance="gw", segment_bytes=1_024), lambda: 1_577_836_800.0)
     await writer.start()
     for tenant in ("contoso", "fabrikam", "fabrikam"):
         fields = {"event": "request.allowed", "kind": "event", "level": "info", "tenant": tenant, "why": "x" * 1_000}

@@ -11,22 +11,20 @@ from pathlib import Path
 import pytest
 
 from policies.audit.journal.chain import Finding, What
-from policies.audit.journal.settings import JournalSettings
 from policies.audit.journal.verify import JournalReport, Report
 from policies.audit.journal.writer import JournalWriter
 from policies.audit.showing.keygen import make
 from policies.audit.showing.times import stamp
 from policies.audit.showing.verdicts import NothingThereError, examine, lines, status
+from tests.policies.audit.journal.written import settings
 from tests.policies.audit.showing.journaled import START
 
 Change = Callable[[list[bytes]], list[bytes]]
 
 
 async def _fill(folder: Path, key: Path) -> None:
-    settings = JournalSettings.model_validate(
-        {"folder": str(folder), "instance": "gw", "segment_bytes": 2_048, "signing_key": {"file": str(key)}}
-    )
-    writer = JournalWriter(settings, time.time)
+    chosen = settings(folder, instance="gw", segment_bytes=2_048, signing_key={"file": str(key)})
+    writer = JournalWriter(chosen, time.time)
     await writer.start()
     for number in range(20):
         fields = {"event": "request.allowed", "kind": "event", "level": "info", "timestamp": stamp(START)}
