@@ -20,7 +20,7 @@ from tests.policies.audit.journal.written import fields, records, settings, writ
 
 
 class Disk:
-    """Stands between the writer and the disk: fails, or waits, where it is told to. It syncs nothing: that may take long."""
+    """Stands between the writer and the disk: fails, or waits, where it is told to. Nothing is really synced."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.failing: int | None = None
