@@ -24,7 +24,7 @@ RUN python -m venv --without-pip /opt/sluicegate \
     && /build/bin/python -m pip --python /opt/sluicegate/bin/python install --no-compile --require-hashes --no-deps \
         -r requirements.lock
 
-COPY pyproject.toml hatch_build.py README.md LICENSE ./
+COPY pyproject.toml hatch_build.py hatch_build.h README.md LICENSE ./
 COPY extproc extproc
 COPY policies policies
 COPY loadtests loadtests

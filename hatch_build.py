@@ -36,6 +36,14 @@ _ASKED: Final = "SLUICEGATE_COMPILE"
 # If it read annotations, Cython would cut a 1.5 that is given for an `int` to 1, and refuse subclasses of `str`.
 _DIRECTIVES: Final = {"language_level": 3, "annotation_typing": False, "binding": True, "emit_code_comments": False}
 _FLAGS: Final = ["-O2", "-g0", "-w"]
+_HEADER: Final = ROOT / "hatch_build.h"
+_SECTION: Final = "/* #### Code section: {} ### */"
+_ASKS: Final = {
+    "= __Pyx_PyObject_GetAttrStr(": "= SLUICE_READ_ATTRIBUTE(",
+    "= __Pyx_PyObject_FastCallMethod(": "= SLUICE_INVOKE_METHOD(",
+    "if (__Pyx_PyObject_SetAttrStr(": "if (SLUICE_WRITE_ATTRIBUTE(",
+}
+"""What Cython writes where a module asks for an attribute, and what takes its place."""
 _PROFILED: Final = "profiled"
 _MAKE_PROFILE: Final = ["-fprofile-generate", "-fprofile-update=atomic"]
 # What was not met while the profile was made is compiled to be small.
@@ -138,6 +146,8 @@ def _compile(paths: Sequence[str], root: Path, work: Path, training: Sequence[st
         os.chdir(work)
         for each in made:
             each.sources = [str(Path(source).relative_to(work)) for source in each.sources]
+            for source in each.sources:
+                Path(source).write_text(remembering(Path(source).read_text("utf-8")), "utf-8")
         if training is None:
             _build(made, [])
             return
@@ -157,6 +167,22 @@ def _compile(paths: Sequence[str], root: Path, work: Path, training: Sequence[st
         _build(made, _USE_PROFILE)
     finally:
         os.chdir(before)
+
+
+def remembering(written: str) -> str:
+    """A module as Cython has written it, which remembers where attributes are: see `hatch_build.h`.
+
+    Raises:
+        ValueError: this is not what the Cython that is pinned writes.
+    """
+    declared, first, rest = written.partition(_SECTION.format("late_includes"))
+    state, second, rest = rest.partition(_SECTION.format("module_code"))
+    code, third, helpers = rest.partition(_SECTION.format("module_exttypes"))
+    if not third:
+        raise ValueError("Cython has written its sections in another order")
+    for asked, told in _ASKS.items():
+        code = code.replace(asked, told)
+    return "".join([declared, first, "\n", _HEADER.read_text("utf-8"), state, second, code, third, helpers])
 
 
 def _build(made: Sequence[Any], flags: Sequence[str]) -> None:
@@ -195,6 +221,8 @@ def _digest(source: Path, beside: str) -> str:
         CYTHON,
         repr(_DIRECTIVES),
         repr(_FLAGS),
+        repr(_ASKS),
+        _HEADER.read_text("utf-8"),
         sys.version,
         sysconfig.get_platform(),
     ]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import hatch_build
-from hatch_build import CompiledHook, CompilerMissingError, compile_into, modules
+from hatch_build import CompiledHook, CompilerMissingError, compile_into, modules, remembering
 
 SOURCE = '''"""A module."""
 
@@ -38,6 +38,192 @@ assert module.half(module.Part(2**80)) == 2**79
 assert module.half(module.Part()) == 2**62
 assert inspect.isawaitable(waiting := module.later(3)) and asyncio.run(waiting) == 3
 print("used")
+"""
+
+ATTRIBUTES = '''"""Places that ask for attributes, in loops: what was remembered is asked for again."""
+
+import msgspec
+
+
+class Slotted:
+    __slots__ = ("call", "gone", "value")
+    shared = "of the class"
+
+    def __init__(self, value):
+        self.value = value
+        self.call = str
+
+    def own(self):
+        return "own", self.value
+
+
+class Other:
+    __slots__ = ("filler", "value")
+
+    def __init__(self, value):
+        self.value = value
+
+    def own(self):
+        return "other", self.value
+
+
+class Child(Slotted):
+    """Has a dictionary."""
+
+
+class Struct(msgspec.Struct):
+    filler: int = 0
+    value: object = None
+
+
+class Frozen(msgspec.Struct, frozen=True):
+    value: object = None
+
+
+class Computed:
+    @property
+    def value(self):
+        return "computed"
+
+    def __getattr__(self, name):
+        return name
+
+
+def read(one):
+    return one.value
+
+
+def missing(one):
+    try:
+        return one.gone
+    except AttributeError as error:
+        return str(error)
+
+
+def write(one, value):
+    try:
+        one.value = value
+    except AttributeError as error:
+        return str(error)
+    return one.value
+
+
+def remove(one):
+    del one.value
+
+
+def invoke(one):
+    try:
+        return one.own()
+    except (AttributeError, TypeError) as error:
+        return type(error).__name__
+
+
+def call(one, value):
+    return one.call(value)
+
+
+def shared(one):
+    return one.shared
+
+
+def computed(self):
+    return "a property"
+
+
+def seen():
+    """What is found in all kinds of objects, and after changes of their types."""
+    objects = [Slotted(1), Other(2), Child(3), Struct(4, 5), Frozen(6), Computed()]
+    for _ in range(100):
+        for one in objects:
+            yield read(one)
+            yield invoke(one)
+            yield missing(one)
+            yield write(one, one)
+    for one in objects:
+        for _ in range(5):
+            yield read(one) is one
+    first, child = Slotted([]), Child("x")
+    for _ in range(5):
+        yield invoke(first), shared(first), call(first, 7), invoke(child)
+    child.own = lambda: "of the object"
+    yield invoke(child)
+    first.call = repr
+    yield call(first, "7")
+    Slotted.own = lambda self: ("changed", self.value)
+    Slotted.shared = "changed"
+    yield invoke(first), shared(first), invoke(child)
+    del Slotted.own
+    yield invoke(first)
+    kept = Slotted.value
+    for _ in range(3):
+        yield read(first)
+    Slotted.value = property(computed)
+    yield read(first), write(first, 8)
+    Slotted.value = kept
+    yield read(first), write(first, 9)
+    remove(first)
+    for _ in range(3):
+        yield missing(first)
+        try:
+            yield read(first)
+        except AttributeError as error:
+            yield str(error)
+    yield write(first, 10)
+    first.gone = "here"
+    yield missing(first)
+    changing = Computed()
+    changing.__class__ = Plain
+    yield read(changing), invoke(changing), write(changing, 11)
+
+
+class Plain:
+    value = "of the class"
+
+    def own(self):
+        return "plain"
+
+
+class Told:
+    """Writes to what is being written, when it goes."""
+
+    def __init__(self, of):
+        self.of = of
+
+    def __del__(self):
+        yielded.append(read(self.of))
+
+
+yielded = []
+
+
+def replaced():
+    one = Slotted(None)
+    for number in range(5):
+        one.value = Told(one)
+        one.value = number
+    return yielded
+'''
+ALIKE = """
+import importlib.util, gc, sys
+from package import module as compiled
+assert compiled.__file__.endswith(".so"), compiled.__file__
+spec = importlib.util.spec_from_file_location("package.module", sys.argv[1])
+plain = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(plain)
+def told(values):
+    return [str(value).split(" object at ")[0] for value in values]
+one, other = told(compiled.seen()), told(plain.seen())
+assert one == other, [pair for pair in zip(one, other) if pair[0] != pair[1]][:5]
+assert len(one) > 2_400
+assert compiled.replaced() == plain.replaced() == [0, 1, 2, 3, 4]
+# No reference is kept or lost.
+value = object()
+thing, before = compiled.Slotted(value), sys.getrefcount(value)
+for _ in range(1_000):
+    compiled.read(thing), compiled.write(thing, value), compiled.invoke(compiled.Other(value))
+assert sys.getrefcount(value) == before
+print("alike")
 """
 
 
@@ -72,6 +258,22 @@ def test_a_compiled_module_is_the_same_module(tree: Path, tmp_path: Path) -> Non
     done = subprocess.run([sys.executable, "-c", USE], cwd=out, capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == ("used\n", "")
     assert Path.cwd() != tree
+
+
+def test_what_is_remembered_of_attributes_is_what_python_finds(tree: Path, tmp_path: Path) -> None:
+    source, out = tree / "package" / "module.py", tmp_path / "out"
+    source.write_text(ATTRIBUTES)
+    compile_into(out, tree)
+    (out / "package" / "__init__.py").touch()
+    done = subprocess.run(
+        [sys.executable, "-c", ALIKE, str(source)], cwd=out, capture_output=True, text=True, check=False
+    )
+    assert (done.stdout, done.stderr) == ("alike\n", "")
+
+
+def test_what_another_cython_writes_is_refused() -> None:
+    with pytest.raises(ValueError, match="in another order"):
+        remembering("int main(void) { return 0; }")
 
 
 def test_what_was_compiled_before_is_not_compiled_again(
