@@ -85,6 +85,20 @@ class PolicyStartError(Exception):
 class Chain:
     """The policies of a gateway, in order. Immutable."""
 
+    __slots__ = (
+        "_body",
+        "_deadlines",
+        "_headers",
+        "_measures",
+        "_response",
+        "_settle",
+        "_timeout",
+        "_verdict",
+        "links",
+        "metrics",
+        "response_fields",
+    )
+
     def __init__(self, links: Iterable[Link], *, timeout: float = 5.0, metrics: Metrics | None = None) -> None:
         """`timeout`: seconds that all policies together may be waited for on one message. `metrics`: of the process.
 

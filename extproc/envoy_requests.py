@@ -58,6 +58,8 @@ class Part(msgspec.Struct, frozen=True):
 class RequestReader:
     """Reads messages, and remembers header fields. One for a server."""
 
+    __slots__ = ("_known",)
+
     def __init__(self) -> None:
         # The eldest goes first: emptied all at once, it would grow and shrink for ever, and be cold each time.
         self._known: OrderedDict[bytes, Field] = OrderedDict()

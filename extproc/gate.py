@@ -68,6 +68,8 @@ async def _later(value: Awaitable[A], step: Callable[[A], B | Awaitable[B]]) -> 
 class Gate:
     """Shared by all exchanges; holds the chain and what there is to call."""
 
+    __slots__ = ("_catalogue", "_identity_headers", "_models", "_targets", "chain")
+
     def __init__(self, chain: Chain, catalogue: Catalogue, identity_headers: IdentityHeaders) -> None:
         self.chain = chain
         self._catalogue = catalogue

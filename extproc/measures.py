@@ -34,6 +34,8 @@ _OUTCOMES: Final = {
 class Measures:
     """The host's own metrics of one chain."""
 
+    __slots__ = ("_codes", "_decided", "_policies", "_seconds", "_settling")
+
     def __init__(self, metrics: Metrics, policies: Iterable[str]) -> None:
         self._policies = frozenset((*policies, _GATEWAY))
         self._codes: set[str] = set()

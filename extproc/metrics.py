@@ -47,6 +47,8 @@ T = TypeVar("T")
 class Counter:
     """Grows. `Metrics.counter` makes one."""
 
+    __slots__ = ("_values", "definition")
+
     def __init__(self, definition: Definition) -> None:
         self.definition = definition
         self._values: dict[Labels, int] = {}
@@ -73,6 +75,8 @@ class Counter:
 
 class Gauge:
     """Says what there is now, in this process. `Metrics.gauge` makes one."""
+
+    __slots__ = ("_read", "_told", "_values", "definition")
 
     def __init__(self, definition: Definition) -> None:
         self.definition = definition
@@ -120,6 +124,8 @@ class Gauge:
 
 class Histogram:
     """Counts observations by how large they were. `Metrics.histogram` makes one."""
+
+    __slots__ = ("_bounds", "_exemplars", "_rows", "definition")
 
     def __init__(self, definition: Definition) -> None:
         self.definition = definition

@@ -25,6 +25,8 @@ _QUEUE_BYTES: Final = 256 * 1024 * 1024
 class Settlement:
     """A queue of access log messages, and the task that settles them. `start`, `take`, then `stop`."""
 
+    __slots__ = ("_bytes", "_chain", "_completions", "_dropped", "_messages", "_task", "_travel")
+
     def __init__(self, chain: Chain, travel: Travel) -> None:
         self._chain = chain
         self._travel = travel

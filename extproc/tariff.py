@@ -76,6 +76,8 @@ class _Remembered(msgspec.Struct, frozen=True):
 class Tariff:
     """The prices of all upstreams. Shared by all exchanges."""
 
+    __slots__ = ("_by_tenant", "_listed", "_remembered", "_terms", "_upstreams")
+
     def __init__(self, upstreams: Sequence[Upstream] = (), terms: Terms | None = None) -> None:
         self._upstreams: Mapping[str, Upstream] = {upstream.name: upstream for upstream in upstreams}
         self._terms = terms or Terms()

@@ -64,6 +64,8 @@ def shared_names(kinds: Iterable[type[Any]]) -> list[str]:
 class Travel:
     """Packs and unpacks the facts that travel: the host's own, and those that policies say they provide."""
 
+    __slots__ = ("_decoders", "_names", "_whole")
+
     def __init__(self, kinds: Iterable[type[Any]] = ()) -> None:
         """`kinds`: fact types of policies. A type that msgspec cannot decode does not travel.
 

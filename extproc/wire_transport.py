@@ -194,6 +194,23 @@ class WireTransport:
 class Peer(asyncio.Protocol):
     """One connection: bytes to the machine, its events to the calls, their answers to the socket in one write."""
 
+    __slots__ = (
+        "_blocked",
+        "_closing_since",
+        "_hub",
+        "_leaves_at",
+        "_loop",
+        "_patience",
+        "_said_all",
+        "_transport",
+        "connection",
+        "finish",
+        "next",
+        "postpone",
+        "send",
+        "services",
+    )
+
     def __init__(self, hub: WireTransport, services: Services, limits: Limits, memory: Memory) -> None:
         self.services = services
         self._hub = hub

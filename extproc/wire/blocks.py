@@ -20,6 +20,8 @@ _STATIC_ENTRIES: Final = 61
 class BlockReader:
     """The decoding half of HPACK for one connection. RFC 7541."""
 
+    __slots__ = ("_decoder",)
+
     def __init__(self, header_list: int) -> None:
         """`header_list`: the largest header list, as RFC 9113, section 6.5.2 counts it."""
         self._decoder = hpack.Decoder(max_header_list_size=header_list)

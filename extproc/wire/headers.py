@@ -16,6 +16,8 @@ _REMEMBERED_BYTES: Final = 1024
 class HeaderReader:
     """The header blocks of one connection."""
 
+    __slots__ = ("_blocks", "_limits", "_openings")
+
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._blocks = BlockReader(limits.header_list)

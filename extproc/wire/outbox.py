@@ -28,6 +28,8 @@ _TABLE_OF_NOTHING: Final = b"\x20"
 class Outbox:
     """Frames on their way to the peer."""
 
+    __slots__ = ("_ahead", "_memory", "_prefix", "_ready", "_table_dropped", "_waiting", "initial_window", "window")
+
     def __init__(self, memory: Memory) -> None:
         self._memory = memory
         self.window = frames.DEFAULT_WINDOW

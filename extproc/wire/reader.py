@@ -24,6 +24,19 @@ _FORMS: Final = frames.PADDED | frames.WITH_PRIORITY | frames.END_HEADERS
 class FrameReader:
     """The bytes of one connection."""
 
+    __slots__ = (
+        "_block",
+        "_block_flags",
+        "_buffer",
+        "_continuations",
+        "_in_turn",
+        "_limits",
+        "_preface",
+        "greeted",
+        "pending",
+        "since",
+    )
+
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._buffer = b""

@@ -19,6 +19,8 @@ _TOO_MUCH: Final = MessageError(Status.RESOURCE_EXHAUSTED, "too_much_buffered", 
 class Streams:
     """Those that are open, by number; and those that we reset, whose frames may still be under way."""
 
+    __slots__ = ("_allowances", "_limits", "_memory", "_out", "_shunned", "last", "now", "open", "opened", "violations")
+
     def __init__(self, limits: Limits, memory: Memory, out: Outbox) -> None:
         self._limits = limits
         self._allowances = Allowances(limits)

@@ -73,6 +73,8 @@ def _blank(value: Any) -> str:
 class Forms:
     """The forms of what has been seen twice, by what is equal in all of their records; the oldest are forgotten."""
 
+    __slots__ = ("_blanks", "_known", "_most", "_once")
+
     def __init__(self, blanks: Sequence[str], most: int = _REMEMBERED) -> None:
         """`blanks`: beside those of `CHAIN`, in the order in which their values will be told."""
         self._blanks = (*CHAIN, *blanks)

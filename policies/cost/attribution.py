@@ -15,6 +15,8 @@ _REMEMBERED: Final = 1_024
 class Models:
     """The names of models that the configuration knows."""
 
+    __slots__ = ("_catalogue", "_named", "_remembered", "count")
+
     def __init__(self, catalogue: Catalogue) -> None:
         entries = [(upstream, entry) for upstream in catalogue.upstreams for entry in upstream.models]
         agreed = {name for contract in catalogue.terms.contracts for name in contract.models if not _is_glob(name)}

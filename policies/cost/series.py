@@ -27,6 +27,8 @@ UNPRICED_REASONS: Final = {UNPRICED: "no_price", PRICE_FALLBACK: "fallback"}
 class CostSeries:
     """Made once in a process."""
 
+    __slots__ = ("between", "cost", "first", "requests", "seconds", "tagged", "tenants", "tokens", "unpriced")
+
     def __init__(self, metrics: Metrics, *, tenants: int, pinned: tuple[str, ...], models: int, tags: int) -> None:
         """`models`: how many are known. `tags`: how many values all tags have together.
 

@@ -25,6 +25,8 @@ class VerifiedCache:
     Keyed by the whole token, signature included: nothing short of the same bytes finds an entry.
     """
 
+    __slots__ = ("_entries", "_size")
+
     def __init__(self, size: int) -> None:
         self._size = size
         self._entries: OrderedDict[bytes, Remembered] = OrderedDict()

@@ -22,6 +22,8 @@ _PROBE: Final = 2.0
 class Breaker:
     """Closed: all may ask. Open: nobody. Half open: one. `now` is in seconds, on a clock that does not go back."""
 
+    __slots__ = ("_failures", "_first", "_most", "_pause", "_persists", "_probing", "_until")
+
     def __init__(self, failures: int = _FAILURES, persists: float = _PERSISTS) -> None:
         """`failures`: how many in a row open it, once they have gone on for `persists` seconds."""
         self._most = failures

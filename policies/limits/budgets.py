@@ -26,6 +26,8 @@ _Known = tuple[int, float]
 class Budgets:
     """Of one process. `see` each answer."""
 
+    __slots__ = ("_clock", "_is_away", "_known")
+
     def __init__(self, metrics: Metrics, clock: Callable[[], float], is_away: Callable[[], bool]) -> None:
         """`clock`: seconds since the epoch. `is_away`: whether this worker counts by itself, which tells of no budget."""
         self._clock = clock

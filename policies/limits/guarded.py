@@ -27,6 +27,8 @@ class Told(msgspec.Struct, frozen=True):
 class Guarded:
     """A store behind a circuit breaker, with a fallback."""
 
+    __slots__ = ("_breaker", "_clock", "_closed", "_failures", "_fallback", "_local", "_store")
+
     def __init__(
         self, store: Store, breaker: Breaker, fallback: Fallback, clock: Callable[[], float] = time.monotonic
     ) -> None:

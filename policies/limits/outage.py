@@ -21,6 +21,8 @@ class Fallback:
     Limits on parallel requests are not enforced meanwhile: a worker does not learn when an exchange of its own has ended.
     """
 
+    __slots__ = ("_local_for", "_memory", "_since", "_workers")
+
     def __init__(self, memory: MemoryStore, *, workers: int, local_for: float) -> None:
         """`workers`: how many share a limit; `local_for`: seconds after which limits that are `local` close."""
         self._memory = memory

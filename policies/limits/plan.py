@@ -87,6 +87,8 @@ class Plan(msgspec.Struct, frozen=True):
 class Plans:
     """The rules of a gateway. Shared by all exchanges."""
 
+    __slots__ = ("_entries", "_made", "_overrides", "_remembered", "_shadow")
+
     def __init__(self, entries: Sequence[LimitEntry], *, shadow: bool = False) -> None:
         """`shadow`: none of them is enforced."""
         self._entries = tuple(_Entry(index, entry, shadow=shadow) for index, entry in enumerate(entries))

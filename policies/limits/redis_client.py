@@ -42,6 +42,8 @@ class Script:
 class RedisClient:
     """Calls to Redis. `start`, then `script` and `command`, then `stop`."""
 
+    __slots__ = ("_cluster", "_complained", "_counts", "_settings", "_single", "_tls")
+
     def __init__(self, settings: RedisSettings) -> None:
         """Does not connect yet. Deadlines are by the event loop's own clock, which is the one that wakes callers."""
         self._settings = settings

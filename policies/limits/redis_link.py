@@ -37,6 +37,23 @@ Address = str | tuple[str, int]
 class RedisLink:
     """A connection that is made anew whenever it is lost. `start`, `call`, then `stop`."""
 
+    __slots__ = (
+        "_connect_timeout",
+        "_connection",
+        "_greeting",
+        "_locate",
+        "_loop",
+        "_news",
+        "_queue",
+        "_task",
+        "_tls",
+        "batches",
+        "calls",
+        "connections",
+        "failure",
+        "timeouts",
+    )
+
     def __init__(
         self,
         locate: Callable[[], Awaitable[Address]],
@@ -162,6 +179,20 @@ class RedisLink:
 
 class _Connection(asyncio.Protocol):
     """One connection, from its beginning to its end: whoever waits for an answer of one never gets one of another."""
+
+    __slots__ = (
+        "_asked",
+        "_link",
+        "_looked",
+        "_loop",
+        "_outgoing",
+        "_reader",
+        "_timer",
+        "_transport",
+        "_why",
+        "lost",
+        "waiting",
+    )
 
     def __init__(self, link: RedisLink) -> None:
         self._link = link

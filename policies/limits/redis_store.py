@@ -44,6 +44,8 @@ OVERDUE: Final = script("overdue")
 class RedisStore:
     """See `policies.limits.store.Store`."""
 
+    __slots__ = ("_client", "_deadline")
+
     def __init__(self, client: RedisClient, *, deadline: float | None = None) -> None:
         """`deadline`: seconds for each call; None for the client's own."""
         self._client = client

@@ -54,6 +54,8 @@ class Request(msgspec.Struct, frozen=True):
 class Reserver:
     """Reserves, and gives back. Shared by all exchanges."""
 
+    __slots__ = ("_clock", "_fallback", "_floor", "_guarded", "_lease", "_scale", "_settler", "_zone")
+
     def __init__(
         self,
         guarded: Guarded,

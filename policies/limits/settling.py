@@ -53,6 +53,8 @@ class Settlement(msgspec.Struct, frozen=True):
 class _Line:
     """Settlements that wait for the same thing before they are brought."""
 
+    __slots__ = ("_arrived", "_before", "_bring", "_busy", "_drained", "_waiting")
+
     def __init__(
         self,
         before: Callable[[], Awaitable[None]],
@@ -112,6 +114,20 @@ class _Line:
 
 class Settler:
     """Brings settlements to the store. `start`, `put`, then `stop`."""
+
+    __slots__ = (
+        "_done",
+        "_dropped",
+        "_late",
+        "_late_record",
+        "_overflow",
+        "_recorded",
+        "_spool",
+        "_store",
+        "_tasks",
+        "_unused",
+        "_used",
+    )
 
     def __init__(
         self, store: Store, spool: Spool | None = None, recorded: Callable[[], Awaitable[None]] | None = None

@@ -35,6 +35,8 @@ class Known(msgspec.Struct, frozen=True):
 class Sizer:
     """Sizes of calls. Shared by all exchanges."""
 
+    __slots__ = ("_catalogue", "_estimator", "_hidden_input", "_known", "_max_output")
+
     def __init__(self, catalogue: Catalogue, estimator: Estimator, *, max_output: int, hidden_input: int) -> None:
         """`max_output`: tokens, of models that state none; `hidden_input`: tokens of input stored at the provider."""
         self._catalogue = catalogue

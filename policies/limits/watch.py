@@ -28,6 +28,19 @@ _WITNESSES: Final = 10_000
 class Watch:
     """Runs beside the exchanges of a worker. `start`, then `stop`."""
 
+    __slots__ = (
+        "_learned",
+        "_learning",
+        "_lease",
+        "_new_tenants",
+        "_registry",
+        "_task",
+        "_tenants",
+        "_told",
+        "_version",
+        "_witnessed",
+    )
+
     def __init__(self, registry: Registry, overrides: Callable[[Sequence[Override]], None], *, lease: float) -> None:
         """`overrides`: told all of them when they have changed. `lease`: seconds, of a reservation."""
         self._registry = registry

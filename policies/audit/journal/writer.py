@@ -38,6 +38,39 @@ class JournalWriter:
             not close it, for whoever must repeat what it may not have finished. Clear it when that is done.
     """
 
+    __slots__ = (
+        "_awake",
+        "_batch",
+        "_clock",
+        "_closed",
+        "_deadline",
+        "_drained",
+        "_dropped",
+        "_durable",
+        "_every",
+        "_flush",
+        "_full",
+        "_given",
+        "_journal",
+        "_loop",
+        "_lost",
+        "_most",
+        "_next",
+        "_previous",
+        "_running",
+        "_segments",
+        "_sequence",
+        "_settings",
+        "_shut",
+        "_stalled",
+        "_stopping",
+        "_timer",
+        "_trouble",
+        "_writing",
+        "_written",
+        "inherited",
+    )
+
     def __init__(self, settings: JournalSettings, clock: Callable[[], float]) -> None:
         """`clock`: seconds since the epoch, for the journal's own records. The order of records is their sequence."""
         self._settings = settings

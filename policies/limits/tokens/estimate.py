@@ -35,6 +35,8 @@ class Estimate(msgspec.Struct, frozen=True):
 class Estimator:
     """Estimates inputs. Shared by all exchanges, and by the thread that counts long ones."""
 
+    __slots__ = ("_counters", "_exact_bytes")
+
     def __init__(self, *, exact_bytes: int = 8_192) -> None:
         """`exact_bytes`: how much text of a prompt is counted at once, in bytes of UTF-8: 0.3 ms for prose, 1 ms for
         a run of one character."""

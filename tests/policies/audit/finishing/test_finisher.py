@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from extproc.tasks import spawn
 from policies.audit.finishing import finisher as module
 from policies.audit.finishing.finisher import FILE, FinisherError
-from policies.audit.journal import JournalError, JournalReader, Position, journals
+from policies.audit.journal import JournalError, JournalReader, JournalWriter, Position, journals
 from policies.audit.moments import moment
 from policies.audit.record import Closed, Record
 from tests.policies.audit.finishing.world import GRACE, IDLE, LONGEST, NOW, World, all_of, closed, decided, started
@@ -195,17 +195,17 @@ async def test_what_cannot_be_written_now_is_written_later(tmp_path: Path, monke
     async with started(tmp_path) as world:
         await world.write(*(decided(number) for number in range(3)))
         await world.look()
-        append = world.writer.append
+        append = JournalWriter.append
         left = [2]
 
-        def failing(fields: dict[str, Any]) -> None:
+        def failing(writer: JournalWriter, fields: dict[str, Any]) -> None:
             left[0] -= 1
             if left[0] < 1:
                 raise JournalError("no space left on the disk")
-            append(fields)
+            append(writer, fields)
 
         with monkeypatch.context() as patch:
-            patch.setattr(world.writer, "append", failing)
+            patch.setattr(JournalWriter, "append", failing)
             for _ in range(3):
                 with pytest.raises(JournalError):
                     await world.look(LONGEST)
@@ -221,11 +221,11 @@ async def test_what_was_not_written_is_not_remembered_as_if_it_were(
         await world.write(decided(1))
         await world.look()
 
-        def failing(fields: dict[str, Any]) -> None:
+        def failing(writer: JournalWriter, fields: dict[str, Any]) -> None:
             raise JournalError("no space left on the disk")
 
         with monkeypatch.context() as patch:
-            patch.setattr(world.writer, "append", failing)
+            patch.setattr(JournalWriter, "append", failing)
             with pytest.raises(JournalError):
                 await world.look(LONGEST)
             patch.undo()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from policies.audit.journal import JournalError
+from policies.audit.journal import JournalError, JournalWriter
 from policies.audit.record import Name
 from tests.policies.audit.finishing.world import IDLE, LONGEST, World, decided, started
 
@@ -33,14 +33,14 @@ async def test_a_session_whose_end_cannot_be_written_for_a_while_ends_once(
 ) -> None:
     async with started(tmp_path) as world:
         await world.write(decided(1, session_id="s-1"))
-        append, full = world.writer.append, True
+        append, full = JournalWriter.append, True
 
-        def refuse(fields: dict[str, Any]) -> None:
+        def refuse(writer: JournalWriter, fields: dict[str, Any]) -> None:
             if full and fields["event"] == Name.SESSION_ENDED:
                 raise JournalError("full")
-            append(fields)
+            append(writer, fields)
 
-        monkeypatch.setattr(world.writer, "append", refuse)
+        monkeypatch.setattr(JournalWriter, "append", refuse)
         world.now += 1
         await world.finisher.look()
         # It is not in the file yet when it is to end.

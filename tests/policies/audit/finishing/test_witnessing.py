@@ -128,7 +128,7 @@ async def test_what_cannot_be_written_down_is_said_later(tmp_path: Path, monkeyp
     async with started(tmp_path) as world:
         await world.write(decided(1))
         with monkeypatch.context() as patch:
-            patch.setattr(world.writer, "append", _full)
+            patch.setattr(JournalWriter, "append", _full)
             with pytest.raises(RuntimeError):
                 await world.look(HOUR)
         assert named(tmp_path) == []
@@ -136,5 +136,5 @@ async def test_what_cannot_be_written_down_is_said_later(tmp_path: Path, monkeyp
         assert named(tmp_path) == [{"gw.0": 3}]
 
 
-def _full(_: object) -> None:
+def _full(*_: object) -> None:
     raise RuntimeError("full")
