@@ -175,6 +175,8 @@ class Top:
     Which these are is decided where all processes are added up. A metric takes part by `top=`.
     """
 
+    __slots__ = ("_pinned", "_weights", "label", "most")
+
     def __init__(self, label: str, most: int, pinned: Iterable[str] = ()) -> None:
         self.label = label
         self.most = most
@@ -210,6 +212,8 @@ M = TypeVar("M", Counter, Gauge, Histogram)
 
 class Metrics:
     """Every metric of a process. Who asks twice for the same one gets the same one."""
+
+    __slots__ = ("_metrics", "_tops")
 
     def __init__(self) -> None:
         self._metrics: dict[str, Metric] = {}

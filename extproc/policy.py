@@ -75,6 +75,7 @@ class Surroundings:
 class Policy:
     """Base class of policies. Override what you need; every hook here does nothing."""
 
+    __slots__ = ()
     name: ClassVar[str]
     Settings: ClassVar[type[PolicySettings]] = PolicySettings
     requires: ClassVar[tuple[type[Any], ...]] = ()

@@ -39,6 +39,22 @@ _LINGER: Final = 2.0
 class WireTransport:
     """Serves `Services` over our own wire."""
 
+    __slots__ = (
+        "_counters",
+        "_empty",
+        "_files",
+        "_limits",
+        "_logged",
+        "_memory",
+        "_peers",
+        "_server",
+        "_services",
+        "_socket",
+        "_stopping",
+        "_ticking",
+        "_tls",
+    )
+
     def __init__(self, services: Services, limits: Limits | None = None, tls: ServerFiles | None = None) -> None:
         self._services = services
         self._files = tls

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import subprocess
 import sys
+from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
+import msgspec
 import pytest
+from pydantic import BaseModel
 
 import hatch_build
 from hatch_build import CompiledHook, CompilerMissingError, compile_into, modules, remembering
 
+PLACED = (msgspec.Struct, BaseModel, BaseException, Enum, Protocol)
+"""What is one of these has a dictionary beside its places, or is not asked with every request."""
 SOURCE = '''"""A module."""
 
 from __future__ import annotations
@@ -242,6 +249,17 @@ def test_every_module_that_is_listed_is_there() -> None:
     listed = modules()
     assert "extproc/chain.py" in listed
     assert len(listed) == len(set(listed))
+
+
+def test_what_a_class_of_them_holds_has_a_place() -> None:
+    """Without `__slots__` an attribute is in a dictionary, and where it is cannot be remembered (`hatch_build.h`)."""
+    loose = []
+    for path in modules():
+        module = importlib.import_module(path.removesuffix("/__init__.py").removesuffix(".py").replace("/", "."))
+        for name, found in inspect.getmembers(module, inspect.isclass):
+            if found.__module__ == module.__name__ and "__dict__" in dir(found) and not issubclass(found, PLACED):
+                loose.append(f"{path}: {name}")
+    assert not loose
 
 
 def test_a_module_that_is_not_there_is_named(tree: Path) -> None:

@@ -33,20 +33,8 @@ class Connection:
     """The state of one connection."""
 
     __slots__ = (
-        "_asked",
-        "_began",
-        "_draining",
-        "_due",
-        "_gone",
-        "_headers",
-        "_heard",
-        "_limits",
-        "_memory",
-        "_out",
-        "_reader",
-        "_streams",
-        "_window_in",
-        "is_closed",
+        *("_asked", "_began", "_draining", "_due", "_gone", "_headers", "_heard"),
+        *("_limits", "_memory", "_out", "_reader", "_streams", "_window_in", "is_closed"),
     )
 
     def __init__(self, limits: Limits, now: float, memory: Memory | None = None) -> None:

@@ -25,6 +25,8 @@ class AccessPolicy(Policy):
     tools and output ceilings on the body.
     """
 
+    __slots__ = ("_grants",)
+
     name = "access"
     Settings = AccessSettings
     requires = (Identity,)

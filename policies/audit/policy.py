@@ -44,6 +44,26 @@ _GRACE: Final = 5.0
 class AuditPolicy(Policy):
     """Keeps the journal. Stands last: what it records is what the others have said."""
 
+    __slots__ = (
+        "_captures",
+        "_catalogue",
+        "_clock",
+        "_closings",
+        "_common",
+        "_decisions",
+        "_insisting",
+        "_metering",
+        "_recorder",
+        "_refused",
+        "_session_header",
+        "_settings",
+        "_strict",
+        "_timings",
+        "_unrecorded",
+        "_words",
+        "_writer",
+    )
+
     name = "audit"
     Settings = AuditSettings
     companion = ("audit", "follow")

@@ -25,6 +25,8 @@ _ID: Final = 32
 class CostPolicy(Policy):
     """Stands behind `limits`, whose account of an exchange it then takes, and before `audit`."""
 
+    __slots__ = ("_models", "_pinned", "_series", "_tags", "_tariff")
+
     name = "cost"
     Settings = CostSettings
     provides = (Attribution,)

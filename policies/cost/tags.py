@@ -27,6 +27,8 @@ class Attribution(msgspec.Struct, frozen=True):
 class Tags:
     """The configured tags."""
 
+    __slots__ = ("_fields", "names")
+
     def __init__(self, tags: Iterable[TagSettings]) -> None:
         self.names = tuple(tag.name for tag in tags)
         self._fields = tuple((tag.header, frozenset(tag.values)) for tag in tags)

@@ -34,6 +34,8 @@ from policies.entra.verify import Located, Rules, locate, verify
 class EntraPolicy(Policy):
     """Provides `Identity`, or refuses."""
 
+    __slots__ = ("_clock", "_groups", "_keys", "_max_token_bytes", "_realm", "_recorder", "_rules", "_verified")
+
     name: ClassVar[str] = "entra"
     Settings: ClassVar[type[PolicySettings]] = EntraSettings
     provides: ClassVar[tuple[type[Any], ...]] = (Identity,)

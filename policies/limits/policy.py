@@ -48,6 +48,8 @@ class _Sized(msgspec.Struct, frozen=True):
 class LimitsPolicy(Policy):
     """Requests, tokens and dollars for every subject at once. Stands last among the policies that can refuse."""
 
+    __slots__ = ("_clock", "_counts", "_settings", "_shadow", "_tariff", "_workings")
+
     name = "limits"
     Settings = LimitsSettings
     requires = (Identity,)

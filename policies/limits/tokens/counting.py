@@ -35,6 +35,8 @@ _WIDEST: Final = {1: 2, 2: 3}
 class Counter:
     """Counts with one encoding, and remembers short texts: system prompts come again and again. Threads may share it."""
 
+    __slots__ = ("_encode", "_short")
+
     def __init__(self, encoding: tiktoken.Encoding) -> None:
         self._encode = encoding.encode_ordinary
         self._short = lru_cache(_REMEMBERED)(self._piece)
