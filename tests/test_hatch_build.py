@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Any, Protocol
@@ -287,6 +289,27 @@ def test_what_is_remembered_of_attributes_is_what_python_finds(tree: Path, tmp_p
         [sys.executable, "-c", ALIKE, str(source)], cwd=out, capture_output=True, text=True, check=False
     )
     assert (done.stdout, done.stderr) == ("alike\n", "")
+
+
+def test_every_place_that_asks_for_an_attribute_remembers(
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tree / "package" / "module.py").write_text(ATTRIBUTES)
+    written: list[str] = []
+
+    def look(made: Sequence[Any], _: Sequence[str]) -> None:
+        written.extend(Path(source).read_text("utf-8") for each in made for source in each.sources)
+        raise CompilerMissingError
+
+    monkeypatch.setattr(hatch_build, "_build", look)
+    with pytest.raises(CompilerMissingError):
+        compile_into(tmp_path / "out", tree)
+    (text,) = written
+    code = text.partition("Code section: module_code")[2].partition("Code section: module_exttypes")[0]
+    assert code.count("SLUICE_READ_ATTRIBUTE(") >= 5
+    assert code.count("SLUICE_WRITE_ATTRIBUTE(") >= 5
+    assert code.count("SLUICE_INVOKE_METHOD(") >= 2
+    assert not re.search("__Pyx_PyObject_(Get|Set)AttrStr|__Pyx_PyObject_FastCallMethod", code)
 
 
 def test_what_another_cython_writes_is_refused() -> None:
