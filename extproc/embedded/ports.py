@@ -13,9 +13,10 @@ from typing import Final
 from extproc.embedded.faults import StackError
 
 _LOWEST: Final = 10_240
-_LIMIT: Final = 22_768
-"""Linux takes ports for outgoing connections from 32,768 on (`net.ipv4.ip_local_port_range`), others higher. A node of a
-Redis cluster listens 10,000 above its port as well."""
+_LIMIT: Final = 18_000
+"""From here on `aigw run` takes some as they come, whoever has them (`extproc.ai_gateway.running`). Linux takes ports for
+outgoing connections from 32,768 on (`net.ipv4.ip_local_port_range`), others higher; a node of a Redis cluster listens
+10,000 above its port as well."""
 _ATTEMPTS: Final = 100
 # Not the shared generator: who seeds that one in two processes at once gets the same ports twice.
 _CHANCE: Final = random.SystemRandom()

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from extproc.ai_gateway.running import PORTS
 from extproc.embedded.faults import StackError
 from extproc.embedded.ports import claim, free_port
 
@@ -20,6 +21,10 @@ OUTGOING = Path("/proc/sys/net/ipv4/ip_local_port_range")
 def test_no_outgoing_connection_takes_a_port_or_the_bus_above_it() -> None:
     first = int(OUTGOING.read_text().split()[0])
     assert max(free_port() for _ in range(200)) + 10_000 < first
+
+
+def test_none_is_one_of_those_that_aigw_takes() -> None:
+    assert not {free_port() for _ in range(2_000)} & set(PORTS)
 
 
 def first_tried(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
