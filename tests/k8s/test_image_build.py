@@ -116,7 +116,11 @@ class Container:
         tree["policies"] += [
             {
                 "policy": "limits",
-                "settings": {"redis": {"url": self.redis.address}, "limits": limits, "spool": f"{STATE}/spool"},
+                "settings": {
+                    "redis": {"url": self.redis.address, "timeout": 5.0},
+                    "limits": limits,
+                    "spool": f"{STATE}/spool",
+                },
             },
             {"policy": "cost"},
             {"policy": "audit", "settings": {"journal": {"folder": f"{STATE}/journal"}, "sinks": self.sinks()}},
