@@ -15,7 +15,6 @@ import yaml
 from extproc.configured import read_tree
 from extproc.embedded.ports import free_port
 from extproc.embedded.stack import DEMO
-from tests.ai_gateway import PROFILE
 from tests.e2e.gateway import Gateway, simulator_url
 from tests.extproc.embedded.ups import listens, up
 
@@ -39,15 +38,14 @@ def _no_settings_of_sdks() -> Iterator[None]:
 
 
 def _configuration(state: Path) -> str:
-    """The demo's. In front of AI Gateway what is reserved is given back a second later, because Envoy holds its access
-    log back: the tests' pace needs more room than the demo has.
+    """The demo's, with more tokens than it has: what is reserved is given back when an answer is settled, a second later
+    in front of AI Gateway, and the tests do not wait for that.
     """
     tree = read_tree(DEMO)
-    if PROFILE != "plain":
-        [settings] = [entry["settings"] for entry in tree["policies"] if entry["policy"] == "limits"]
-        for limit in settings["limits"]:
-            if "tokens_per_minute" in limit:
-                limit["tokens_per_minute"] *= 100
+    [settings] = [entry["settings"] for entry in tree["policies"] if entry["policy"] == "limits"]
+    for limit in settings["limits"]:
+        if "tokens_per_minute" in limit:
+            limit["tokens_per_minute"] *= 100
     path = state.with_suffix(".yaml")
     path.write_text(yaml.safe_dump(tree))
     return str(path)

@@ -27,6 +27,8 @@ from policies.audit.journal.writing import Writing
 from policies.audit.record import SCHEMA, Closed
 
 _HEAD_SECONDS: Final = 1.0
+_OPENING: Final = 10.0
+"""Seconds that the disk has for the first record, at least: nobody waits for a start as one does for an answer."""
 _SILENT: Final = "the disk does not answer"
 
 
@@ -122,7 +124,9 @@ class JournalWriter:
         self._running, self._shut = True, False
         self.append(own_events.opened(self._clock(), others))
         try:
-            await self.durable()
+            await self._wait(self._durable, max(_OPENING, settings.strict_timeout))
+            # Whoever waits next waits less long.
+            self._disarm()
         except BaseException:
             self._running, self._shut = False, True
             await aside(lambda: self._writing.end(1), name="journal-end")
@@ -283,7 +287,7 @@ class JournalWriter:
             JournalError: it is not, and may be written later nevertheless.
         """
         if self._segments.sequence < self._sequence:
-            await self._wait(self._written)
+            await self._wait(self._written, self._settings.strict_timeout)
 
     async def durable(self) -> None:
         """All that was appended so far is on the disk: it survives the machine.
@@ -292,15 +296,20 @@ class JournalWriter:
             JournalError: as `written`.
         """
         if self._segments.synced < self._sequence:
-            await self._wait(self._durable)
+            await self._wait(self._durable, self._settings.strict_timeout)
 
-    def _wait(self, waiting: Waiting) -> asyncio.Future[None]:
+    def _wait(self, waiting: Waiting, seconds: float) -> asyncio.Future[None]:
         if self._trouble or self._stalled or not self._running:
             raise JournalError(f"the journal cannot be written: {self._trouble or _SILENT}")
-        deadline = self._loop.time() + self._settings.strict_timeout
+        deadline = self._loop.time() + seconds
         if self._deadline is None:
             self._deadline = self._loop.call_at(deadline, self._overdue)
         return waiting.join(self._sequence, deadline, self._loop)
+
+    def _disarm(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
 
     def _overdue(self) -> None:
         self._deadline = None

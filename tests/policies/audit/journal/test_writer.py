@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from extproc.secret import Secret
+from extproc.tasks import spawn
 from policies.audit.journal import JournalError, JournalWriter, segment_writer
 from policies.audit.journal.segments import segments
 from policies.audit.journal.verify import verify
@@ -193,6 +194,24 @@ async def test_a_sync_that_fails(tmp_path: Path, disk: Disk) -> None:
     assert segment.read_bytes() == whole
     await writer.stop(5)
     assert verify(tmp_path, public_key=None).intact
+
+
+async def test_a_start_gives_the_disk_more_time_than_a_request_does(tmp_path: Path, disk: Disk) -> None:
+    disk.free.clear()
+    writer = JournalWriter(settings(tmp_path, durability="strict", strict_timeout=0.05), time.time)
+    starting = spawn(writer.start(), name="start")
+    await asyncio.sleep(0.2)
+    assert not starting.done()
+    disk.free.set()
+    await starting
+    disk.free.clear()
+    writer.append(fields())
+    async with asyncio.timeout(5):
+        with pytest.raises(JournalError, match="does not answer"):
+            await writer.durable()
+    disk.free.set()
+    await writer.stop(5)
+    assert len(records(tmp_path / "gate.0")) == 3
 
 
 async def test_a_disk_that_does_not_answer(tmp_path: Path, disk: Disk) -> None:
