@@ -35,6 +35,8 @@ _FAULT: Final = 5.0
 """Seconds that a follower is left alone in which something failed that nobody has thought of."""
 GRACE: Final = 10.0
 """Seconds for what is being delivered when the process is to end."""
+_NICENESS: Final = 10
+"""Who shares cores with the gateway lets it go first: a record waits in the journal, a caller waits for a decision."""
 
 
 Beside = Callable[[], AbstractAsyncContextManager[None]]
@@ -42,12 +44,13 @@ Beside = Callable[[], AbstractAsyncContextManager[None]]
 
 
 def run(folder: Path, followings: Sequence[Following], beside: Beside = contextlib.nullcontext) -> None:
-    """Follow until SIGTERM or SIGINT. Logging is the caller's.
+    """Follow until SIGTERM or SIGINT, with a lower priority than the process was given. Logging is the caller's.
 
     Raises:
         ValueError: two sinks have one name.
         OSError: the folder cannot be made or locked.
     """
+    os.nice(_NICENESS)
     asyncio.run(_until_signal(folder, followings, beside))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -31,6 +32,8 @@ def test_follow_until_it_is_told_to_end(journals: Path, typed: Typed) -> None:
             assert process.poll() is None
             assert time.monotonic() < deadline
             time.sleep(0.05)
+        # Decisions come first where they share cores.
+        assert os.getpriority(os.PRIO_PROCESS, process.pid) == min(19, os.getpriority(os.PRIO_PROCESS, 0) + 10)
     finally:
         process.send_signal(signal.SIGTERM)
         _, told = process.communicate(timeout=60)
