@@ -15,6 +15,7 @@ from extproc.secret import Secret
 from policies.audit.canonical import FIRST, seal
 from policies.audit.journal import JournalReader, JournalSettings, JournalWriter, Position
 from policies.audit.journal.segments import lines, segments
+from policies.audit.moments import moment
 from policies.audit.record import SCHEMA, Closed, Record
 
 STAMP = "2026-11-21T13:38:23.000000Z"
@@ -46,7 +47,11 @@ def chain(count: int, journal: str = "gate.0", first: int = 1, previous: str = F
 
 
 async def write(chosen: JournalSettings, count: int, each: int = 10, **more: Any) -> None:
-    """Open a journal, append records (`each` of them between waits), and close it."""
+    """Open a journal, append records (`each` of them between waits), and close it.
+
+    They are of now, like those that the journal writes of itself: retention asks how old each is.
+    """
+    more = {"timestamp": moment(time.time()), **more}
     writer = JournalWriter(chosen, time.time)
     await writer.start()
     for number in range(count):
