@@ -13,7 +13,8 @@ Targets, each behind an Envoy of its own, all before the same upstream:
 Where SLUICEGATE_AIGW names an `aigw` binary, Envoy AI Gateway is measured too, alone (`aigw`) and with all of these in
 front of it (`aigw wire all`, and with a strict journal): one connection and 32.
 
-They take turns in short rounds, so that whatever else the machine does hits all alike; each figure is that of the round
-in which it was best. The run fails if any request failed, if a request has no completion, or if an answer went unmetered.
+They take turns in short rounds, so that whatever else the machine does hits all alike; everything is started several
+times, and each figure is that of the round, of all starts, in which it was best. The run fails if any request failed, if
+a request has no completion, or if an answer went unmetered.
 See `docs/performance.md`.
 """

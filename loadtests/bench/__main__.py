@@ -21,8 +21,8 @@ from loadtests.bench.scenarios import ALONE, BUSY, HALF, LONG, SCENARIOS, SELDOM
 from loadtests.bench.stand import NAMES, Wish
 from loadtests.bench.tables import as_markdown, goals_table
 
-_FULL: Final = (5, 2.0)
-_QUICK: Final = (1, 1.5)
+_FULL: Final = (3, 2, 2.0)
+_QUICK: Final = (1, 1, 1.5)
 _QUICK_SCENARIOS: Final = (ALONE, BUSY, HALF, LONG, SELDOM)
 _QUICK_NAMES: Final = tuple(name for name in NAMES if not name.endswith(" empty"))
 
@@ -32,7 +32,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--quick", action="store_true", help="two minutes at most; installs nothing")
     parser.add_argument("--only", metavar="TARGETS", help=f"some of: {', '.join(NAMES)}")
     parser.add_argument("--seconds", type=float, help="of each round, about (default: 2, quick: 1.5)")
-    parser.add_argument("--rounds", type=int, help="of each scenario (default: 5, quick: 1)")
+    parser.add_argument("--starts", type=int, help="of everything, each with all its rounds (default: 3, quick: 1)")
+    parser.add_argument("--rounds", type=int, help="of each scenario in each start (default: 2, quick: 1)")
     parser.add_argument(
         "--generator",
         choices=("auto", "wrk", "own"),
@@ -54,11 +55,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and report; the exit status: 0 whatever the figures, 1 if the run does not count, 130 if interrupted."""
     parser = _parser()
     chosen = parser.parse_args(arguments)
-    rounds, seconds = _QUICK if chosen.quick else _FULL
+    starts, rounds, seconds = _QUICK if chosen.quick else _FULL
+    starts = starts if chosen.starts is None else chosen.starts
     rounds = rounds if chosen.rounds is None else chosen.rounds
     seconds = seconds if chosen.seconds is None else chosen.seconds
-    if rounds < 1 or seconds <= 0:
-        parser.error("expected at least one round, and more than no time")
+    if min(starts, rounds) < 1 or seconds <= 0:
+        parser.error("expected at least one start and one round, and more than no time")
     names = _QUICK_NAMES if chosen.quick else NAMES
     if chosen.only:
         names = tuple(name.strip() for name in chosen.only.split(","))
@@ -66,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             parser.error(f"unknown targets: {', '.join(sorted(unknown))}")
         # Ratios are to this one.
         names = (BASE, *names)
-    extent = Extent(rounds, seconds, find_generator(chosen.generator))
+    extent = Extent(rounds, seconds, find_generator(chosen.generator), starts)
     wish = Wish(names, install=not chosen.quick)
     before = Condition.now()
     try:

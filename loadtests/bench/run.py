@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -35,21 +35,22 @@ class Run:
         ceilings: unary load of 32 connections on what stands in nobody's way.
     """
 
-    cells: Mapping[tuple[str, str], list[Cell]]
-    paces: Sequence[float]
-    ceilings: Mapping[str, Cell]
-    notes: Sequence[str]
+    cells: dict[tuple[str, str], list[Cell]]
+    paces: list[float]
+    ceilings: dict[str, Cell]
+    notes: list[str]
 
 
 class Turns:
     """The targets, taking turns."""
 
-    def __init__(self, stand: Stand, state: Path, extent: Extent) -> None:
+    def __init__(self, stand: Stand, state: Path, extent: Extent, cells: dict[tuple[str, str], list[Cell]]) -> None:
+        """`cells`: those of former starts; what is measured is added to them."""
         self._stand = stand
         self._state = state
         self._extent = extent
         self._token = make_token(state, Caller("contoso", "bench", ("User",)))
-        self.cells: dict[tuple[str, str], list[Cell]] = {}
+        self._cells = cells
 
     async def warm_up(self) -> None:
         """Let every target answer for a moment: just-in-time compilers, caches, the token."""
@@ -77,14 +78,14 @@ class Turns:
             rate = self._rate(scenario, target)
             one = burst(scenario, self._extent, self._request(scenario, target), rate)
             cell = await measure(target, scenario, one)
-            self.cells.setdefault((scenario.name, target.name), []).append(cell)
+            self._cells.setdefault((scenario.name, target.name), []).append(cell)
         if scenario.name in GUEST_SCENARIOS:
             for guest in self._stand.guests:
                 async with guest.running() as target:
                     await self._begin(scenario, target)
                     one = burst(scenario, self._extent, self._request(scenario, target), None)
                     cell = await measure(target, scenario, one)
-                    self.cells.setdefault((scenario.name, target.name), []).append(cell)
+                    self._cells.setdefault((scenario.name, target.name), []).append(cell)
 
     async def ceilings(self) -> dict[str, Cell]:
         """What each generator reaches where nothing is in its way."""
@@ -102,7 +103,7 @@ class Turns:
     def _rate(self, scenario: Scenario, target: Target) -> float | None:
         if scenario.follows is None:
             return None
-        return scenario.share * median(cell.load.rate for cell in self.cells[scenario.follows, target.name])
+        return scenario.share * median(cell.load.rate for cell in self._cells[scenario.follows, target.name])
 
     def _request(self, scenario: Scenario, target: Target) -> Path:
         """The file with the request. Only we can read it: it holds a token."""
@@ -115,25 +116,35 @@ class Turns:
 async def run(extent: Extent, wish: Wish, say: Say, scenarios: Sequence[Scenario] = SCENARIOS) -> Run:
     """Measure every target under every scenario.
 
+    Everything is started anew several times: where memory happens to lie, a process is slow or fast for as long as it
+    lives, and more rounds of one start say no more about that.
+
     Raises:
         BenchError: a request failed, was not settled or not metered.
         StackError: something did not start.
     """
-    # Sockets stand here: their paths must be short.
-    with tempfile.TemporaryDirectory(prefix="sluicegate-bench-") as folder, identity_provider(Path(folder)) as identity:
-        state = Path(folder)
-        async with standing(state, identity, wish, say) as stand:
-            turns = Turns(stand, state, extent)
-            say("warming up")
-            await turns.warm_up()
-            paces = []
-            for scenario in scenarios:
-                for number in range(extent.rounds):
-                    say(f"{scenario.name}: round {number + 1} of {extent.rounds}")
-                    paces.append(yardstick())
-                    await turns.take(scenario)
-            say("ceilings")
-            return Run(turns.cells, paces, await turns.ceilings(), stand.notes)
+    found = Run({}, [], {}, [])
+    for start in range(extent.starts):
+        # Sockets stand here: their paths must be short.
+        with (
+            tempfile.TemporaryDirectory(prefix="sluicegate-bench-") as folder,
+            identity_provider(Path(folder)) as identity,
+        ):
+            state = Path(folder)
+            async with standing(state, identity, wish, say) as stand:
+                turns = Turns(stand, state, extent, found.cells)
+                say(f"start {start + 1} of {extent.starts}: warming up")
+                await turns.warm_up()
+                for scenario in scenarios:
+                    for number in range(extent.rounds):
+                        say(f"{scenario.name}: round {number + 1} of {extent.rounds}")
+                        found.paces.append(yardstick())
+                        await turns.take(scenario)
+                if start + 1 == extent.starts:
+                    say("ceilings")
+                    found.ceilings.update(await turns.ceilings())
+                    found.notes.extend(stand.notes)
+    return found
 
 
 def say(line: str) -> None:

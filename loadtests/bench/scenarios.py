@@ -55,11 +55,18 @@ SCENARIOS: Final = (ALONE, BUSY, HALF, SHORT, LONG, SELDOM)
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """How much is measured. `generator`: `wrk` or `own`, where a scenario leaves the choice; wrk takes whole seconds."""
+    """How much is measured.
+
+    Attributes:
+        rounds: of each scenario, in each of the starts.
+        generator: `wrk` or `own`, where a scenario leaves the choice; wrk takes whole seconds.
+        starts: how often everything is started anew.
+    """
 
     rounds: int
     seconds: float
     generator: str
+    starts: int = 1
 
     def seconds_of(self, scenario: Scenario) -> float:
         """How long one round of it lasts."""

@@ -102,7 +102,8 @@ def _head(told: Report) -> str:
         f"- before a round it took {min(paces):.2f} to {max(paces):.2f} ms, {median(paces):.2f} or less in half of them"
     )
     lines.append(
-        f"- {extent.rounds} rounds of about {extent.seconds:g} s per scenario and target, of which the best counts;"
+        f"- starts: {extent.starts}; in each, rounds of about {extent.seconds:g} s per scenario and target:"
+        f" {extent.rounds}; the best of all counts;"
         f" {generator} for closed loops of plain answers, our own generator for open loops and streams;"
         f" {THREADS} Envoy worker thread each"
     )

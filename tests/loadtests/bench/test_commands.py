@@ -25,7 +25,8 @@ def test_a_short_run_reports_everything(tmp_path: Path, capsys: pytest.CaptureFi
     told, text = tmp_path / "bench.json", tmp_path / "bench.md"
     page = tmp_path / "performance.md"
     page.write_text("before\n" + "\n".join(marks("bench")) + "\nafter\n")
-    arguments = ["--rounds", "1", "--seconds", "0.15", "--generator", "own", "--only", "wire echo,wire default"]
+    arguments = ["--starts", "2", "--rounds", "1", "--seconds", "0.15", "--generator", "own"]
+    arguments += ["--only", "wire echo,wire default"]
     arguments += ["--json", str(told), "--markdown", str(text), "--publish", str(tmp_path)]
     assert main(arguments) == 0, capsys.readouterr().err
     read = json.loads(told.read_text())
@@ -45,6 +46,7 @@ def test_a_short_run_reports_everything(tmp_path: Path, capsys: pytest.CaptureFi
     assert circumstances["date"]
     assert circumstances["machine"]["cores"]
     assert all(ceiling["rate"] > 0 for ceiling in read["ceilings"].values())
+    assert len(read["paces"]) == 2 * len(names)
     assert all(name in text.read_text() for name in names)
     assert text.read_text().strip() in page.read_text()
     assert page.read_text().startswith("before\n")
@@ -86,7 +88,14 @@ async def test_bodies_arrive_as_they_were_sent() -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--rounds", "0"], ["--seconds", "0"], ["--seconds", "-1"], ["--generator", "ab"], ["--only", "plain,nobody"]],
+    [
+        ["--starts", "0"],
+        ["--rounds", "0"],
+        ["--seconds", "0"],
+        ["--seconds", "-1"],
+        ["--generator", "ab"],
+        ["--only", "plain,nobody"],
+    ],
 )
 def test_no_run_without_time_or_targets(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
