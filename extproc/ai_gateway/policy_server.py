@@ -15,6 +15,9 @@ SCRIPTS: Final = ("guard.lua", "usage.lua", "replies.lua")
 _SECONDS_BEYOND: Final = 1.0
 """How much longer Envoy waits than the policy server takes to decide: the server's own refusal says more."""
 _GROUP: Final = "gateway.envoyproxy.io"
+_HELD: Final = "4Mi"
+"""What Envoy holds of its access log while settlement is busy: as much as in the plain profile. Once that is full, the
+log has 16 KiB of its own, for which Envoy Gateway has no field, and drops what is more."""
 
 
 class PolicyServer:
@@ -53,13 +56,14 @@ class PolicyServer:
     def deciding(self) -> dict[str, Any]:
         """Who decides, and how Envoy speaks to it: for `extProc`."""
         several = len(self._deciding) > 1 or self._service
-        return {"policy_refs": self._refs("policy", self._deciding), "policy_backend": _manners(several=several)}
+        manners = _manners("1Mi", several=several)
+        return {"policy_refs": self._refs("policy", self._deciding), "policy_backend": manners}
 
     def settling(self) -> dict[str, Any]:
         """Who takes the access log: for EnvoyProxy."""
         role = "settlement" if self._settles_apart else "policy"
         refs = self._refs(role, (self._settling,))
-        return {"settlement_refs": refs, "settlement_backend": _manners(several=False)}
+        return {"settlement_refs": refs, "settlement_backend": _manners(_HELD, several=False)}
 
     def _backend(self, role: str, addresses: Iterable[str]) -> Any:
         return piece(
@@ -105,10 +109,12 @@ def _scripts() -> Iterator[str]:
     yield piece("address_script")
 
 
-def _manners(*, several: bool) -> Any:
-    """How Envoy speaks to the policy server. `several`: it chooses among processes, and asks each whether it is well."""
+def _manners(held: str, *, several: bool) -> Any:
+    """How Envoy speaks to the policy server. `held`: how much it holds of what is not taken; `several`: it chooses among
+    processes, and asks each whether it is well."""
     return piece(
         "policy_settings",
+        policy_buffer=held,
         policy_balancing=piece("least_request") if several else None,
         policy_checks=piece("policy_checks") if several else None,
     )

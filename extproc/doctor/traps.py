@@ -218,9 +218,9 @@ ACCESS_LOG_LATE: Final = Trap(
 )  # fmt: skip
 ACCESS_LOG_DROPPED: Final = Trap(
     "access_log_dropped", _WARNING,
-    "While settlement is replaced Envoy keeps what fits and drops the rest. Its default is 16 KiB, some ten "
-    "exchanges.",
-    "`buffer_size_bytes: 4194304`.",
+    "While settlement is replaced, or busy, Envoy keeps what fits and drops the rest. Its default is 16 KiB, some ten "
+    "exchanges; on a connection, Envoy Gateway's is 32 KiB.",
+    "`buffer_size_bytes: 4194304` (Envoy Gateway: `connection.bufferLimit: 4Mi` in the `backendSettings` of the sink).",
 )  # fmt: skip
 
 COSTS_MISSING: Final = Trap(

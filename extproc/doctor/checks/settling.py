@@ -15,7 +15,7 @@ _TCP: Final = "TcpGrpcAccessLogConfig"
 _NAME: Final = "sluicegate"
 _LATEST: Final = 1.0
 """Seconds that an entry may wait; Envoy's default."""
-_SMALLEST: Final = 256 * 1024
+SMALLEST: Final = 256 * 1024
 """Bytes of entries that are kept while nobody takes any."""
 
 
@@ -38,7 +38,8 @@ def settling(gateway: Gateway, manager: Manager) -> Iterator[Finding]:
         yield of(traps.ACCESS_LOG_TWICE, where, f"gRPC access logs: {', '.join(log.where for log in of_requests)}")
     yield from _moments(manager, where)
     for log in of_requests:
-        yield from _log(log, plain=not is_of_envoy_gateway(manager))
+        yield from _log(log)
+        yield from _held(log, gateway, plain=not is_of_envoy_gateway(manager))
 
 
 def _is_ours(log: AccessLog, gateway: Gateway, manager: Manager) -> bool:
@@ -74,15 +75,26 @@ def _moments(manager: Manager, where: str) -> Iterator[Finding]:
             yield of(traps.ACCESS_LOG_INTERMEDIATE, where, f"{name} is set")
 
 
-def _log(log: AccessLog, *, plain: bool) -> Iterator[Finding]:
+def _log(log: AccessLog) -> Iterator[Finding]:
     common = log.config.at("common_config")
     if log.tree.has("filter"):
         yield of(traps.ACCESS_LOG_FILTERED, log.where, "the access log has a filter")
     interval = common.seconds("buffer_flush_interval")
     if interval is not None and interval > _LATEST:
         yield of(traps.ACCESS_LOG_LATE, log.where, f"buffer_flush_interval: {interval:g}s")
-    size = common.number("buffer_size_bytes")
-    # Envoy Gateway cannot set it.
-    if plain and (size is None or 0 < size < _SMALLEST):
-        said = "not set" if size is None else f"{size:g}"
-        yield of(traps.ACCESS_LOG_DROPPED, log.where, f"buffer_size_bytes: {said}")
+
+
+def _held(log: AccessLog, gateway: Gateway, *, plain: bool) -> Iterator[Finding]:
+    """What is kept while settlement takes nothing: in the log; where Envoy Gateway wrote it, which has no field for that,
+    on the connection."""
+    if plain:
+        size = log.config.number("common_config", "buffer_size_bytes")
+        if size is None or 0 < size < SMALLEST:
+            said = "not set" if size is None else f"{size:g}"
+            yield of(traps.ACCESS_LOG_DROPPED, log.where, f"buffer_size_bytes: {said}")
+        return
+    to = gateway.clusters.get(cluster(log))
+    size = to.number("per_connection_buffer_limit_bytes") if to is not None else None
+    if size is not None and size < SMALLEST:
+        where = f"cluster {cluster(log)}"
+        yield of(traps.ACCESS_LOG_DROPPED, where, f"per_connection_buffer_limit_bytes: {size:g}")

@@ -7,6 +7,7 @@ from typing import Final
 
 from extproc.doctor import traps
 from extproc.doctor.checks.extension_policies import BREAKERS
+from extproc.doctor.checks.settling import SMALLEST
 from extproc.doctor.documents import Document, Resources
 from extproc.doctor.expected import TESTED, Expected
 from extproc.doctor.findings import Finding, of
@@ -73,6 +74,10 @@ def _told(settings: Tree, where: str) -> Iterator[Finding]:
     low = [name for name in BREAKERS if (settings.number("circuitBreaker", name) or 0) <= _DEFAULT_BREAKER]
     if low:
         yield of(traps.CIRCUIT_BREAKER, where, f"circuitBreaker of the access log: {', '.join(low)} not above 1024")
+    held = size(settings, "connection", "bufferLimit")
+    if held is None or held < SMALLEST:
+        said = "not set" if held is None else f"{held:.0f}"
+        yield of(traps.ACCESS_LOG_DROPPED, where, f"bufferLimit of the access log: {said}")
 
 
 def _sinks(log: Tree) -> Iterator[tuple[Tree, Tree]]:

@@ -69,6 +69,10 @@ class Parts:
         """The cluster of a provider."""
         return self.clusters[self.serving()["route"]["cluster"]]
 
+    def told(self) -> Tree:
+        """The cluster to which the access log goes."""
+        return self.clusters[self.log()["typed_config"]["common_config"]["grpc_service"]["envoy_grpc"]["cluster_name"]]
+
     def log(self) -> Tree:
         """Our access log."""
         found: Tree = self.manager["access_log"][0]

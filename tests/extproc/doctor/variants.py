@@ -235,6 +235,10 @@ SETTLING: Final = (
         "access_log_dropped", "default",
         lambda p: _unset(p.log()["typed_config"]["common_config"], "buffer_size_bytes"), (PLAIN,),
     ),
+    Variant(
+        "access_log_dropped", "Envoy Gateway's default",
+        lambda p: _set(p.told(), per_connection_buffer_limit_bytes=32_768), (AI_GATEWAY,),
+    ),
 )  # fmt: skip
 
 ROUTES: Final = (

@@ -45,6 +45,8 @@ BROKEN: Final[list[tuple[str, str, Callable[[Documents], Any]]]] = [
     ("access_log_filtered", "matches", lambda d: settings(d).update(matches=["response.code >= 400"])),
     ("access_log_of_connections", "TCP", lambda d: als(d).update(type="TCP")),
     ("circuit_breaker", "access log", lambda d: als(d)["backendSettings"].pop("circuitBreaker")),
+    ("access_log_dropped", "default", lambda d: als(d)["backendSettings"].pop("connection")),
+    ("access_log_dropped", "little", lambda d: als(d)["backendSettings"]["connection"].update(bufferLimit="32Ki")),
     ("body_limit", "default", lambda d: clients(d).pop("connection")),
     ("body_limit", "request buffer", lambda d: backends(d)["requestBuffer"].update(limit="1Mi")),
     ("path_rewritten", "slashes", lambda d: clients(d)["path"].pop("disableMergeSlashes")),
