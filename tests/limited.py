@@ -37,6 +37,10 @@ CHAT: Final = "/v1/chat/completions"
 PRICE: Final = {"input": 2.5, "output": 10}
 """Dollars per million tokens of every model here: an output token is 10 micro-dollars."""
 TENANT: Final = TENANTS["contoso"]
+_CLIENTS: Final = 40
+_IN_FLIGHT: Final = 10_000 if PROFILE == "plain" else 800
+"""AI Gateway's own filter has 1,024 streams for each Envoy, and takes one for the answer to a refused request as well:
+beyond them Envoy answers 500 (its `ai-gateway-extproc-uds.upstream_rq_active_overflow`)."""
 
 
 def subject(text: str = "") -> Subject:
@@ -82,6 +86,19 @@ class Limited:
         """One chat."""
         body = {"model": "gpt-4o", "messages": [{"role": "user", "content": prompt}], **(members or {})}
         return await (client or self.client).post(CHAT, json=body, headers=self.headers(user, **wishes))
+
+    async def ask_at_once(self, count: int, *, tokens: int) -> list[httpx.Response]:
+        """The answers to so many requests of one user, all of them under way together as far as the profile allows."""
+        room = asyncio.Semaphore(_IN_FLIGHT)
+
+        async def one(client: httpx.AsyncClient) -> httpx.Response:
+            async with room:
+                return await self.ask(client=client, tokens=tokens)
+
+        async with contextlib.AsyncExitStack() as stack:
+            # One client of httpx with thousands of connections spends its time looking for a free one.
+            clients = [await stack.enter_async_context(self.another_client()) for _ in range(_CLIENTS)]
+            return await asyncio.gather(*(one(clients[number % _CLIENTS]) for number in range(count)))
 
     def another_client(self) -> httpx.AsyncClient:
         """A client with connections of its own, for the block of a `with`."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
 import tempfile
 from collections import Counter
@@ -45,10 +44,7 @@ async def gateway(simulator: str, valkey: RedisServer, request: pytest.FixtureRe
 
 @pytest.mark.parametrize("gateway", [[{"subject": "user", "requests_per_day": 100}]], indirect=True)
 async def test_of_two_thousand_at_once_exactly_as_many_pass_as_the_limit_admits(gateway: Limited) -> None:
-    async with contextlib.AsyncExitStack() as stack:
-        # One client of httpx with thousands of connections spends its time looking for a free one.
-        clients = [await stack.enter_async_context(gateway.another_client()) for _ in range(40)]
-        answers = await asyncio.gather(*(gateway.ask(tokens=3, client=clients[n % 40]) for n in range(2_000)))
+    answers = await gateway.ask_at_once(2_000, tokens=3)
     assert Counter(answer.status_code for answer in answers) == {200: 100, 429: 1_900}
     assert len(await gateway.arrived()) == 100
     await gateway.settled(2_000 + WARMED)
