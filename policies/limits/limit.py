@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -85,6 +86,15 @@ class Outage(StrEnum):
     """Every worker may let through its share of a small allowance, and no more until Redis is back."""
 
 
+@lru_cache(256)
+def _tails(
+    has_dates: bool, usual: bool, shadow: bool, seconds: int, spends: bool
+) -> tuple[tuple[bool, bool, bool, int, bool], ...]:
+    """See `Limit.tails`. The same object for all limits of which it is the same: each user may have some."""
+    # A call without output owes what those before it have overrun.
+    return tuple((has_dates, usual and has_output, shadow, seconds, usual and spends) for has_output in (False, True))
+
+
 class Limit(msgspec.Struct, frozen=True):
     """One limit on one subject, after configuration and overrides.
 
@@ -135,9 +145,6 @@ class Limit(msgspec.Struct, frozen=True):
         warns = self.soft < 1 and self.amount > 0 and not self.shadow
         derived["warns_from"] = self.soft * self.amount if warns else math.inf
         derived["head"] = (self.key, counter, measure, window, self.amount)
-        # A call without output owes what those before it have overrun.
-        derived["tails"] = tuple(
-            (has_dates, usual and has_output, self.shadow, self.seconds, usual and spends) for has_output in (False, True)
-        )
+        derived["tails"] = _tails(has_dates, usual, self.shadow, self.seconds, spends)
         for name, value in derived.items():
             force_setattr(self, name, value)

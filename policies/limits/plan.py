@@ -17,7 +17,10 @@ from policies.limits.limit import KINDS, Kind, Limit, Outage, Window
 from policies.limits.settings import LimitEntry, Match
 from policies.limits.subjects import EVERYONE, Level, Subject
 
-_REMEMBERED: Final = 4_096
+_REMEMBERED: Final = 131_072
+"""Callers of a worker, each with some 2 kB: to work out the limits of one takes as long as half of a reservation."""
+_SHARED: Final = 4_096
+"""Subjects that many callers share."""
 _key: Final = attrgetter("key")
 _LONGEST: Final = 128
 """Characters of a session that are remembered: clients choose them, and a field may have 60 KiB."""
@@ -87,7 +90,7 @@ class Plan(msgspec.Struct, frozen=True):
 class Plans:
     """The rules of a gateway. Shared by all exchanges."""
 
-    __slots__ = ("_entries", "_made", "_overrides", "_remembered", "_shadow")
+    __slots__ = ("_entries", "_made", "_overrides", "_remembered", "_shadow", "by_session")
 
     def __init__(self, entries: Sequence[LimitEntry], *, shadow: bool = False) -> None:
         """`shadow`: none of them is enforced."""
@@ -96,6 +99,15 @@ class Plans:
         self._made: OrderedDict[tuple[int, Subject], tuple[Limit, ...]] = OrderedDict()
         self._overrides: dict[str, tuple[Override, ...]] = {}
         self._remembered: OrderedDict[Caller, Plan] = OrderedDict()
+        # Whether it matters which session a caller names: where it does not, that is not asked, for each would be another
+        # caller to remember.
+        self.by_session = self._asks_session()
+
+    def _asks_session(self) -> bool:
+        overridden = (one for found in self._overrides.values() for one in found)
+        return any(Level.SESSION in entry.levels for entry in self._entries) or any(
+            level is Level.SESSION for one in overridden for level, _ in one.subject.parts
+        )
 
     def override(self, overrides: Iterable[Override]) -> None:
         """Take these in place of all former ones."""
@@ -104,6 +116,7 @@ class Plans:
             by_tenant.setdefault(one.subject.tenant, []).append(one)
         self._overrides = {tenant: tuple(found) for tenant, found in by_tenant.items()}
         self._remembered.clear()
+        self.by_session = self._asks_session()
 
     def plan(self, caller: Caller) -> Plan:
         """The limits that bear on this caller."""
@@ -143,7 +156,7 @@ class Plans:
         at = entry.index, subject
         made = self._made.get(at)
         if made is None:
-            if len(self._made) >= _REMEMBERED:
+            if len(self._made) >= _SHARED:
                 self._made.popitem(last=False)
             made = self._made[at] = entry.limits(subject)
         return made

@@ -88,11 +88,14 @@ class LimitsPolicy(Policy):
     def on_request_body(self, exchange: Exchange) -> RequestAnswer:
         """Reserve what the exchange can use, on every level or on none."""
         call = exchange.need(Call)
-        session = exchange.request.headers.get(self._settings.session_header) or ""
-        caller = Caller.of(exchange.need(Identity), call, session)
-        plan = self._workings.plans.plan(caller)
-        if not (plan.limits or plan.everyone) or (call.model is not None and exchange.get(Target) is None):
+        if call.model is not None and exchange.get(Target) is None:
             # Nobody serves this model: nothing will go up.
+            return CONTINUE
+        plans = self._workings.plans
+        session = exchange.request.headers.get(self._settings.session_header) if plans.by_session else None
+        caller = Caller.of(exchange.need(Identity), call, session or "")
+        plan = plans.plan(caller)
+        if not (plan.limits or plan.everyone):
             return CONTINUE
         self._workings.watch.see(caller.tenant, caller.tenant_name)
         sized = self._sized(exchange, call)

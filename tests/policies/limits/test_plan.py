@@ -291,6 +291,33 @@ def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert plans.plan(caller(user="u24")) is found[24]
 
 
+@pytest.mark.parametrize(
+    ("entries", "overrides", "expected"),
+    [
+        ([entry("user", requests_per_minute=5)], (), False),
+        ([entry("session", requests_per_minute=5)], (), True),
+        ([entry(["user", "session"], requests_per_minute=5)], (), True),
+        ([entry("user", requests_per_minute=5)], ("t-1/session=s requests_per_minute",), True),
+        ([entry("user", requests_per_minute=5)], ("t-1/user=alice requests_per_minute",), False),
+    ],
+)
+def test_sessions_are_asked_for_where_a_limit_is_about_one(
+    entries: list[LimitEntry], overrides: tuple[str, ...], expected: bool
+) -> None:
+    plans = Plans(entries)
+    plans.override([override(text, 1) for text in overrides])
+    assert plans.by_session is expected
+    plans.override([])
+    assert plans.by_session is any(Level.SESSION in one.subject for one in entries)
+
+
+def test_what_follows_from_an_amount_follows_from_that_of_an_override() -> None:
+    plans = Plans([entry("user", requests_per_minute=100)])
+    plans.override([override("t-1/user=alice requests_per_minute", 10)])
+    [found] = plans.plan(ALICE).limits
+    assert (found.amount, found.warns_from, found.head[-1]) == (10, 8, 10)
+
+
 IDENTITY = Identity(
     "t-1", "alice", "chat-ui", CallerKind.USER, frozenset({"User"}), tenant_name="contoso", department="R&D"
 )
