@@ -1,93 +1,148 @@
-"""What a reservation costs with few subjects and with many, and of memory: `python -m loadtests.limits_scale`.
+"""What limits cost with few subjects and with many, and of memory: `python -m loadtests.limits_scale`. In a checkout.
 
-Two Valkeys side by side, one that knows 10 users and one that knows 100,000, asked in turns: 32 callers at a time reserve
-for users drawn at random (seven limits on five subjects) and settle. Prints a Markdown table: CPU of the caller and of
-the server for each exchange, the ratio of the two, and bytes of the server for each subject and reservation.
+Two Valkeys side by side, one that knows 10 users and one that knows 100,000. Both are asked in turns by the limits policy
+itself: 32 callers at a time, for users drawn at random, with the limits of the benchmark (seven, on five subjects); each
+exchange is sized, reserved and settled. Prints a Markdown table: CPU of the policy and of the server for each exchange,
+the ratio of the two, and bytes of the server for each subject and reservation. Exit status 1 where the policy's is not
+flat: where it takes a tenth more with many.
+
+What an exchange takes elsewhere (identity, the wire, the journal) is made before the clocks run, and is in no figure.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import random
+import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
-from typing import Any, Final
+from typing import Final
 from uuid import uuid4
 
-from extproc.call import Call, Operation
+from extproc.call import Call, Endpoint, Operation, OutputCeiling, Payload
+from extproc.catalogue import Catalogue, Model, Provider, Target, Upstream
+from extproc.completion import Completion, EndedBy, Ending, Usage, Verdict, by_type
 from extproc.embedded.child import Child
 from extproc.embedded.stack import valkey_plan
 from extproc.embedded.waiting import until
-from extproc.exchange import Dialect
+from extproc.exchange import Dialect, Exchange, Headers, Request
 from extproc.identity import CallerKind, Identity
-from extproc.serving import loop_factory
+from extproc.policy import Surroundings
+from extproc.reservation import Reservation
+from extproc.serving import loop_factory, settle_in
+from extproc.tasks import waits
 from loadtests.bench.proc import cpu_of
 from loadtests.bench.targets import LIMITS
-from policies.limits.demands import Scale, Size, demands
-from policies.limits.plan import Caller, Plans
+from policies.limits import LimitsPolicy
 from policies.limits.redis_client import RedisClient
 from policies.limits.redis_settings import RedisSettings
-from policies.limits.redis_store import RedisStore
-from policies.limits.settings import LimitsSettings, Weights
-from policies.limits.store import Ask, Used
+from policies.limits.settings import LimitsSettings
 
 FEW: Final = 10
 MANY: Final = 100_000
+FLAT: Final = 1.10
+"""The most that an exchange may take with many, as a ratio."""
 _AT_ONCE: Final = 32
-_ROUNDS: Final = 7
+_ROUNDS: Final = 15
 _EACH: Final = 100
-_LEASE: Final = 600.0
+_OPEN: Final = 5_000
+_PATH: Final = "/v1/chat/completions"
+_MODEL: Final = "gpt-4o"
+_MESSAGES: Final = [{"role": "user", "content": "What does a limit cost, and does it cost more where there are many?"}]
+_CALL: Final = Call(Operation.CHAT, Dialect.OPENAI, _MODEL)
+_TARGET: Final = Target("main", _PATH, Provider.OPENAI, _MODEL)
+_USAGE: Final = Usage(input=60, output=50, total=110)
 
 
 @dataclass(slots=True)
 class Side:
-    """A server, and what was measured of it, in microseconds for each exchange."""
+    """A server and who asks it, and what was measured of both, in microseconds for each exchange."""
 
     users: int
     pid: int
     client: RedisClient
-    store: RedisStore
-    caller: list[float] = field(default_factory=list)
+    policy: LimitsPolicy
+    asker: list[float] = field(default_factory=list)
     server: list[float] = field(default_factory=list)
 
 
+@dataclass(slots=True)
+class Prepared:
+    """An exchange that has come so far, and how it is going to end."""
+
+    exchange: Exchange
+    completion: Completion
+
+
+def prepared(user: int) -> Prepared:
+    """A short chat of this user."""
+    name = uuid4().hex
+    exchange = Exchange(name, Request("POST", _PATH, "", "gateway", "https", Headers(()), str(uuid4())))
+    exchange.put(Identity("t1", f"user-{user}", "app-1", CallerKind.USER, department="research", tenant_name="contoso"))
+    exchange.put(Endpoint(Operation.CHAT, Dialect.OPENAI, has_payload=True))
+    exchange.put(_CALL)
+    exchange.put(_TARGET)
+    exchange.put(OutputCeiling(1_000))
+    exchange.put(Payload({"model": _MODEL, "messages": _MESSAGES, "max_tokens": 1_000}))
+    completion = Completion(
+        *(name, exchange.request.request_id, "POST", _PATH, 200, Verdict.ALLOW, Ending.ANSWERED, EndedBy.UPSTREAM),
+        *(datetime.now(UTC), 1.0, None, 300, 900, _USAGE),
+        facts=by_type(exchange.facts()),
+    )
+    return Prepared(exchange, completion)
+
+
+async def reserve(policy: LimitsPolicy, exchange: Exchange) -> Reservation:
+    """Its reservation. Raises MissingFactError where it has none."""
+    answer = policy.on_request_body(exchange)
+    if waits(answer):
+        await answer
+    return exchange.need(Reservation)
+
+
+async def serve(policy: LimitsPolicy, one: Prepared) -> None:
+    """The whole exchange."""
+    one.completion.put(await reserve(policy, one.exchange))
+    policy.on_settle(one.completion)
+
+
+async def served(side: Side, callers: Sequence[Sequence[Prepared]]) -> None:
+    """Serve what each caller has, one after the other, until the server has all settlements."""
+    all_of_them = side.policy.counters()["settled"] + sum(len(mine) for mine in callers)
+
+    async def caller(mine: Sequence[Prepared]) -> None:
+        for one in mine:
+            await serve(side.policy, one)
+
+    async def done() -> bool:
+        return side.policy.counters()["settled"] >= all_of_them
+
+    await asyncio.gather(*(caller(mine) for mine in callers))
+    async with asyncio.timeout(60):
+        await until(done)
+
+
 class Load:
-    """Exchanges of users drawn at random, under the limits of the benchmark."""
+    """Exchanges of users drawn at random."""
 
     def __init__(self) -> None:
-        settings = LimitsSettings.model_validate({"redis": {"url": "unix:///nowhere"}, "limits": list(LIMITS)})
-        self._plans = Plans(settings.limits)
-        self._scale = Scale.of(Weights())
         self._random = random.Random(7)
-
-    def ask(self, user: int) -> Ask:
-        identity = Identity("t1", f"user-{user}", "app-1", CallerKind.USER, department="research")
-        caller = Caller.of(identity, Call(Operation.CHAT, Dialect.OPENAI, "gpt-4o"), "")
-        asked = demands(self._plans.plan(caller).limits, Size(60, 4_096), self._scale)
-        return Ask(uuid4().hex, "t1", asked, _LEASE, output=4_096)
-
-    async def exchange(self, side: Side) -> None:
-        ask = self.ask(self._random.randrange(side.users))
-        await side.store.reserve(ask)
-        await side.store.settle("t1", ask.id, Used(1, 110, 0))
 
     async def burst(self, side: Side) -> None:
         """32 callers, each some exchanges one after the other."""
-
-        async def caller() -> None:
-            for _ in range(_EACH):
-                await self.exchange(side)
-
-        mine, theirs = time.process_time(), cpu_of(side.pid)
-        await asyncio.gather(*(caller() for _ in range(_AT_ONCE)))
+        work = [[prepared(self._random.randrange(side.users)) for _ in range(_EACH)] for _ in range(_AT_ONCE)]
+        asker, server = time.process_time(), cpu_of(side.pid)
+        await served(side, work)
         count = _AT_ONCE * _EACH
-        side.caller.append((time.process_time() - mine) / count * 1e6)
-        side.server.append((cpu_of(side.pid) - theirs) / count * 1e6)
+        side.asker.append((time.process_time() - asker) / count * 1e6)
+        side.server.append((cpu_of(side.pid) - server) / count * 1e6)
 
 
 async def _used(side: Side) -> int:
@@ -95,21 +150,20 @@ async def _used(side: Side) -> int:
     return int(told.partition("used_memory:")[2].partition("\r")[0])
 
 
-async def _fill(load: Load, side: Side) -> float:
+async def _fill(side: Side) -> float:
     """Let every user be seen once; bytes for each."""
     before = await _used(side)
     for start in range(0, side.users, 500):
-        asks = [load.ask(user) for user in range(start, min(side.users, start + 500))]
-        await asyncio.gather(*(side.store.reserve(ask) for ask in asks))
-        await side.store.settle_all([("t1", ask.id, Used(1, 110, 0)) for ask in asks])
+        await served(side, [[prepared(user)] for user in range(start, min(side.users, start + 500))])
     return (await _used(side) - before) / side.users
 
 
-async def _reserved(load: Load, side: Side) -> float:
+async def _reserved(side: Side) -> float:
     """Bytes of an open reservation."""
-    before, count = await _used(side), 5_000
-    await asyncio.gather(*(side.store.reserve(load.ask(index % side.users)) for index in range(count)))
-    return (await _used(side) - before) / count
+    before = await _used(side)
+    some = [prepared(index % side.users) for index in range(_OPEN)]
+    await asyncio.gather(*(reserve(side.policy, one.exchange) for one in some))
+    return (await _used(side) - before) / _OPEN
 
 
 @contextmanager
@@ -122,51 +176,75 @@ def _valkey(folder: Path) -> Iterator[Child]:
         child.kill()
 
 
-async def _side(users: int, child: Child, folder: Path) -> Side:
-    client = RedisClient(RedisSettings(url=f"unix://{folder}/valkey.sock", timeout=10.0))
+async def _side(users: int, folder: Path) -> Side:
+    redis = {"url": f"unix://{folder}/valkey.sock", "timeout": 10.0}
+    upstream = Upstream("main", Provider.OPENAI, models=(Model(_MODEL, max_output=4_096),))
+    surroundings = Surroundings(Catalogue(upstreams=(upstream,)), time.time)
+    settings = LimitsSettings.model_validate({"redis": redis, "limits": list(LIMITS)})
+    policy = LimitsPolicy.build(settings, surroundings)
+    client = RedisClient(RedisSettings.model_validate(redis))
+    await policy.start()
     await client.start()
 
     async def ready() -> bool:
-        return client.readiness() is None
+        return policy.readiness() is None and client.readiness() is None
 
     async with asyncio.timeout(20):
         await until(ready)
     pid = int((await client.command(None, "INFO", "server")).decode().partition("process_id:")[2].partition("\r")[0])
-    return Side(users, pid, client, RedisStore(client, deadline=10.0))
+    return Side(users, pid, client, policy)
 
 
-async def main() -> None:
+async def measure(few: int, many: int, rounds: int) -> tuple[Side, Side, float, float]:
+    """Both sides; bytes of a subject and of an open reservation."""
     with ExitStack() as stack:
-        load, sides, bytes_each = Load(), [], {}
-        for users in (FEW, MANY):
+        load, sides, bytes_each = Load(), [], 0.0
+        for users in (few, many):
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sg-", dir="/tmp")))
-            sides.append(await _side(users, stack.enter_context(_valkey(folder)), folder))
-            bytes_each[users] = await _fill(load, sides[-1])
-        for _ in range(_ROUNDS):
+            stack.enter_context(_valkey(folder))
+            sides.append(await _side(users, folder))
+            bytes_each = await _fill(sides[-1])
+        settle_in()
+        for _ in range(1 + rounds):
             for side in sides:
                 await load.burst(side)
-        reservation = await _reserved(load, sides[0])
-        print(_table(sides, bytes_each[MANY], reservation))
+        reservation = await _reserved(sides[0])
         for side in sides:
+            await side.policy.stop()
             await side.client.stop()
+        return sides[0], sides[1], bytes_each, reservation
 
 
-def _table(sides: list[Side], subjects: float, reservation: float) -> str:
-    few, many = ((median(side.caller[1:]), median(side.server[1:])) for side in sides)
-    rows: list[Any] = [
-        "| Users that the server knows | CPU of the caller, us | CPU of the server, us |",
+def ratio(few: Side, many: Side) -> float:
+    """How much more the policy takes with many. The first burst of each is left out."""
+    return median(many.asker[1:]) / median(few.asker[1:])
+
+
+def table(few: Side, many: Side, subject: float, reservation: float) -> str:
+    """The same for people."""
+    rows = [
+        "| Users that the server knows | CPU of the policy, us | CPU of the server, us |",
         "| --- | ---: | ---: |",
+        *(f"| {side.users:,} | {median(side.asker[1:]):.1f} | {median(side.server[1:]):.1f} |" for side in (few, many)),
+        f"| ratio | {ratio(few, many):.2f} | {median(many.server[1:]) / median(few.server[1:]):.2f} |",
+        "",
+        f"A user with three limits of their own takes {subject:.0f} bytes, an open reservation {reservation:.0f}.",
     ]
-    rows.append(f"| {FEW:,} | {few[0]:.1f} | {few[1]:.1f} |")
-    rows.append(f"| {MANY:,} | {many[0]:.1f} | {many[1]:.1f} |")
-    rows.append(f"| ratio | {many[0] / few[0]:.2f} | {many[1] / few[1]:.2f} |")
-    rows.append("")
-    rows.append(
-        f"A user with three limits of their own takes {subjects:.0f} bytes, an open reservation {reservation:.0f}."
-    )
     return "\n".join(rows)
 
 
-if __name__ == "__main__":
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure and tell; the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m loadtests.limits_scale", description=__doc__)
+    parser.add_argument("--few", type=int, default=FEW, help="users on the one side")
+    parser.add_argument("--many", type=int, default=MANY, help="users on the other")
+    parser.add_argument("--rounds", type=int, default=_ROUNDS, help="bursts of each side that count")
+    chosen = parser.parse_args(arguments)
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
-        runner.run(main())
+        few, many, subject, reservation = runner.run(measure(chosen.few, chosen.many, chosen.rounds))
+    print(table(few, many, subject, reservation))
+    return 0 if ratio(few, many) <= FLAT else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -60,7 +60,7 @@ class Journals:
     def read(self) -> None:
         """Read what is new."""
         for path in journals(self.folder):
-            reader = JournalReader(path, trusting=True)
+            reader = JournalReader(path)
             while True:
                 records, after = reader.read(self._positions.get(path.name, Position()), _BATCH)
                 self._positions[path.name] = after

@@ -121,7 +121,7 @@ class Feed:
 
     def _opened(self, name: str) -> JournalReader:
         path = self._folder / name
-        return JournalReader(path, trusting=True, synced=Synced(path, self._monotonic))
+        return JournalReader(path, synced=Synced(path, self._monotonic))
 
     def _again(self, name: str, error: OtherChainError) -> Held:
         """What was delivered last is not in the journal any more. What is there in its place is delivered as well."""

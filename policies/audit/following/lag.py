@@ -80,7 +80,7 @@ class LagMeter:
         known = self._peeked.get(path.name)
         if known is not None and known[0] == position:
             return known[1]
-        reader = JournalReader(path, trusting=True)
+        reader = JournalReader(path)
         try:
             found, _ = reader.read(position, 1)
         except (OSError, BrokenJournalError):

@@ -12,7 +12,6 @@ from typing import BinaryIO, Final, cast
 
 import msgspec
 
-from policies.audit import canonical
 from policies.audit.canonical import LineError
 from policies.audit.journal.heads import NoteError, Removed, read_removed
 from policies.audit.journal.links import link, may_hold
@@ -73,17 +72,19 @@ class OtherChainError(BrokenJournalError):
 
 
 class JournalReader:
-    """Reads one journal. Synchronous, for one thread at a time."""
+    """Reads one journal. Synchronous, for one thread at a time.
 
-    def __init__(self, folder: Path, *, trusting: bool = False, synced: Synced | None = None) -> None:
+    Of each line its hash is checked, and not that it is in canonical form, which takes as long again: that is asked by
+    who verifies (`policies.audit.journal.verify`).
+    """
+
+    def __init__(self, folder: Path, *, synced: Synced | None = None) -> None:
         """
         Args:
-            trusting: of each line its hash is checked, and not that it is in canonical form.
             synced: how far may be read, for whoever brings elsewhere what it reads; None to read all that is there.
         """
         self._folder = folder
         self._synced = synced
-        self._parse = _trusted if trusting else canonical.read
         self._open: tuple[Segment, BinaryIO] | None = None
         self._last = (0, "")
         # Whether reading goes on in a file of which it is not known that it is the one that was read.
@@ -173,7 +174,7 @@ class JournalReader:
 
     def _checked(self, line: bytes, sequence: int) -> Closed:
         try:
-            closed = self._parse(line[:-1])
+            closed = _read(line[:-1])
         except LineError as error:
             raise BrokenJournalError(sequence, str(error)) from None
         record = closed.record
@@ -294,7 +295,7 @@ def _found(parts: Iterable[Segment]) -> Segment:
     raise FileNotFoundError(errno.ENOENT, "a segment was taken away")
 
 
-def _trusted(line: bytes) -> Closed:
+def _read(line: bytes) -> Closed:
     """As `canonical.read`, but for the canonical form."""
     content, stated = line[:-_TAIL] + b"}", line[-66:-2]
     if line[-_TAIL:-66] != _MARK or hashlib.sha256(content).hexdigest().encode() != stated:

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
+from operator import attrgetter
 from typing import Any, Final, TypeAlias
 
 from policies.audit.record import SCHEMA, Kind, Record, Reserved, Tokens
@@ -103,8 +105,7 @@ def usage_row(record: Record) -> Row:
     closing = record.kind == Kind.CLOSING
     source = f"{record.timestamp}:{cleaned(record.journal)}:{record.sequence}"
     row: Row = {"exchange_id": cleaned(record.exchange_id)}
-    for name in DECISION_TEXTS:
-        row[name] = _text(record, name)
+    row.update(_decision_texts(record))
     row["decision"] = row["decision"] or UNDECIDED
     reserved = record.reserved or _NOTHING_RESERVED
     row["reserved_tokens"] = _whole(reserved.tokens)
@@ -114,8 +115,7 @@ def usage_row(record: Record) -> Row:
     row["decided_at"] = None if closing else at
     row["decision_journal"] = None if closing else cleaned(record.journal)
     row["decision_sequence"] = None if closing else record.sequence
-    for name in CLOSING_TEXTS:
-        row[name] = _text(record, name)
+    row.update(_closing_texts(record))
     row["closed"] = closing
     row["recovered"] = closing and bool(record.recovered)
     row["closing_key"] = _closing_rank(record, closing=closing) + source
@@ -124,14 +124,32 @@ def usage_row(record: Record) -> Row:
     row["closing_sequence"] = record.sequence if closing else None
     row["status"], row["requests"] = _whole(record.status), _whole(record.requests)
     used = record.tokens or _NOTHING_USED
-    for name in TOKENS:
-        row[name] = _whole(getattr(used, name))
-    row["tool_calls"] = _whole(used.tool_calls)
+    row.update(zip(_COUNTED, _wholes(_counted(used)), strict=True))
     row["cost_micro"] = micro(record.cost)
     row["latency_us"], row["first_byte_us"] = _whole(record.latency_us), _whole(record.first_byte_us)
     return row
 
 
+class _Texts:
+    """Some members of a record, all at once: nearly always there is nothing in any of them to clean."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._names = names
+        self._longest = [LONGEST_PROSE if name in PROSE else LONGEST for name in names]
+        self._read: Callable[[Record], Sequence[str]] = attrgetter(*names)
+
+    def __call__(self, record: Record) -> Iterator[tuple[str, str]]:
+        values = self._read(record)
+        if max(map(len, values)) <= LONGEST and _is_clean("".join(values)):
+            return zip(self._names, values, strict=True)
+        return zip(self._names, map(cleaned, values, self._longest), strict=True)
+
+
+_decision_texts: Final = _Texts(DECISION_TEXTS)
+_closing_texts: Final = _Texts(CLOSING_TEXTS)
+_event_texts: Final = _Texts(EVENT_TEXTS)
+_COUNTED: Final = (*TOKENS, "tool_calls")
+_counted: Final[Callable[[Tokens], Sequence[int]]] = attrgetter(*_COUNTED)
 _NOTHING_USED: Final = Tokens()
 _NOTHING_RESERVED: Final = Reserved()
 
@@ -143,10 +161,9 @@ def event_row(record: Record) -> Row:
         UnstorableError: it is not to be understood.
     """
     row: Row = {"journal": cleaned(record.journal), "sequence": record.sequence, "at": _checked(record)}
-    for name in EVENT_TEXTS:
-        row[name] = _text(record, name)
+    row.update(_event_texts(record))
     for column, name in EVENT_WORDS.items():
-        row[column] = _text(record, name)
+        row[column] = cleaned(getattr(record, name))
     row["lost"] = _whole(record.lost)
     return row
 
@@ -173,25 +190,22 @@ def is_real_closing(row: Row) -> bool:
     return row["closing_key"][0] in _REAL
 
 
-def _text(record: Record, name: str) -> str:
-    value: str = getattr(record, name)
-    if not value:
-        return value
-    return cleaned(value, LONGEST_PROSE if name in PROSE else LONGEST)
-
-
 def cleaned(text: str, longest: int = LONGEST) -> str:
     """`text` as a database takes it: without NUL and lone surrogates, and not too long.
 
     Texts that are cut stay apart from each other: what was cut off is told by its hash.
     """
-    if text.isascii() and len(text) <= longest and "\0" not in text:
+    if len(text) <= longest and _is_clean(text):
         return text
     clean = text.replace("\0", "\ufffd").encode("utf-8", "replace").decode("utf-8")
     if len(clean) <= longest:
         return clean
     digest = hashlib.sha256(clean.encode("utf-8")).hexdigest()[:16]
     return f"{clean[: longest - 17]}~{digest}"
+
+
+def _is_clean(text: str) -> bool:
+    return text.isascii() and "\0" not in text
 
 
 def micro(cost: str) -> int | None:
@@ -219,3 +233,9 @@ def _whole(value: int) -> int:
     if not -MOST <= value <= MOST:
         raise UnstorableError("one of its numbers is too large")
     return value
+
+
+def _wholes(values: Sequence[int]) -> Sequence[int]:
+    _whole(min(values))
+    _whole(max(values))
+    return values

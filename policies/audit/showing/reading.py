@@ -86,7 +86,7 @@ def folders(folder: Path) -> list[Path]:
 
 def opened(journal: Path, earliest: str = "", before: str = "") -> Source:
     """The journal from the segment on in which a time may lie."""
-    return Source(journal.name, JournalReader(journal, trusting=True), beginning(journal, earliest), before=before)
+    return Source(journal.name, JournalReader(journal), beginning(journal, earliest), before=before)
 
 
 def beginning(journal: Path, earliest: str) -> Position:

@@ -29,12 +29,11 @@ def laid(folder: Path, *parts: tuple[int, int]) -> Path:
     return journal
 
 
-@pytest.mark.parametrize("trusting", [False, True])
 @pytest.mark.parametrize("most", [1, 3, 10, 1_000])
-def test_all_records_are_read(tmp_path: Path, trusting: bool, most: int) -> None:
+def test_all_records_are_read(tmp_path: Path, most: int) -> None:
     journal = laid(tmp_path, (1, 10), (11, 20), (21, 30))
     compress(segments(journal)[1])
-    reader, position, found = JournalReader(journal, trusting=trusting), Position(), []
+    reader, position, found = JournalReader(journal), Position(), []
     while True:
         more, position = reader.read(position, most)
         if not more:
@@ -109,13 +108,12 @@ BROKEN: dict[str, tuple[Callable[[list[bytes]], list[bytes]], int]] = {
 }
 
 
-@pytest.mark.parametrize("trusting", [False, True])
 @pytest.mark.parametrize("what", BROKEN)
-def test_a_journal_that_is_not_whole(tmp_path: Path, what: str, trusting: bool) -> None:
+def test_a_journal_that_is_not_whole(tmp_path: Path, what: str) -> None:
     how, sequence = BROKEN[what]
     journal = laid(tmp_path)
     put(plain(journal, 1), how(LINES))
-    reader = JournalReader(journal, trusting=trusting)
+    reader = JournalReader(journal)
     # What is whole comes first.
     found, position = reader.read(Position(), 100)
     assert [one.record.sequence for one in found] == [1, 2, 3, 4]
@@ -153,13 +151,12 @@ def test_a_journal_that_ends_before_what_was_read_of_it(tmp_path: Path, position
         JournalReader(journal).read(position, 10)
 
 
-@pytest.mark.parametrize("trusting", [False, True])
-def test_what_is_no_file_is_not_waited_for(tmp_path: Path, trusting: bool) -> None:
+def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
     journal = laid(tmp_path, (1, 10))
     os.mkfifo(plain(journal, 11))
-    _, position = JournalReader(journal, trusting=trusting).read(Position(), 10)
+    _, position = JournalReader(journal).read(Position(), 10)
     with pytest.raises(OSError, match="no file"):
-        JournalReader(journal, trusting=trusting).read(position, 10)
+        JournalReader(journal).read(position, 10)
     assert [one.what for one in verify(tmp_path, public_key=None).findings if one.segment == plain(journal, 11).name] == [
         What.UNREADABLE
     ]
