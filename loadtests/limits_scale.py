@@ -62,15 +62,22 @@ _USAGE: Final = Usage(input=60, output=50, total=110)
 
 
 @dataclass(slots=True)
-class Side:
-    """A server and who asks it, and what was measured of both, in microseconds for each exchange."""
+class Taken:
+    """What exchanges took where so many users are known: microseconds of each burst, by exchange."""
 
     users: int
+    policy: list[float] = field(default_factory=list)
+    server: list[float] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Side:
+    """A server, and who asks it."""
+
+    taken: Taken
     pid: int
     client: RedisClient
     policy: LimitsPolicy
-    asker: list[float] = field(default_factory=list)
-    server: list[float] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -137,12 +144,12 @@ class Load:
 
     async def burst(self, side: Side) -> None:
         """32 callers, each some exchanges one after the other."""
-        work = [[prepared(self._random.randrange(side.users)) for _ in range(_EACH)] for _ in range(_AT_ONCE)]
-        asker, server = time.process_time(), cpu_of(side.pid)
+        work = [[prepared(self._random.randrange(side.taken.users)) for _ in range(_EACH)] for _ in range(_AT_ONCE)]
+        policy, server = time.process_time(), cpu_of(side.pid)
         await served(side, work)
         count = _AT_ONCE * _EACH
-        side.asker.append((time.process_time() - asker) / count * 1e6)
-        side.server.append((cpu_of(side.pid) - server) / count * 1e6)
+        side.taken.policy.append((time.process_time() - policy) / count * 1e6)
+        side.taken.server.append((cpu_of(side.pid) - server) / count * 1e6)
 
 
 async def _used(side: Side) -> int:
@@ -153,15 +160,16 @@ async def _used(side: Side) -> int:
 async def _fill(side: Side) -> float:
     """Let every user be seen once; bytes for each."""
     before = await _used(side)
-    for start in range(0, side.users, 500):
-        await served(side, [[prepared(user)] for user in range(start, min(side.users, start + 500))])
-    return (await _used(side) - before) / side.users
+    users = side.taken.users
+    for start in range(0, users, 500):
+        await served(side, [[prepared(user)] for user in range(start, min(users, start + 500))])
+    return (await _used(side) - before) / users
 
 
 async def _reserved(side: Side) -> float:
     """Bytes of an open reservation."""
     before = await _used(side)
-    some = [prepared(index % side.users) for index in range(_OPEN)]
+    some = [prepared(index % side.taken.users) for index in range(_OPEN)]
     await asyncio.gather(*(reserve(side.policy, one.exchange) for one in some))
     return (await _used(side) - before) / _OPEN
 
@@ -192,11 +200,11 @@ async def _side(users: int, folder: Path) -> Side:
     async with asyncio.timeout(20):
         await until(ready)
     pid = int((await client.command(None, "INFO", "server")).decode().partition("process_id:")[2].partition("\r")[0])
-    return Side(users, pid, client, policy)
+    return Side(Taken(users), pid, client, policy)
 
 
-async def measure(few: int, many: int, rounds: int) -> tuple[Side, Side, float, float]:
-    """Both sides; bytes of a subject and of an open reservation."""
+async def measure(few: int, many: int, rounds: int) -> tuple[Taken, Taken, float, float]:
+    """What few and many take; bytes of a subject and of an open reservation."""
     with ExitStack() as stack:
         load, sides, bytes_each = Load(), [], 0.0
         for users in (few, many):
@@ -212,21 +220,26 @@ async def measure(few: int, many: int, rounds: int) -> tuple[Side, Side, float, 
         for side in sides:
             await side.policy.stop()
             await side.client.stop()
-        return sides[0], sides[1], bytes_each, reservation
+        return sides[0].taken, sides[1].taken, bytes_each, reservation
 
 
-def ratio(few: Side, many: Side) -> float:
-    """How much more the policy takes with many. The first burst of each is left out."""
-    return median(many.asker[1:]) / median(few.asker[1:])
+def usual(bursts: Sequence[float]) -> float:
+    """Of the bursts but the first, in which much happens for the first time."""
+    return median(bursts[1:])
 
 
-def table(few: Side, many: Side, subject: float, reservation: float) -> str:
-    """The same for people."""
+def ratio(few: Taken, many: Taken) -> float:
+    """How much the policy takes with many, to what it takes with few."""
+    return usual(many.policy) / usual(few.policy)
+
+
+def table(few: Taken, many: Taken, subject: float, reservation: float) -> str:
+    """The same for people. `subject`, `reservation`: bytes."""
     rows = [
         "| Users that the server knows | CPU of the policy, us | CPU of the server, us |",
         "| --- | ---: | ---: |",
-        *(f"| {side.users:,} | {median(side.asker[1:]):.1f} | {median(side.server[1:]):.1f} |" for side in (few, many)),
-        f"| ratio | {ratio(few, many):.2f} | {median(many.server[1:]) / median(few.server[1:]):.2f} |",
+        *(f"| {one.users:,} | {usual(one.policy):.1f} | {usual(one.server):.1f} |" for one in (few, many)),
+        f"| ratio | {ratio(few, many):.2f} | {usual(many.server) / usual(few.server):.2f} |",
         "",
         f"A user with three limits of their own takes {subject:.0f} bytes, an open reservation {reservation:.0f}.",
     ]

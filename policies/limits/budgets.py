@@ -48,14 +48,14 @@ class Budgets:
         if reserved.local or self._is_away():
             return
         for one in reserved.stood:
-            limit = one.limit
+            limit, rule = one.limit, one.limit.rule
             # Of subjects within a tenant there may be any number.
-            if not limit.is_budget:
+            if not rule.is_budget or limit.subject.parts:
                 continue
             standing = one.standing
             settled = standing.used - standing.reserved
-            share = settled * PER // limit.amount if settled > 0 else 0
-            labels = (limit.subject.tenant, limit.kind.name)
+            share = settled * PER // rule.amount if settled > 0 else 0
+            labels = (limit.subject.tenant, rule.kind.name)
             before = self._known.get(labels)
             if before is None or before[0] != share:
                 self._put(labels, (share, self._clock() + standing.reset / 1_000))

@@ -100,7 +100,7 @@ async def _find(admin: Administration, of: Subject, caller: Caller, *, everythin
     open_entries = list(
         tables.unanswered(admin.settings.limits, tuple(level for level, _ in of.parts), caller),
     )
-    known = {(limit.subject, limit.kind.name): limit for limit in limits}
+    known = {(limit.subject, limit.rule.kind.name): limit for limit in limits}
     lines = []
     for one in subjects:
         for name, kind in KINDS.items():
@@ -168,7 +168,7 @@ def set_(
         return _Ordered(of, words.label(of, admin.tenants), which, new, before, source)
 
     order = work(look, config, state)
-    if unset and (order.before is None or order.before.source != "override"):
+    if unset and (order.before is None or order.before.rule.source != "override"):
         say(f"{order.label} {kind}: nothing is set at run time")
         return
     say(f"before: {_worded(order.before, order.kind, order.source)}")
@@ -180,7 +180,7 @@ def set_(
         return _limit(admin, arguments.caller(order.subject, admin.tenants), order.subject, order.kind)
 
     after = work(change, config, state)
-    source = f"set by {who(by)}" if not unset else after.source if after is not None else ""
+    source = f"set by {who(by)}" if not unset else after.rule.source if after is not None else ""
     say(f"after:  {_worded(after, order.kind, source)}")
     if order.amount == 0:
         say(f"{order.label} is suspended: its requests are refused with 403")
@@ -217,12 +217,13 @@ class _Ordered(msgspec.Struct, frozen=True):
 
 def _limit(admin: Administration, caller: Caller, of: Subject, kind: Kind) -> Limit | None:
     """The limit of this kind on the subject, as far as it is known without more of a caller."""
-    found = [limit for limit in admin.limits(caller) if limit.subject == of and limit.kind == kind]
+    found = [limit for limit in admin.limits(caller) if limit.subject == of and limit.rule.kind == kind]
     return found[0] if found else None
 
 
 def _worded(limit: Limit | None, kind: Kind, source: str) -> str:
-    return words.with_unit(limit.amount if limit is not None else None, kind.measure) + (f" ({source})" if source else "")
+    amount = limit.rule.amount if limit is not None else None
+    return words.with_unit(amount, kind.measure) + (f" ({source})" if source else "")
 
 
 @app.command()
@@ -277,7 +278,7 @@ def top(
             of = tables.subject_of(key)
             limit = _limit(admin, arguments.caller(of, admin.tenants), of, kind)
             lines.append(
-                tables.line(of, kind, limit, counter, (), now=now, zone=zone, source=limit.source if limit else "")
+                tables.line(of, kind, limit, counter, (), now=now, zone=zone, source=limit.rule.source if limit else "")
             )
         return lines, whole, admin.tenants
 

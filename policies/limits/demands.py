@@ -94,9 +94,14 @@ def demands(limits: Iterable[Limit], size: Size, scale: Scale) -> tuple[Demand, 
     }
     asked = []
     for limit in limits:
-        head = limit.head
-        fixed, per_output = amounts[head[2]]
-        asked.append(Demand(*head, fixed, per_output, *limit.tails[per_output > 0]))
+        counter, measure, window, amount = limit.rule.head
+        fixed, per_output = amounts[measure]
+        clamps, expected, shadow, seconds, carries = limit.rule.tails[per_output > 0]
+        asked.append(
+            Demand(
+                limit.key, counter, measure, window, amount, fixed, per_output, clamps, expected, shadow, seconds, carries
+            )
+        )
     return tuple(asked)
 
 

@@ -1,10 +1,9 @@
-"""What a limit is: a measure, over a window, for a subject. Pure."""
+"""What a limit is: a rule (a measure, over a window) for a subject. Pure."""
 
 from __future__ import annotations
 
 import math
 from enum import StrEnum
-from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -86,41 +85,29 @@ class Outage(StrEnum):
     """Every worker may let through its share of a small allowance, and no more until Redis is back."""
 
 
-@lru_cache(256)
-def _tails(
-    has_dates: bool, usual: bool, shadow: bool, seconds: int, spends: bool
-) -> tuple[tuple[bool, bool, bool, int, bool], ...]:
-    """See `Limit.tails`. The same object for all limits of which it is the same: each user may have some."""
-    # A call without output owes what those before it have overrun.
-    return tuple((has_dates, usual and has_output, shadow, seconds, usual and spends) for has_output in (False, True))
-
-
-class Limit(msgspec.Struct, frozen=True):
-    """One limit on one subject, after configuration and overrides.
+class Rule(msgspec.Struct, frozen=True, gc=False):
+    """What is allowed, whoever it is about. All subjects of an entry of the configuration share one.
 
     Attributes:
         amount: requests, weighted tokens, micro-dollars or exchanges; 0 suspends the subject.
+        seconds: how long the subject's counters are kept after they were last written.
         soft: the share of the amount from which on callers are warned; 1 or more: never.
         allowance: with `outage: allowance`, how much all workers together may let through, in the unit of `amount`.
         shadow: counted, and not enforced.
         source: where it comes from, for people: `limits[2]`, `override`.
-        key: of the subject's counters.
-        seconds: how long the subject's counters are kept after they were last written.
 
     What follows from these is asked for with every exchange, and worked out once:
 
     Attributes:
         is_rate: callers are told how it stands in fields of their own.
-        is_budget: of a tenant as a whole, or of everyone, in tokens or dollars.
+        is_budget: in tokens or dollars, by dates, and not suspended.
         warns_from: what is used when callers are warned; infinite for never.
-        head: what a demand on it begins with, whatever the call is (see `store.Demand`).
+        head: what a demand under it begins with behind its key, whatever the call is (see `store.Demand`).
         tails: what it ends with for a call without output, and for one with output.
     """
 
-    subject: Subject
     kind: Kind
     amount: int
-    key: str
     seconds: int
     soft: float = 0.8
     reserve: OutputReserve = OutputReserve.CEILING
@@ -131,7 +118,7 @@ class Limit(msgspec.Struct, frozen=True):
     is_rate: bool = False
     is_budget: bool = False
     warns_from: float = math.inf
-    head: tuple[str, str, Measure, Window, int] = ("", "", Measure.REQUESTS, Window.NONE, 0)
+    head: tuple[str, Measure, Window, int] = ("", Measure.REQUESTS, Window.NONE, 0)
     tails: tuple[tuple[bool, bool, bool, int, bool], ...] = ()
 
     def __post_init__(self) -> None:
@@ -141,10 +128,26 @@ class Limit(msgspec.Struct, frozen=True):
         spends = measure in (Measure.TOKENS, Measure.DOLLARS)
         usual = self.reserve is OutputReserve.EXPECTED
         derived["is_rate"] = window is Window.MINUTE and not self.shadow
-        derived["is_budget"] = self.kind.is_budget and not self.subject.parts and self.amount > 0
+        derived["is_budget"] = self.kind.is_budget and self.amount > 0
         warns = self.soft < 1 and self.amount > 0 and not self.shadow
         derived["warns_from"] = self.soft * self.amount if warns else math.inf
-        derived["head"] = (self.key, counter, measure, window, self.amount)
-        derived["tails"] = _tails(has_dates, usual, self.shadow, self.seconds, spends)
+        derived["head"] = (counter, measure, window, self.amount)
+        # A call without output owes what those before it have overrun.
+        derived["tails"] = tuple(
+            (has_dates, usual and has_output, self.shadow, self.seconds, usual and spends) for has_output in (False, True)
+        )
         for name, value in derived.items():
             force_setattr(self, name, value)
+
+
+class Limit(msgspec.Struct, frozen=True, gc=False):
+    """One limit on one subject, after configuration and overrides. There may be three for each of many users: no more
+    stands in it than differs between them.
+
+    Attributes:
+        key: of the subject's counters.
+    """
+
+    subject: Subject
+    key: str
+    rule: Rule

@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from policies.limits.limit import Limit, Measure, Outage
+from policies.limits.limit import Limit, Measure, Outage, Rule
 from policies.limits.memory_store import MemoryStore
 from policies.limits.store import Answer, Ask, Demand, Standing, Used
 
@@ -47,47 +47,48 @@ class Fallback:
         """What these limits say without the store; None where one of them is closed. `ask`'s demands are in the order of
         `limits`."""
         outlasted = self._since is not None and now - self._since > self._local_for
-        counted: list[tuple[int, Limit, Demand]] = []
+        counted: list[tuple[int, Rule, Demand]] = []
         for index, (limit, demand) in enumerate(zip(limits, ask.demands, strict=True)):
-            if limit.shadow:
+            rule = limit.rule
+            if rule.shadow:
                 continue
-            if limit.outage is Outage.CLOSED or limit.amount <= 0 or (limit.outage is Outage.LOCAL and outlasted):
+            if rule.outage is Outage.CLOSED or rule.amount <= 0 or (rule.outage is Outage.LOCAL and outlasted):
                 return None
-            if limit.kind.measure is not Measure.PARALLEL:
-                counted.append((index, limit, self._share(limit, demand)))
+            if rule.kind.measure is not Measure.PARALLEL:
+                counted.append((index, rule, self._share(rule, demand)))
         standings = [_UNCOUNTED] * len(ask.demands)
         if not counted:
             return Answer(True, ask.output, tuple(standings))
         answer = self._memory.reserve_now(msgspec.structs.replace(ask, demands=tuple(one for *_, one in counted), at=0))
         if not answer.standings:
             return answer
-        for (index, limit, share), standing in zip(counted, answer.standings, strict=True):
-            if standing.refused and limit.outage is Outage.ALLOWANCE:
+        for (index, rule, share), standing in zip(counted, answer.standings, strict=True):
+            if standing.refused and rule.outage is Outage.ALLOWANCE:
                 return None
-            standings[index] = _of_the_whole(limit, share, standing)
+            standings[index] = _of_the_whole(rule, share, standing)
         return msgspec.structs.replace(answer, standings=tuple(standings))
 
     def settle(self, tenant: str, reservation: str, used: Used) -> None:
         """Where the worker that counted learns how it ended."""
         self._memory.settle_now(tenant, reservation, used)
 
-    def _share(self, limit: Limit, demand: Demand) -> Demand:
-        if limit.outage is Outage.ALLOWANCE:
+    def _share(self, rule: Rule, demand: Demand) -> Demand:
+        if rule.outage is Outage.ALLOWANCE:
             # Never exceeded, also where it is too small to be shared.
-            share = min(limit.allowance, limit.amount) // self._workers
+            share = min(rule.allowance, rule.amount) // self._workers
         else:
             # At least one: a limit of 3 among 4 workers would else be none.
-            share = max(1, limit.amount // self._workers)
+            share = max(1, rule.amount // self._workers)
         return msgspec.structs.replace(demand, amount=share)
 
 
-def _of_the_whole(limit: Limit, share: Demand, standing: Standing) -> Standing:
+def _of_the_whole(rule: Rule, share: Demand, standing: Standing) -> Standing:
     """How the limit stands if all workers use as much of it as this one: what callers are told, and when to come back."""
-    if limit.outage is Outage.ALLOWANCE:
+    if rule.outage is Outage.ALLOWANCE:
         return standing
 
     def scaled(value: int) -> int:
-        return -(-value * limit.amount // share.amount)
+        return -(-value * rule.amount // share.amount)
 
-    used = limit.amount if standing.refused else scaled(standing.used)
+    used = rule.amount if standing.refused else scaled(standing.used)
     return msgspec.structs.replace(standing, used=used, before=scaled(standing.before))

@@ -191,7 +191,7 @@ class LimitsPolicy(Policy):
         if found is None:
             return refusals.unavailable(_RETRY_AFTER)
         now = self._clock()
-        exchange.note("%s %s refuses", found.limit.subject, found.limit.kind.name)
+        exchange.note("%s %s refuses", found.limit.subject, found.limit.rule.kind.name)
         for name, value in told.fields(reserved.stood, exchange.need(Call).dialect, now):
             exchange.tell(name, value)
         return refusals.reject(found, budget_status=self._settings.budget_status, now=now)
@@ -227,7 +227,7 @@ class LimitsPolicy(Policy):
         if over is not None:
             # Admitted all the same: in shadow.
             exchange.flag("limit_shadowed")
-            exchange.note("%s %s would refuse", over.limit.subject, over.limit.kind.name)
+            exchange.note("%s %s would refuse", over.limit.subject, over.limit.rule.kind.name)
             if self._shadow:
                 return refusals.reject(over, budget_status=self._settings.budget_status, now=now)
         return self._mutation(exchange, sized, output)
@@ -253,4 +253,4 @@ def _all(ceiling: int) -> int:
 
 
 def _has_dollars(plan: Plan) -> bool:
-    return any(limit.kind.measure is Measure.DOLLARS for limit in (*plan.limits, *plan.everyone))
+    return any(limit.rule.kind.measure is Measure.DOLLARS for limit in (*plan.limits, *plan.everyone))

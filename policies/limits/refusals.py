@@ -13,7 +13,7 @@ import msgspec
 
 from extproc.outcome import Reject
 from policies.limits.demands import within_rates
-from policies.limits.limit import Limit, Measure, Window
+from policies.limits.limit import Kind, Limit, Measure, Window
 from policies.limits.store import Demand, Standing
 from policies.limits.told import Stood, level_of, moment, remaining, used
 from policies.limits.windows import wait
@@ -52,7 +52,7 @@ def refusal(stood: Sequence[Stood], output: int, floor: int) -> Refusal | None:
     output = within_rates((one.demand for one in stood), output, floor)
     return max(
         (Refusal(one.limit, one.demand, one.standing, _wait(one, output, floor)) for one in refusing),
-        key=lambda one: (not one.limit.shadow, one.limit.amount == 0, one.wait is None, one.wait or 0),
+        key=lambda one: (not one.limit.rule.shadow, one.limit.rule.amount == 0, one.wait is None, one.wait or 0),
     )
 
 
@@ -60,7 +60,7 @@ def _wait(one: Stood, output: int, floor: int) -> int | None:
     demand, standing = one.demand, one.standing
     need = demand.reserved(min(floor, output) if demand.clamps else output)
     if demand.expected and demand.fixed <= demand.amount:
-        if used(one.limit, standing) == 0:
+        if used(one.limit.rule, standing) == 0:
             return None
         # It asks for what such calls usually produce: more than is left, and at most this.
         need = min(need, demand.amount)
@@ -78,62 +78,64 @@ def _wait(one: Stood, output: int, floor: int) -> int | None:
 
 def reject(found: Refusal, *, budget_status: int, now: float) -> Reject:
     """The refusal, as the caller hears it. `now`: seconds since the epoch."""
-    limit = found.limit
-    whose, kind = level_of(limit), limit.kind.name
-    if limit.amount == 0:
+    limit, rule = found.limit, found.limit.rule
+    kind, is_budget = rule.kind, rule.kind.window in (Window.DAY, Window.MONTH)
+    if rule.amount == 0:
         return _suspended(limit)
     status, code = (429, "rate_limit_exceeded")
-    if limit.kind.window in (Window.DAY, Window.MONTH):
+    if is_budget:
         status, code = budget_status, "budget_exceeded"
-    elif limit.kind.measure is Measure.PARALLEL:
+    elif kind.measure is Measure.PARALLEL:
         code = "too_many_parallel_requests"
-    left = _amount(limit, remaining(limit, found.standing))
-    told = f"The {whose}'s limit {kind} of {_amount(limit, limit.amount)} leaves {left}, and this request needs more."
+    total, left = _amount(kind, rule.amount), _amount(kind, remaining(rule, found.standing))
+    told = f"The {level_of(limit)}'s limit {kind.name} of {total} leaves {left}, and this request needs more."
     if found.wait is None:
         return Reject(
             429,
             "request_exceeds_limit",
             f"{told} It is larger than the whole limit: make it smaller, or ask for less output.",
-            why=_why(limit, found),
+            why=_why(found),
             stop_retrying=True,
         )
     when = ""
-    if limit.kind.window in (Window.DAY, Window.MONTH) and found.wait == _SOON:
+    if is_budget and found.wait == _SOON:
         when = " Part of it is reserved for requests that are under way: try again in a moment."
-    elif limit.kind.window in (Window.DAY, Window.MONTH):
+    elif is_budget:
         when = f" It resets at {moment(now + found.wait / 1000)}."
-    elif limit.kind.window is Window.MINUTE:
+    elif kind.window is Window.MINUTE:
         when = f" Try again in {found.wait / 1000:.3g} s."
     return Reject(
         status,
         code,
         told + when,
         retry_after=found.wait / 1000,
-        why=_why(limit, found),
+        why=_why(found),
         stop_retrying=found.wait > _PATIENCE,
     )
 
 
 def _suspended(limit: Limit) -> Reject:
+    rule = limit.rule
     return Reject(
         403,
         "suspended",
-        f"The {level_of(limit)} is suspended: its limit {limit.kind.name} is 0.",
-        why=f"{limit.subject} {limit.kind.name} is 0 ({limit.source})",
+        f"The {level_of(limit)} is suspended: its limit {rule.kind.name} is 0.",
+        why=f"{limit.subject} {rule.kind.name} is 0 ({rule.source})",
         stop_retrying=True,
     )
 
 
-def _why(limit: Limit, found: Refusal) -> str:
+def _why(found: Refusal) -> str:
+    rule = found.limit.rule
     return (
-        f"{limit.subject} {limit.kind.name}: {found.standing.used} of {limit.amount} used, "
-        f"{found.demand.fixed} and output asked for ({limit.source})"
+        f"{found.limit.subject} {rule.kind.name}: {found.standing.used} of {rule.amount} used, "
+        f"{found.demand.fixed} and output asked for ({rule.source})"
     )
 
 
-def _amount(limit: Limit, amount: int) -> str:
-    unit = _UNITS[limit.kind.measure]
-    if limit.kind.measure is Measure.DOLLARS:
+def _amount(kind: Kind, amount: int) -> str:
+    unit = _UNITS[kind.measure]
+    if kind.measure is Measure.DOLLARS:
         return f"{amount / 1_000_000:.6f}".rstrip("0").rstrip(".") + f" {unit}"
     return f"{amount} {unit}"
 

@@ -42,7 +42,7 @@ class SubjectError(ValueError):
     """A subject that cannot be read. The message says what was expected."""
 
 
-class Subject(msgspec.Struct, frozen=True):
+class Subject(msgspec.Struct, frozen=True, gc=False):
     """Whom a limit is about.
 
     Attributes:

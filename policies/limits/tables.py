@@ -85,7 +85,8 @@ def line(
         if (charge.key, charge.counter, charge.generation) == (key, kind.counter, standing.generation)
         and charge.window in still
     )
-    amount = limit.amount if limit is not None else None
+    rule = limit.rule if limit is not None else None
+    amount = rule.amount if rule is not None else None
     return Line(
         str(subject),
         kind.name,
@@ -97,7 +98,7 @@ def line(
         reserved,
         _until_all(kind, standing, reset),
         source,
-        limit.shadow if limit is not None else False,
+        rule.shadow if rule is not None else False,
     )
 
 
@@ -107,9 +108,9 @@ def present(kind: Kind, limit: Limit | None, counter: Counter | None, now: int, 
     if counter is None:
         return Counter(number), reset
     standing = msgspec.structs.replace(counter)
-    carries = limit is not None and limit.reserve is OutputReserve.EXPECTED and kind.window is not Window.MINUTE
+    carries = limit is not None and limit.rule.reserve is OutputReserve.EXPECTED and kind.window is not Window.MINUTE
     # Each window that is over has paid for as much as the limit is, also one in which nobody came.
-    paid = limit.amount * (number - standing.window) if limit is not None and carries else None
+    paid = limit.rule.amount * (number - standing.window) if limit is not None and carries else None
     standing.roll(number, debt_above=paid)
     return standing, reset
 

@@ -15,7 +15,7 @@ from typing import Final
 import msgspec
 
 from extproc.exchange import Dialect
-from policies.limits.limit import Limit, Measure, Window
+from policies.limits.limit import Limit, Measure, Rule, Window
 from policies.limits.store import Demand, Standing
 from policies.limits.windows import MINUTE, weighed
 
@@ -50,16 +50,16 @@ _WARNINGS: Final = 200
 """Characters of the warning, at most."""
 
 
-def used(limit: Limit, standing: Standing) -> int:
+def used(rule: Rule, standing: Standing) -> int:
     """What counts against the limit now."""
-    if standing.before and limit.kind.window is Window.MINUTE:
+    if standing.before and rule.kind.window is Window.MINUTE:
         return standing.used + weighed(standing.before, standing.reset)
     return standing.used
 
 
-def remaining(limit: Limit, standing: Standing) -> int:
+def remaining(rule: Rule, standing: Standing) -> int:
     """What is left of the limit, never less than nothing."""
-    left = limit.amount - used(limit, standing)
+    left = rule.amount - used(rule, standing)
     return left if left > 0 else 0
 
 
@@ -67,10 +67,10 @@ def fields(stood: Sequence[Stood], dialect: Dialect, now: float) -> list[tuple[s
     """The fields that say how the rates stand. `now`: seconds since the epoch."""
     tightest: dict[Measure, tuple[int, Stood]] = {}
     for one in stood:
-        limit = one.limit
-        if limit.is_rate:
-            left = remaining(limit, one.standing)
-            measure = limit.kind.measure
+        rule = one.limit.rule
+        if rule.is_rate:
+            left = remaining(rule, one.standing)
+            measure = rule.kind.measure
             known = tightest.get(measure)
             if known is None or left < known[0]:
                 tightest[measure] = left, one
@@ -84,7 +84,7 @@ def fields(stood: Sequence[Stood], dialect: Dialect, now: float) -> list[tuple[s
             total, rest, reset = names[measure]
             wait = _until_empty(one.standing)
             again = moment(now + wait / 1000) if has_times else duration(wait)
-            told += ((total, str(one.limit.amount)), (rest, str(left)), (reset, again))
+            told += ((total, str(one.limit.rule.amount)), (rest, str(left)), (reset, again))
     return told
 
 
@@ -118,12 +118,12 @@ def soft(stood: Sequence[Stood]) -> list[tuple[Limit, float]]:
     """Limits of which the configured share is used, and what share that is; the fullest first."""
     found = []
     for one in stood:
-        limit, standing = one.limit, one.standing
+        rule, standing = one.limit.rule, one.standing
         # The most that can count is quickly told, and seldom enough.
-        if standing.used + standing.before >= limit.warns_from:
-            counted = used(limit, standing)
-            if counted >= limit.warns_from:
-                found.append((limit, counted / limit.amount))
+        if standing.used + standing.before >= rule.warns_from:
+            counted = used(rule, standing)
+            if counted >= rule.warns_from:
+                found.append((one.limit, counted / rule.amount))
     return sorted(found, key=lambda one: -one[1]) if found else found
 
 
@@ -131,7 +131,7 @@ def warning(nearly: Iterable[tuple[Limit, float]]) -> str:
     """The value of the warning field: `user tokens_per_minute 91%, tenant dollars_per_month 83%`."""
     text = ""
     for limit, share in nearly:
-        one = f"{level_of(limit)} {limit.kind.name} {min(999, int(share * 100))}%"
+        one = f"{level_of(limit)} {limit.rule.kind.name} {min(999, int(share * 100))}%"
         if len(text) + len(one) + 2 > _WARNINGS:
             break
         text += f", {one}" if text else one

@@ -34,10 +34,11 @@ def relabel(text: str, tenants: Mapping[str, str]) -> str:
 
 def sources(limit: Limit, changes: Iterable[Change]) -> str:
     """Where a limit comes from, in words. `changes`: the newest first."""
-    if limit.source != "override":
-        return limit.source
+    source, kind = limit.rule.source, limit.rule.kind.name
+    if source != "override":
+        return source
     for one in changes:
-        if one.action == "set" and one.subject == str(limit.subject) and one.kind == limit.kind.name:
+        if one.action == "set" and one.subject == str(limit.subject) and one.kind == kind:
             return f"set by {one.by or 'somebody'}, {moment(one.at)}"
     return "set at run time"
 

@@ -30,12 +30,12 @@ WHO: Final = ("", "/user=alice", "/app=chat", "/model=gpt-4o", "/user=alice,mode
 
 async def current(rig: Rig, of: Limit) -> int | None:
     """What is used of a limit in the window that was last written; None where nothing ever was."""
-    counter = await rig.counter(of.key, of.kind.counter)
+    counter = await rig.counter(of.key, of.rule.kind.counter)
     return None if counter is None else counter.current
 
 
 async def open_part(rig: Rig, of: Limit) -> int:
-    counter = await rig.counter(of.key, of.kind.counter)
+    counter = await rig.counter(of.key, of.rule.kind.counter)
     assert counter is not None
     return counter.reserved
 
@@ -153,7 +153,7 @@ class StoreContract:
         assert (await take(rig, tenant, of, 50, "r1")).standings[0].used == 57
         assert await rig.store.settle(tenant, "r1", used)
         measured = {"requests": used.requests, "tokens": used.tokens, "dollars": used.dollars, "parallel": 0}
-        assert await current(rig, of) == 7 + measured[of.kind.measure]
+        assert await current(rig, of) == 7 + measured[of.rule.kind.measure]
         assert await open_part(rig, of) == 7
 
     async def test_what_is_used_above_the_limit_counts(self, rig: Rig, tenant: str) -> None:
@@ -190,7 +190,7 @@ class StoreContract:
         """More than leave in one call; some of them twice, and some that are not known."""
         limits = [limit(RPM, 1_000, f"{tenant}/user=alice"), limit(TPD, 10_000, tenant), limit(TPMO, 10_000, tenant)]
         for index in range(40):
-            wants = [demand(of, 1 if of.kind.name == RPM else 50) for of in limits]
+            wants = [demand(of, 1 if of.rule.kind.name == RPM else 50) for of in limits]
             assert (await rig.store.reserve(asked(tenant, *wants, id=f"r{index}"))).admitted
         settlements = [(tenant, f"r{index}", Used(1, index)) for index in range(40)]
         told = await rig.store.settle_all(
@@ -245,9 +245,9 @@ class StoreContract:
         await rig.store.reserve(asked(tenant, *both, lease=60.0 if ended == "not yet" else 0.0))
         if ended == "settled":
             await rig.store.settle(tenant, "r1", Used(1, 20))
-        before = [await rig.counter(one.key, one.kind.counter) for one in (of, parallel)]
+        before = [await rig.counter(one.key, one.rule.kind.counter) for one in (of, parallel)]
         assert not await rig.store.expire(tenant, "r9" if ended == "unknown" else "r1")
-        assert [await rig.counter(one.key, one.kind.counter) for one in (of, parallel)] == before
+        assert [await rig.counter(one.key, one.rule.kind.counter) for one in (of, parallel)] == before
         assert (len(await rig.store.overdue(tenant, 10)) == 1) == (ended == "unknown")
 
     async def test_the_oldest_lease_first(self, rig: Rig, tenant: str) -> None:
@@ -288,7 +288,7 @@ class StoreContract:
         assert [(await take(rig, tenant, of, 1, id)).admitted for id in "fg"] == [True, False]
         for id in "bdf":
             await rig.store.settle(tenant, id, Used(1, 5))
-        assert await rig.counter(of.key, of.kind.counter) == Counter()
+        assert await rig.counter(of.key, of.rule.kind.counter) == Counter()
 
     async def test_dollars_in_the_billions(self, rig: Rig, tenant: str) -> None:
         """To the micro-dollar."""
@@ -306,7 +306,7 @@ class StoreContract:
         all_three = demand(of, 60), demand(parallel), demand(untouched)
         for id, lease in (("r1", 60.0), ("r2", 0.0)):
             await rig.store.reserve(asked(tenant, *all_three, id=id, lease=lease, force=True))
-        names = [of.kind.counter, parallel.kind.counter, "dpd"]
+        names = [of.rule.kind.counter, parallel.rule.kind.counter, "dpd"]
         assert await rig.reset(of.key, names) == 2
         assert (await current(rig, of), await current(rig, parallel), await current(rig, untouched)) == (0, 0, 2)
         assert (await rig.store.reserve(asked(tenant, *all_three, id="r3"))).admitted

@@ -113,7 +113,7 @@ class WindowContract:
             assert [one.reset for one in answer.standings] == [
                 round(end.timestamp() * 1000) - at for end in (midnight, first)
             ]
-            written = [await rig.counter(of.key, of.kind.counter) for of in (day, month)]
+            written = [await rig.counter(of.key, of.rule.kind.counter) for of in (day, month)]
             assert [one.window if one else None for one in written] == [
                 *(civil.toordinal() - datetime(1970, 1, 1).toordinal(), civil.year * 12 + civil.month - 1)
             ]
@@ -174,7 +174,7 @@ class WindowContract:
         answer = await take(rig, tenant, of, 7, "r2", at=NOW + step)
         assert answer.standings[0].used == 7
         assert await rig.store.settle(tenant, "r1", Used(1, tokens))
-        counter = await rig.counter(of.key, of.kind.counter)
+        counter = await rig.counter(of.key, of.rule.kind.counter)
         assert counter is not None
         assert (counter.current, counter.before, counter.carried, counter.reserved) == (7, tokens, 0, 7)
         at = NOW + step + MINUTE // 2
@@ -188,7 +188,7 @@ class WindowContract:
         await take(rig, tenant, of, 50, "r1")
         await take(rig, tenant, of, 7, "r2", at=NOW + 2 * step)
         assert await rig.store.settle(tenant, "r1", Used(1, 400))
-        counter = await rig.counter(of.key, of.kind.counter)
+        counter = await rig.counter(of.key, of.rule.kind.counter)
         assert counter is not None
         assert (counter.current, counter.before, counter.carried, counter.reserved) == (7, 0, 0, 7)
 
@@ -219,7 +219,7 @@ class WindowContract:
         now, later = limit(TPMO, 100, tenant), limit(TPMO, 100, f"{tenant}/user=alice")
         await take(rig, tenant, now, 1, "r1", at=0)
         await take(rig, tenant, later, 1, "r2", at=instant("2199-01-01T00:00+00:00"), force=True)
-        written = [await rig.counter(of.key, of.kind.counter) for of in (now, later)]
+        written = [await rig.counter(of.key, of.rule.kind.counter) for of in (now, later)]
         assert written[0] is not None
         assert written[1] is not None
         assert written[1].window - written[0].window in (0, 1)
@@ -227,7 +227,7 @@ class WindowContract:
     async def test_without_at_it_is_now(self, rig: Rig, tenant: str) -> None:
         of = limit(TPMO, 100, tenant)
         await take(rig, tenant, of, 1, "r1", at=0)
-        counter = await rig.counter(of.key, of.kind.counter)
+        counter = await rig.counter(of.key, of.rule.kind.counter)
         today = datetime.now(ZoneInfo("UTC"))
         assert counter is not None
         # The month may end between the two.
@@ -332,6 +332,6 @@ class DebtContract:
             await rig.store.reserve(minutes[1])
         await rig.store.settle(tenant, "r0", Used(1, 170))
         await rig.store.reserve(minutes[1])
-        counter = await rig.counter(of.key, of.kind.counter)
+        counter = await rig.counter(of.key, of.rule.kind.counter)
         assert counter is not None
         assert (counter.before, counter.carried, counter.current) == (170, 0, 10)

@@ -26,11 +26,11 @@ def test_tenants_and_overrides_are_known(valkey: RedisServer, tmp_path: Path) ->
 
     async def look(admin: Administration) -> None:
         assert admin.tenants == {TENANT: "contoso", "new": ""}
-        own = {limit.kind.name: limit.amount for limit in admin.limits(caller(Subject(TENANT), admin.tenants))}
+        own = {limit.rule.kind.name: limit.rule.amount for limit in admin.limits(caller(Subject(TENANT), admin.tenants))}
         assert own == {"tokens_per_month": 5, "dollars_per_month": 25_500_000, "tokens_per_day": 9}
         # Of everyone no tenant's limits are told.
         everyone = admin.limits(caller(Subject(EVERYONE), admin.tenants))
-        assert [(limit.kind.name, limit.amount, str(limit.subject)) for limit in everyone] == [
+        assert [(limit.rule.kind.name, limit.rule.amount, str(limit.subject)) for limit in everyone] == [
             ("tokens_per_day", 9, "everyone")
         ]
         assert [one.by for one in await admin.history()] == ["kim"] * 3

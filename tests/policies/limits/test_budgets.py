@@ -56,7 +56,7 @@ def test_what_is_settled_counts_and_what_is_reserved_may_be_given_back(
         limit(DAY, 10, "t1/user=alice"),
         limit(DAY, 0, "t1"),
     ],
-    ids=lambda of: f"{of.subject} {of.kind.name}",
+    ids=lambda of: f"{of.subject} {of.rule.kind.name}",
 )
 def test_what_is_no_budget_of_a_tenant_is_not_told(other: Limit) -> None:
     world = World()

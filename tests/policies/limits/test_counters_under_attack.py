@@ -62,28 +62,28 @@ async def test_a_call_with_short_windows_alone_keeps_a_budget_as_long_as_it_coun
     client: RedisClient, valkey: RedisServer
 ) -> None:
     store = RedisStore(client)
-    await store.reserve(ask(demand(MONTH, 900, seconds=MONTH.seconds), id="a"))
-    await store.reserve(ask(demand(RPM, seconds=RPM.seconds), id="b"))
+    await store.reserve(ask(demand(MONTH, 900, seconds=MONTH.rule.seconds), id="a"))
+    await store.reserve(ask(demand(RPM, seconds=RPM.rule.seconds), id="b"))
     with valkey.client() as looking:
-        assert MONTH.seconds - 60 <= looking.ttl(MONTH.key) <= MONTH.seconds
+        assert MONTH.rule.seconds - 60 <= looking.ttl(MONTH.key) <= MONTH.rule.seconds
 
 
-@pytest.mark.parametrize("of", [DAY, limit("parallel_requests", 1_000, seconds=DAY.seconds)])
+@pytest.mark.parametrize("of", [DAY, limit("parallel_requests", 1_000, seconds=DAY.rule.seconds)])
 async def test_a_counter_is_kept_beyond_the_window_after_the_one_in_which_it_was_first_used(
     client: RedisClient, valkey: RedisServer, of: Limit
 ) -> None:
     """A day's two; one without a window, for as long after each call."""
     store = RedisStore(client)
-    await store.reserve(ask(demand(of, seconds=of.seconds), id="a"))
+    await store.reserve(ask(demand(of, seconds=of.rule.seconds), id="a"))
     with valkey.client() as looking:
-        assert looking.ttl(of.key) > of.seconds - 60
+        assert looking.ttl(of.key) > of.rule.seconds - 60
         looking.expire(of.key, 86_400)
-        await store.reserve(ask(demand(of, seconds=of.seconds), id="b"))
+        await store.reserve(ask(demand(of, seconds=of.rule.seconds), id="b"))
         assert (looking.ttl(of.key) > 86_400) == (of is not DAY)
         # The next window: the counter is told so again.
-        looking.hset(of.key, of.kind.counter, Counter(int(time.time()) // 86_400 - 1, 7).write())
-        await store.reserve(ask(demand(of, seconds=of.seconds), id="c"))
-        assert looking.ttl(of.key) > of.seconds - 60
+        looking.hset(of.key, of.rule.kind.counter, Counter(int(time.time()) // 86_400 - 1, 7).write())
+        await store.reserve(ask(demand(of, seconds=of.rule.seconds), id="c"))
+        assert looking.ttl(of.key) > of.rule.seconds - 60
 
 
 @pytest.mark.parametrize("output", [0, 10])
@@ -91,13 +91,13 @@ async def test_a_counter_is_kept_beyond_the_window_after_the_one_in_which_it_was
 async def test_debt_is_owed_whichever_call_is_the_first_of_the_day(
     client: RedisClient, valkey: RedisServer, kind: str, output: int
 ) -> None:
-    of = limit("tokens_per_day", 1_000, reserve=OutputReserve.EXPECTED, seconds=DAY.seconds)
+    of = limit("tokens_per_day", 1_000, reserve=OutputReserve.EXPECTED, seconds=DAY.rule.seconds)
     [first] = demands([of], Size(1, output), Scale.of(Weights()))
     if kind == "redis":
         store: Store = RedisStore(client)
         today = int(time.time()) // 86_400
         with valkey.client() as looking:
-            looking.hset(of.key, of.kind.counter, Counter(today - 1, 5_000).write())
+            looking.hset(of.key, of.rule.kind.counter, Counter(today - 1, 5_000).write())
     else:
         now = 86_400_000 * 20_000
         memory = store = MemoryStore(lambda: now)
@@ -142,7 +142,7 @@ async def test_a_counter_that_a_clock_left_in_the_future_is_mended_by_a_reset(
         looking.hset(one.key, one.counter, Counter(today + 400, 1_000, generation=3).write())
     store = RedisStore(client)
     assert not (await store.reserve(ask(one, id="a"))).admitted
-    assert await RedisRegistry(client).reset(DAY.subject, [DAY.kind.name], "kim") == 1
+    assert await RedisRegistry(client).reset(DAY.subject, [DAY.rule.kind.name], "kim") == 1
     assert (await store.reserve(ask(one, id="b"))).admitted
     found = written(valkey, one)
     assert (found.window - today in (0, 1), found.current, found.generation) == (True, 7, 4)
@@ -222,7 +222,7 @@ async def test_garbage_in_the_registry_keeps_nobody_from_reading_the_rest(
 async def test_a_flood_of_subjects_while_redis_is_away_is_forgotten_in_time() -> None:
     now = 86_400_000 * 20_000
     memory = MemoryStore(lambda: now)
-    budget = demand(DAY, 7, seconds=DAY.seconds)
+    budget = demand(DAY, 7, seconds=DAY.rule.seconds)
     await memory.reserve(ask(budget, id="budget"))
     keys = [f"sg:{{contoso}}:s:session={number}" for number in range(1_000)]
     for key in keys:

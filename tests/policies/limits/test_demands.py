@@ -72,7 +72,7 @@ def test_what_is_reserved(of: Limit, size: Size, scale: Scale, reserved: tuple[i
 def test_demands_stand_in_the_order_of_their_limits() -> None:
     limits = (DOLLARS, TPM, RPM, TPD, PARALLEL)
     priced = demands(limits, Size(10, 10, price=PRICE), PLAIN)
-    assert [(one.key, one.counter) for one in priced] == [(of.key, of.kind.counter) for of in limits]
+    assert [(one.key, one.counter) for one in priced] == [(of.key, of.rule.kind.counter) for of in limits]
     unpriced = demands(limits, Size(10, 10), PLAIN)
     assert [one.counter for one in unpriced] == [one.counter for one in priced]
     # What has no price costs nothing; the limit is asked all the same, for it may be 0.
@@ -85,11 +85,11 @@ def test_demands_stand_in_the_order_of_their_limits() -> None:
 def test_a_demand_is_of_its_limit(kind: str, shadow: bool, output: int) -> None:
     of = limit(kind, 77, "contoso/app=x", shadow=shadow, reserve=OutputReserve.EXPECTED, seconds=120)
     [asked] = demands([of], Size(10, output, price=PRICE), PLAIN)
-    assert (asked.key, asked.counter, asked.measure, asked.window) == (of.key, of.kind.counter, *of.kind[1:3])
+    assert (asked.key, asked.counter, asked.measure, asked.window) == (of.key, of.rule.kind.counter, *of.rule.kind[1:3])
     assert (asked.amount, asked.shadow, asked.seconds) == (77, shadow, 120)
     # Budgets clamp. What is usual is reserved only where there is output to speak of.
-    assert asked.clamps == (of.kind.window in (Window.DAY, Window.MONTH))
-    has_output = of.kind.measure in (Measure.TOKENS, Measure.DOLLARS) and output > 0
+    assert asked.clamps == (of.rule.kind.window in (Window.DAY, Window.MONTH))
+    has_output = of.rule.kind.measure in (Measure.TOKENS, Measure.DOLLARS) and output > 0
     assert asked.expected == has_output
     assert (asked.per_output > 0) == has_output
 

@@ -133,10 +133,10 @@ async def test_what_is_asked_about_is_not_changed_by_asking(timed: MemoryRig) ->
     """A refused exchange in the next window leaves the counter in the old one."""
     of = limit(TPD, 100, "contoso")
     await take(timed, "contoso", of, 40, "r1")
-    before = timed.memory.counter(of.key, of.kind.counter)
+    before = timed.memory.counter(of.key, of.rule.kind.counter)
     assert before is not None
     written = before.write()
     assert not (await take(timed, "contoso", of, 101, "r2", at=NOW + 86_400_000)).admitted
-    after = timed.memory.counter(of.key, of.kind.counter)
+    after = timed.memory.counter(of.key, of.rule.kind.counter)
     assert after is not None
     assert after.write() == written

@@ -198,7 +198,7 @@ def test_callers_are_told_of_the_whole_limit(amount: int, workers: int, asked: i
     worker = Worker(workers=workers)
     answer = [worker.ask(rpm(amount)) for _ in range(asked)][-1]
     assert answer is not None
-    assert remaining(rpm(amount), answer.standings[0]) == left
+    assert remaining(rpm(amount).rule, answer.standings[0]) == left
 
 
 def test_who_is_refused_comes_back_when_there_is_room() -> None:

@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from extproc.call import Call, Operation
 from extproc.exchange import Dialect
 from extproc.identity import CallerKind, Identity
 from policies.limits import plan as module
-from policies.limits.limit import KINDS, Kind, Limit, Outage, OutputReserve, Window
+from policies.limits.limit import KINDS, Kind, Outage, OutputReserve, Rule, Window
 from policies.limits.plan import Caller, Override, Plan, Plans, matches, overridden, subject_of, usual_outage
 from policies.limits.settings import LimitEntry, Match
 from policies.limits.subjects import EVERYONE, Level, Subject, parse
@@ -28,7 +29,7 @@ def entry(subject: str | list[str], match: Mapping[str, str] | None = None, **me
 
 def limits(plan: Plan) -> dict[str, int]:
     """What is limited, as `subject kind`, and to how much."""
-    return {f"{one.subject} {one.kind.name}": one.amount for one in (*plan.limits, *plan.everyone)}
+    return {f"{one.subject} {one.rule.kind.name}": one.rule.amount for one in (*plan.limits, *plan.everyone)}
 
 
 def planned(*entries: LimitEntry, whom: Caller = ALICE, overrides: Mapping[str, int] | None = None) -> dict[str, int]:
@@ -211,9 +212,9 @@ def test_overrides_replace_the_former_ones_at_once() -> None:
 def test_an_override_changes_the_amount_and_nothing_else() -> None:
     configured = limit("dollars_per_day", 50, soft=0.5, outage=Outage.ALLOWANCE, allowance=7, shadow=True)
     found = overridden(configured, Override(configured.subject, "dollars_per_day", 9))
-    assert (found.amount, found.source) == (9, "override")
-    assert (found.soft, found.outage, found.allowance, found.shadow) == (0.5, Outage.ALLOWANCE, 7, True)
-    assert (found.key, found.seconds) == (configured.key, configured.seconds)
+    assert (found.rule.amount, found.rule.source) == (9, "override")
+    same = replace(found.rule, amount=50, source=configured.rule.source)
+    assert (found.subject, found.key, same) == (configured.subject, configured.key, configured.rule)
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=list(KINDS))
@@ -221,7 +222,7 @@ def test_budgets_are_worth_an_interruption_and_rates_are_not(kind: Kind) -> None
     is_budget = kind.window in (Window.DAY, Window.MONTH)
     assert usual_outage(kind) is (Outage.CLOSED if is_budget else Outage.LOCAL)
     alone = overridden(None, Override(Subject("t-1"), kind.name, 5))
-    assert (alone.outage, alone.source, alone.shadow) == (usual_outage(kind), "override", False)
+    assert (alone.rule.outage, alone.rule.source, alone.rule.shadow) == (usual_outage(kind), "override", False)
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=list(KINDS))
@@ -229,7 +230,7 @@ def test_counters_are_kept_for_longer_than_two_windows(kind: Kind) -> None:
     """The one before is still needed. Places among the parallel ones are given back within a day."""
     [found] = Plans([entry("tenant", None, **{kind.name: 5})]).plan(ALICE).limits
     window = {Window.MINUTE: 60, Window.DAY: 86_400, Window.MONTH: 31 * 86_400, Window.NONE: 43_200}[kind.window]
-    assert 2 * window <= found.seconds <= 2 * window + 3_600
+    assert 2 * window <= found.rule.seconds <= 2 * window + 3_600
 
 
 def test_a_limit_says_what_its_entry_says() -> None:
@@ -237,12 +238,11 @@ def test_a_limit_says_what_its_entry_says() -> None:
         "user", dollars_per_day=2, soft=0.5, output_reserve="expected", outage="allowance", allowance=0.25, shadow=True
     )
     [found] = Plans([USERS, said]).plan(ALICE).limits[1:]
-    assert found == Limit(
-        subject=parse("t-1/user=alice"),
+    assert (found.subject, found.key) == (parse("t-1/user=alice"), "sg:{t-1}:s:user=alice")
+    assert found.rule == Rule(
         kind=KINDS["dollars_per_day"],
         amount=2_000_000,
-        key="sg:{t-1}:s:user=alice",
-        seconds=found.seconds,
+        seconds=found.rule.seconds,
         soft=0.5,
         reserve=OutputReserve.EXPECTED,
         outage=Outage.ALLOWANCE,
@@ -257,7 +257,8 @@ def test_in_shadow_nothing_is_enforced(whole: bool, own: bool, shadow: bool) -> 
     plans = Plans([entry("user", requests_per_minute=5, shadow=own)], shadow=whole)
     plans.override([override("t-1/user=alice requests_per_minute", 6), override("t-1 tokens_per_day", 7)])
     found = plans.plan(ALICE).limits
-    assert {one.kind.name: one.shadow for one in found} == {"requests_per_minute": shadow, "tokens_per_day": whole}
+    in_shadow = {one.rule.kind.name: one.rule.shadow for one in found}
+    assert in_shadow == {"requests_per_minute": shadow, "tokens_per_day": whole}
 
 
 def test_limits_of_everyone_stand_apart_and_those_of_one_subject_together() -> None:
@@ -315,7 +316,7 @@ def test_what_follows_from_an_amount_follows_from_that_of_an_override() -> None:
     plans = Plans([entry("user", requests_per_minute=100)])
     plans.override([override("t-1/user=alice requests_per_minute", 10)])
     [found] = plans.plan(ALICE).limits
-    assert (found.amount, found.warns_from, found.head[-1]) == (10, 8, 10)
+    assert (found.rule.amount, found.rule.warns_from, found.rule.head[-1]) == (10, 8, 10)
 
 
 IDENTITY = Identity(

@@ -48,7 +48,7 @@ class World:
         assert self.store.store.reserve_now(asked).admitted
 
     def used(self, of: Limit = TPD) -> int:
-        counter = self.store.store.counter(of.key, of.kind.counter)
+        counter = self.store.store.counter(of.key, of.rule.kind.counter)
         return counter.current if counter is not None else 0
 
     def told(self) -> tuple[int, int]:

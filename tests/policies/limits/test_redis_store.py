@@ -77,7 +77,7 @@ class TestKeys:
         await rig.store.expire(tenant, "corrected")
         for id in ("settled", "corrected", "unknown"):
             await rig.store.settle(tenant, id, Used(1, 1))
-        await rig.reset(user.key, [user.kind.counter])
+        await rig.reset(user.key, [user.rule.kind.counter])
         found = await lifetimes(rig, tenant)
         most = {"s:user=alice": 100_000, "s:tenant": 200_000, "leases": 3_600_000 + KEEP, "r:open": 3_600_000 + KEEP}
         most |= {"r:over": KEEP} | dict.fromkeys(("r:settled", "r:corrected", "r:unknown"), TOMBSTONE)
@@ -116,7 +116,7 @@ class TestKeys:
 
     async def test_what_is_no_counter_is_an_error_and_nothing_is_reserved(self, rig: RedisRig, tenant: str) -> None:
         good, bad = limit(TPD, 100, tenant), limit(TPD, 100, f"{tenant}/user=alice")
-        await rig.client.command(bad.key, "HSET", bad.key, bad.kind.counter, "1 2 3")
+        await rig.client.command(bad.key, "HSET", bad.key, bad.rule.kind.counter, "1 2 3")
         with pytest.raises(StoreUnavailableError):
             await rig.store.reserve(asked(tenant, demand(good, 5), demand(bad, 5)))
         assert await current(rig, good) is None

@@ -215,7 +215,7 @@ def test_no_caller_is_told_a_name(kind: str, amount: int, fixed: int) -> None:
 def test_whoever_need_not_wait_long_is_told_so(kind: str, amount: int, used: int, fixed: int, reset: int) -> None:
     """SDKs wait for at most two minutes: what takes longer says that they need not try again."""
     of = limit(kind, amount)
-    reset = min(reset, MINUTE) if of.kind.window == "minute" else reset
+    reset = min(reset, MINUTE) if of.rule.kind.window == "minute" else reset
     one = found(Stood(of, demand(of, fixed), Standing(used, 0, reset, True)))
     told = reject(one, budget_status=429, now=NOW / 1000)
     assert told.stop_retrying == (told.retry_after is None or told.retry_after > 120)

@@ -66,7 +66,7 @@ class Place:
         await self.settler.stop(5)
 
     def used(self, of: Limit) -> int:
-        counter = self.memory.counter(of.key, of.kind.counter)
+        counter = self.memory.counter(of.key, of.rule.kind.counter)
         return counter.current if counter is not None else 0
 
 
@@ -137,7 +137,7 @@ async def test_while_the_store_is_away_a_worker_counts_by_itself_and_tells_later
     assert (reserved.admitted, reserved.tenants) == (True, ())
     [ask] = reserved.local
     assert (ask.tenant, ask.id, ask.force, ask.at) == ("contoso", "e1", True, NOW)
-    counter = place.local.counter(RATE.key, RATE.kind.counter)
+    counter = place.local.counter(RATE.key, RATE.rule.kind.counter)
     assert counter is not None
     assert counter.current == 1
     place.abandon()
@@ -148,7 +148,7 @@ async def test_what_was_let_through_locally_is_given_back_where_everyone_is_clos
     place = Place(usual=Fate.FAILED)
     reserved = await place.reserve(RATE, everyone=[EVERYONE])
     assert not reserved.admitted
-    counter = place.local.counter(RATE.key, RATE.kind.counter)
+    counter = place.local.counter(RATE.key, RATE.rule.kind.counter)
     assert counter is not None
     assert counter.current == 0
 

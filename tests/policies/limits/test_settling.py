@@ -52,7 +52,7 @@ def store(fates: Iterable[Fate] = (), usual: Fate = ANSWERED, *, reservations: S
 
 def counted(store: FailingStore) -> int:
     """Tokens, in the store."""
-    counter = store.store.counter(TPD.key, TPD.kind.counter)
+    counter = store.store.counter(TPD.key, TPD.rule.kind.counter)
     return counter.current if counter is not None else 0
 
 

@@ -160,9 +160,9 @@ def test_values_are_one_line_of_visible_ascii(found: list[Stood], dialect: Diale
 
 @given(LIMITS, STANDINGS)
 def test_what_is_left_and_what_is_used_are_the_whole(of: Limit, standing: Standing) -> None:
-    assert remaining(of, standing) >= 0
-    if used(of, standing) <= of.amount:
-        assert remaining(of, standing) + used(of, standing) == of.amount
+    assert remaining(of.rule, standing) >= 0
+    if used(of.rule, standing) <= of.rule.amount:
+        assert remaining(of.rule, standing) + used(of.rule, standing) == of.rule.amount
 
 
 def test_all_fields_are_named() -> None:

@@ -69,7 +69,7 @@ async def test_what_a_killed_worker_had_settled_is_settled_again_and_counts_once
             while workings.settler.backlog:
                 await asyncio.sleep(0.01)
         for of in whole:
-            text = await workings.client.command(of.key, "HGET", of.key, of.kind.counter, deadline=5)
+            text = await workings.client.command(of.key, "HGET", of.key, of.rule.kind.counter, deadline=5)
             counter = Counter.read(text)
             assert counter is not None
             assert (counter.current, counter.reserved) == (17, 0)
@@ -94,7 +94,7 @@ async def test_what_a_killed_worker_knew_to_have_ended_before_its_verdict_is_giv
             while sum(workings.reaper.counters().values()) < 2:
                 await asyncio.sleep(0.05)
         assert workings.reaper.counters() == {"leases_expired": 1, "leases_returned": 1}
-        counter = Counter.read(await workings.client.command(of.key, "HGET", of.key, of.kind.counter, deadline=5))
+        counter = Counter.read(await workings.client.command(of.key, "HGET", of.key, of.rule.kind.counter, deadline=5))
         assert counter is not None
         assert (counter.current, counter.reserved) == (1_000, 0)
     finally:

@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from policies.limits.limit import KINDS, Limit, Window
+from policies.limits.limit import KINDS, Limit, Rule, Window
 from policies.limits.plan import Caller
 from policies.limits.store import Ask, Demand, Standing
 from policies.limits.subjects import Subject, parse
@@ -19,14 +19,16 @@ NOW = 1_767_225_600_000
 def limit(kind: str = "requests_per_minute", amount: int = 60, subject: str = "contoso/user=alice", **more: Any) -> Limit:
     """A limit; `subject` as the command line has it."""
     whom: Subject = parse(subject)
-    return replace(Limit(whom, KINDS[kind], amount, whom.key(), 86_400, source="limits[0]"), **more)
+    rule = Rule(**{"kind": KINDS[kind], "amount": amount, "seconds": 86_400, "source": "limits[0]", **more})
+    return Limit(whom, whom.key(), rule)
 
 
 def demand(of: Limit, fixed: int = 1, per_output: int = 0, **more: Any) -> Demand:
     """What is asked of a limit. Budgets clamp."""
-    clamps = of.kind.window not in (Window.MINUTE, Window.NONE)
-    made = Demand(of.key, of.kind.counter, of.kind.measure, of.kind.window, of.amount, fixed, per_output)
-    return replace(made, **{"clamps": clamps, "shadow": of.shadow, **more})
+    rule, kind = of.rule, of.rule.kind
+    clamps = kind.window not in (Window.MINUTE, Window.NONE)
+    made = Demand(of.key, kind.counter, kind.measure, kind.window, rule.amount, fixed, per_output)
+    return replace(made, **{"clamps": clamps, "shadow": rule.shadow, **more})
 
 
 def stood(
