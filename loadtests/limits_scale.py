@@ -50,7 +50,7 @@ MANY: Final = 100_000
 FLAT: Final = 1.10
 """The most that an exchange may take with many, as a ratio."""
 _AT_ONCE: Final = 32
-_ROUNDS: Final = 15
+_ROUNDS: Final = 21
 _EACH: Final = 100
 _OPEN: Final = 5_000
 _PATH: Final = "/v1/chat/completions"
