@@ -1,4 +1,4 @@
-"""Which limits bear on an exchange: configuration first, overrides on top. Pure; remembered for each kind of caller."""
+"""Which limits bear on an exchange: configuration first, overrides on top. Pure; remembered for each kind of callers."""
 
 from __future__ import annotations
 
@@ -15,13 +15,15 @@ from extproc.call import Call, Operation
 from extproc.identity import Identity
 from policies.limits.limit import KINDS, Kind, Limit, Outage, Rule, Window
 from policies.limits.settings import LimitEntry, Match
-from policies.limits.subjects import EVERYONE, Level, Subject
+from policies.limits.subjects import EVERYONE, Level, Subject, bounded, key_form
 
 _REMEMBERED: Final = 131_072
-"""Callers of a worker, each with some 2 kB: to work out the limits of one takes as long as half of a reservation."""
-_SHARED: Final = 4_096
-"""Subjects that many callers share."""
+"""Kinds of callers of a worker, each with a kB or two: as many as there are users only where an entry matches on them."""
 _key: Final = attrgetter("key")
+_USER: Final = Level.USER
+_SESSION: Final = Level.SESSION
+_PERSONS: Final = frozenset({_USER, _SESSION})
+"""Levels of which there are as many subjects as there are users, or more."""
 _LONGEST: Final = 128
 """Characters of a session that are remembered: clients choose them, and a field may have 60 KiB."""
 _MARGIN: Final = 3_600
@@ -81,124 +83,186 @@ class Override(msgspec.Struct, frozen=True):
 
 
 class Plan(msgspec.Struct, frozen=True, gc=False):
-    """The limits on one kind of caller: its own tenant's, and those of everyone. Those of one subject stand together."""
+    """The limits on a caller: its own tenant's, and those of everyone. Those of one subject stand together."""
 
     limits: tuple[Limit, ...]
     everyone: tuple[Limit, ...]
 
 
-class Plans:
-    """The rules of a gateway. Shared by all exchanges."""
+class _Personal(msgspec.Struct, frozen=True, gc=False):
+    """Rules for subjects of which there is one for each user, or session.
 
-    __slots__ = ("_entries", "_made", "_overrides", "_remembered", "_shadow", "by_session")
+    Attributes:
+        tenant: whose they are.
+        parts: of the subject; a user or a session has no value yet.
+        form: of the key: see `key_form`.
+        of_user, of_session: which of them it has.
+        rules: of the configuration. None where there are overrides only.
+    """
+
+    tenant: str
+    parts: tuple[tuple[Level, str], ...]
+    form: str
+    of_user: bool
+    of_session: bool
+    rules: tuple[Rule, ...]
+
+
+class _Kind(msgspec.Struct, frozen=True, gc=False):
+    """What is the same for all callers who differ only in who they are and in their session."""
+
+    shared: Plan
+    personal: tuple[_Personal, ...]
+
+
+class Plans:
+    """The rules of a gateway. Shared by all exchanges.
+
+    What is remembered is that of a kind of callers, and not that of a caller: to make three limits of their own for each
+    takes no longer than to find those of one among a hundred thousand, which lie in memory that nobody has touched for a
+    while.
+    """
+
+    __slots__ = ("_by_user", "_entries", "_families", "_own", "_remembered", "_shadow", "_shared", "by_session")
 
     def __init__(self, entries: Sequence[LimitEntry], *, shadow: bool = False) -> None:
         """`shadow`: none of them is enforced."""
         self._entries = tuple(_Entry(index, entry, shadow=shadow) for index, entry in enumerate(entries))
+        self._by_user = any(entry.match is not None and entry.match.user is not None for entry in self._entries)
         self._shadow = shadow
-        self._made: OrderedDict[tuple[int, Subject], tuple[Limit, ...]] = OrderedDict()
-        self._overrides: dict[str, tuple[Override, ...]] = {}
-        self._remembered: OrderedDict[Caller, Plan] = OrderedDict()
-        # Whether it matters which session a caller names: where it does not, that is not asked, for each would be another
-        # caller to remember.
-        self.by_session = self._asks_session()
-
-    def _asks_session(self) -> bool:
-        overridden = (one for found in self._overrides.values() for one in found)
-        return any(Level.SESSION in entry.levels for entry in self._entries) or any(
-            level is Level.SESSION for one in overridden for level, _ in one.subject.parts
-        )
+        self._remembered: OrderedDict[tuple[object, ...], _Kind] = OrderedDict()
+        self.override(())
 
     def override(self, overrides: Iterable[Override]) -> None:
         """Take these in place of all former ones."""
-        by_tenant: dict[str, list[Override]] = {}
+        # Those of subjects that callers share, by tenant; those of each user or session, by subject; and of which levels,
+        # by tenant, there are any of these.
+        shared: dict[str, list[Override]] = {}
+        own: dict[Subject, list[Override]] = {}
+        families: dict[str, dict[tuple[Level, ...], None]] = {}
         for one in overrides:
-            by_tenant.setdefault(one.subject.tenant, []).append(one)
-        self._overrides = {tenant: tuple(found) for tenant, found in by_tenant.items()}
+            tenant, levels = one.subject.tenant, tuple([level for level, _ in one.subject.parts])
+            if _is_personal(levels):
+                own.setdefault(one.subject, []).append(one)
+                families.setdefault(tenant, {})[levels] = None
+            else:
+                shared.setdefault(tenant, []).append(one)
+        self._shared, self._own, self._families = shared, own, families
         self._remembered.clear()
-        self.by_session = self._asks_session()
+        # Whether it matters which session a caller names.
+        named = (*(entry.levels for entry in self._entries), *(levels for found in families.values() for levels in found))
+        self.by_session = any(Level.SESSION in levels for levels in named)
 
     def plan(self, caller: Caller) -> Plan:
         """The limits that bear on this caller."""
-        known = self._remembered.get(caller)
+        kind = self._kind(caller)
+        if not kind.personal:
+            return kind.shared
+        limits, everyone = [*kind.shared.limits], [*kind.shared.everyone]
+        user, session = (_USER, caller.user), (_SESSION, caller.session)
+        user_text = bounded(caller.user) if caller.user else ""
+        session_text = bounded(caller.session) if caller.session else ""
+        for one in kind.personal:
+            if (one.of_user and not caller.user) or (one.of_session and not caller.session):
+                continue
+            parts = [user if part[0] is _USER else session if part[0] is _SESSION else part for part in one.parts]
+            subject = Subject(one.tenant, tuple(parts))
+            # Users stand before sessions.
+            both = one.of_user and one.of_session
+            key = one.form % ((user_text, session_text) if both else user_text if one.of_user else session_text)
+            found = [Limit(subject, key, rule) for rule in one.rules]
+            if self._own and (overrides := self._own.get(subject)) is not None:
+                found = self._overridden(found, overrides)
+            (everyone if one.tenant == EVERYONE else limits).extend(found)
+        return Plan(tuple(limits), tuple(everyone))
+
+    def _kind(self, caller: Caller) -> _Kind:
+        tenant, name, department, app, roles = (
+            caller.tenant,
+            caller.tenant_name,
+            caller.department,
+            caller.app,
+            caller.roles,
+        )
+        at: tuple[object, ...] = (tenant, name, department, app, roles, caller.model, caller.agent)
+        if self._by_user:
+            at = (*at, caller.user)
+        known = self._remembered.get(at)
         if known is None:
             if len(self._remembered) >= _REMEMBERED:
                 self._remembered.popitem(last=False)
-            known = self._remembered[caller] = self._work_out(caller)
+            known = self._remembered[at] = self._work_out(caller)
         return known
 
-    def _work_out(self, caller: Caller) -> Plan:
-        # By key and kind: of a subject the hash would have to be worked out each time.
-        found: dict[tuple[str, str], Limit] = {}
+    def _work_out(self, caller: Caller) -> _Kind:
+        found: dict[tuple[Subject, str], Limit] = {}
+        personal: dict[tuple[bool, tuple[Level, ...]], dict[str, Rule]] = {}
         for entry in self._entries:
             if entry.match is not None and not matches(entry.match, caller):
                 continue
-            subject = entry.subject(caller)
-            if subject is not None:
-                for limit in self._limits(entry, subject):
-                    found[limit.key, limit.rule.kind.name] = limit
+            if _is_personal(entry.levels):
+                within = tuple([level for level in entry.levels if level is not Level.EVERYONE])
+                family = personal.setdefault((Level.EVERYONE in entry.levels, within), {})
+                family.update((rule.kind.name, rule) for rule in entry.rules)
+            elif (subject := subject_of(entry.levels, caller)) is not None:
+                key = subject.key()
+                found.update(((subject, rule.kind.name), Limit(subject, key, rule)) for rule in entry.rules)
         for tenant in (caller.tenant, EVERYONE):
-            for one in self._overrides.get(tenant, ()):
+            for one in self._shared.get(tenant, ()):
                 if subject_of(tuple(level for level, _ in one.subject.parts), caller, tenant) == one.subject:
-                    at = one.subject.key(), one.kind
+                    at = one.subject, one.kind
                     found[at] = overridden(found.get(at), one, shadow=self._shadow)
+            for levels in self._families.get(tenant, ()):
+                personal.setdefault((tenant == EVERYONE, levels), {})
         by_key = sorted(found.values(), key=_key)
-        return Plan(
-            tuple([limit for limit in by_key if limit.subject.tenant != EVERYONE]),
-            tuple([limit for limit in by_key if limit.subject.tenant == EVERYONE]),
+        return _Kind(
+            Plan(
+                tuple([limit for limit in by_key if limit.subject.tenant != EVERYONE]),
+                tuple([limit for limit in by_key if limit.subject.tenant == EVERYONE]),
+            ),
+            tuple(
+                [
+                    _personal(EVERYONE if everyone else caller.tenant, levels, caller, tuple(rules.values()))
+                    for (everyone, levels), rules in personal.items()
+                    if all(level in _PERSONS or caller.value(level) for level in levels)
+                ]
+            ),
         )
 
-    def _limits(self, entry: _Entry, subject: Subject) -> tuple[Limit, ...]:
-        """The entry's limits on this subject. Those of a tenant, an application, … are shared by all its callers; those
-        of one of them are remembered with its plan."""
-        if entry.is_personal:
-            return entry.limits(subject)
-        at = entry.index, subject
-        made = self._made.get(at)
-        if made is None:
-            if len(self._made) >= _SHARED:
-                self._made.popitem(last=False)
-            made = self._made[at] = entry.limits(subject)
-        return made
+    def _overridden(self, limits: Iterable[Limit], overrides: Iterable[Override]) -> list[Limit]:
+        """The limits of one subject, after the overrides of this subject."""
+        found = {limit.rule.kind.name: limit for limit in limits}
+        for one in overrides:
+            found[one.kind] = overridden(found.get(one.kind), one, shadow=self._shadow)
+        return list(found.values())
+
+
+def _personal(tenant: str, levels: Sequence[Level], caller: Caller, rules: tuple[Rule, ...]) -> _Personal:
+    parts = tuple([(level, "" if level in _PERSONS else caller.value(level)) for level in levels])
+    return _Personal(tenant, parts, key_form(tenant, parts, _PERSONS), _USER in levels, _SESSION in levels, rules)
+
+
+def _is_personal(levels: Sequence[Level]) -> bool:
+    return not _PERSONS.isdisjoint(levels)
 
 
 class _Entry:
     """An entry of the configuration, and all that can be said of it before anybody calls."""
 
-    __slots__ = ("_rules", "index", "is_personal", "levels", "match")
+    __slots__ = ("levels", "match", "rules")
 
     def __init__(self, index: int, entry: LimitEntry, *, shadow: bool) -> None:
-        self.index = index
         self.levels = entry.subject
-        self.is_personal = Level.USER in entry.subject or Level.SESSION in entry.subject
         self.match = None if entry.match == Match() else entry.match
         allowance = entry.counted_allowance() if entry.allowance is not None else 0
         kinds = [(KINDS[name], amount) for name, amount in entry.amounts().items()]
-        self._rules = [
+        self.rules = [
             Rule(
                 *(kind, amount, _KEPT[kind.window], entry.soft, entry.output_reserve, entry.outage or usual_outage(kind)),
                 *(allowance, entry.shadow or shadow, f"limits[{index}]"),
             )
             for kind, amount in kinds
         ]
-
-    def subject(self, caller: Caller) -> Subject | None:
-        """`subject_of` its levels, of which there is one nearly always."""
-        levels = self.levels
-        if len(levels) > 1:
-            return subject_of(levels, caller)
-        level = levels[0]
-        if level is Level.TENANT:
-            return Subject(caller.tenant)
-        if level is Level.EVERYONE:
-            return Subject(EVERYONE)
-        value = caller.value(level)
-        return Subject(caller.tenant, ((level, value),)) if value else None
-
-    def limits(self, subject: Subject) -> tuple[Limit, ...]:
-        """What it says of this subject."""
-        key = subject.key()
-        return tuple([Limit(subject, key, rule) for rule in self._rules])
 
 
 def usual_outage(kind: Kind) -> Outage:

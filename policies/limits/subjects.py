@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Container, Iterable
 from enum import StrEnum
 from functools import lru_cache
 from typing import Final
@@ -57,7 +58,7 @@ class Subject(msgspec.Struct, frozen=True, gc=False):
     def key(self) -> str:
         """The key of its counters in Redis."""
         # Joined, not formatted: an enumeration of strings takes half a microsecond to be formatted.
-        within = ",".join(["".join((level, "=", _bounded(value))) for level, value in self.parts])
+        within = ",".join(["".join((level, "=", bounded(value))) for level, value in self.parts])
         return f"{_PREFIX}:{tag(self.tenant)}:s:{within or self.name()}"
 
     def name(self) -> str:
@@ -77,10 +78,18 @@ class Subject(msgspec.Struct, frozen=True, gc=False):
         return f"{tenant}/{self.name()}" if self.parts else tenant
 
 
+def key_form(tenant: str, parts: Iterable[tuple[Level, str]], left_open: Container[Level]) -> str:
+    """The keys of subjects that differ in their values of some levels: `%s` for each of these, as `bounded` writes it."""
+    within = [
+        f"{level.value}={'%s' if level in left_open else bounded(value).replace('%', '%%')}" for level, value in parts
+    ]
+    return f"{_PREFIX}:{tag(tenant).replace('%', '%%')}:s:{','.join(within)}"
+
+
 @lru_cache(4_096)
 def tag(tenant: str) -> str:
     """The hash tag of a tenant's keys. Braces in its name are encoded: they would end the tag early."""
-    return f"{{{EVERYONE if tenant == EVERYONE else _bounded(tenant)}}}"
+    return f"{{{EVERYONE if tenant == EVERYONE else bounded(tenant)}}}"
 
 
 def parse(text: str) -> Subject:
@@ -131,7 +140,7 @@ def _decoded(text: str) -> str:
         raise SubjectError(f"expected percent-encoded UTF-8, not {text!r}") from None
 
 
-def _bounded(value: str) -> str:
+def bounded(value: str) -> str:
     """A value as part of a key: encoded, and of bounded length. No encoded value holds a `#`."""
     encoded = _encoded(value)
     return encoded if len(encoded) <= _LONGEST else f"#{hashlib.sha256(encoded.encode()).hexdigest()}"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from calendar import timegm
-from time import strptime
+from datetime import UTC, datetime
+from typing import Final
 
 from policies.audit.record import Record
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def nanoseconds(timestamp: str) -> int:
@@ -14,7 +16,11 @@ def nanoseconds(timestamp: str) -> int:
     Raises:
         ValueError: it is no time.
     """
-    return timegm(strptime(timestamp[:19], "%Y-%m-%dT%H:%M:%S")) * 1_000_000_000 + int(timestamp[20:26]) * 1_000
+    moment = datetime.fromisoformat(timestamp)
+    if moment.tzinfo is None:
+        raise ValueError("a time without a zone")
+    since = moment - _EPOCH
+    return (since.days * 86_400 + since.seconds) * 1_000_000_000 + since.microseconds * 1_000
 
 
 def began(record: Record) -> int:

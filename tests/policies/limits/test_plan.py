@@ -283,13 +283,55 @@ def test_limits_of_everyone_stand_apart_and_those_of_one_subject_together() -> N
 
 def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_REMEMBERED", 10)
-    plans = Plans([USERS])
-    found = [plans.plan(caller(user=f"u{number}")) for number in range(25)]
+    plans = Plans([entry("app", requests_per_minute=5)])
+    found = [plans.plan(caller(app=f"a{number}")) for number in range(25)]
     assert len(plans._remembered) == 10
     # What was forgotten is worked out again, and what was not is the same object.
-    assert plans.plan(caller(user="u0")) == found[0]
-    assert plans.plan(caller(user="u0")) is not found[0]
-    assert plans.plan(caller(user="u24")) is found[24]
+    assert plans.plan(caller(app="a0")) == found[0]
+    assert plans.plan(caller(app="a0")) is not found[0]
+    assert plans.plan(caller(app="a24")) is found[24]
+
+
+@pytest.mark.parametrize(("match", "remembered"), [({}, 1), ({"role": "User"}, 1), ({"user": "u*"}, 50)])
+def test_users_and_sessions_are_not_remembered_but_where_an_entry_matches_on_users(
+    match: dict[str, str], remembered: int
+) -> None:
+    plans = Plans([USERS, entry("user", match, tokens_per_day=7), entry(["session", "model"], requests_per_day=9)])
+    for number in range(50):
+        found = limits(plans.plan(caller(user=f"u{number}", session=f"s{number}")))
+        assert found == {
+            f"t-1/user=u{number} requests_per_minute": 5,
+            f"t-1/user=u{number} tokens_per_day": 7,
+            f"t-1/model=gpt-4o,session=s{number} requests_per_day": 9,
+        }
+    assert len(plans._remembered) == remembered
+
+
+@given(
+    st.builds(
+        caller, **{name: st.sampled_from(["", "a", "%s", "{x}", "ü", "x" * 300]) for name in ("user", "model", "app")}
+    )
+)
+def test_every_limit_is_under_the_key_of_its_subject(whom: Caller) -> None:
+    whom = replace(whom, session=whom.app)
+    pairs = [["user", "model"], ["app", "user"], ["user", "session"], ["everyone", "user"]]
+    entries = [entry(of, requests_per_minute=5) for of in (["tenant"], ["user"], ["app"], *pairs)]
+    plan = Plans(entries).plan(whom)
+    found = [*plan.limits, *plan.everyone]
+    assert [one.key for one in found] == [one.subject.key() for one in found]
+    expected = [subject_of(one.subject, whom) for one in entries]
+    assert {one.subject for one in found} == {one for one in expected if one is not None}
+
+
+@pytest.mark.parametrize("of", ["t-1/user=alice", "everyone/user=alice", "t-1/user=alice,model=gpt-4o"])
+def test_an_override_of_one_user_is_nobody_elses(of: str) -> None:
+    text = f"{of} requests_per_minute"
+    entries = [entry(["user", "model"], requests_per_day=9), entry(["everyone", "user"], tokens_per_day=8)]
+    plans = Plans([*entries, entry("tenant", requests_per_minute=7)])
+    before, bobs = limits(plans.plan(ALICE)), limits(plans.plan(caller(user="bob")))
+    plans.override([override(text, 1)])
+    assert limits(plans.plan(ALICE)) == before | {text: 1}
+    assert limits(plans.plan(caller(user="bob"))) == bobs
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from redis.crc import key_slot
 
-from policies.limits.subjects import EVERYONE, Level, Subject, SubjectError, parse, tag
+from policies.limits.subjects import EVERYONE, Level, Subject, SubjectError, bounded, key_form, parse, tag
 
 WITHIN = [level for level in Level if level not in (Level.EVERYONE, Level.TENANT)]
 LONG = "x" * 4_000
@@ -140,6 +140,14 @@ def test_all_subjects_of_a_tenant_are_in_one_slot(tenant: str, found: list[Subje
     assert not set(braced[1:-1]) & set("{}")
     slots = {key_slot(Subject(tenant, one.parts).key().encode()) for one in found}
     assert slots == {key_slot(braced[1:-1].encode())}
+
+
+@given(subjects().filter(lambda one: one.parts), st.sets(st.sampled_from(WITHIN)))
+@example(Subject("a%s", ((Level.USER, "%s"), (Level.MODEL, "100%"))), {Level.USER})
+def test_a_form_is_the_key_of_all_that_differ_in_what_is_left_open(subject: Subject, left_open: set[Level]) -> None:
+    form = key_form(subject.tenant, subject.parts, left_open)
+    values = tuple(bounded(value) for level, value in subject.parts if level in left_open)
+    assert form % values == subject.key()
 
 
 @given(subjects())

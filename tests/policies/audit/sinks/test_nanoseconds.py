@@ -15,9 +15,9 @@ def test_it_is_what_was_written(seconds: int, micros: int) -> None:
     assert nanoseconds(f"{moment(seconds)[:19]}.{micros:06d}Z") == seconds * 10**9 + micros * 1_000
 
 
-@pytest.mark.parametrize("text", ["", "yesterday", "2026-13-01T00:00:00.000000Z"])
+@pytest.mark.parametrize("text", ["", "yesterday", "2026-13-01T00:00:00.000000Z", "2026-12-01T00:00:00.000000"])
 def test_what_is_no_time(text: str) -> None:
-    with pytest.raises(ValueError, match=r"does not match|invalid literal|day is out of range|unconverted"):
+    with pytest.raises(ValueError, match=r"isoformat|month must be|without a zone"):
         nanoseconds(text)
 
 
