@@ -25,7 +25,7 @@ _SESSION: Final = Level.SESSION
 _PERSONS: Final = frozenset({_USER, _SESSION})
 """Levels of which there are as many subjects as there are users, or more."""
 _LONGEST: Final = 128
-"""Characters of a session that are remembered: clients choose them, and a field may have 60 KiB."""
+"""Characters of a session that stand in a subject: clients choose them, and a field may have 60 KiB."""
 _MARGIN: Final = 3_600
 _KEPT: Final[Mapping[Window, int]] = {
     # Twice the window, so that the one before is still there, and some more.
@@ -177,14 +177,15 @@ class Plans:
         return Plan(tuple(limits), tuple(everyone))
 
     def _kind(self, caller: Caller) -> _Kind:
-        tenant, name, department, app, roles = (
+        at: tuple[object, ...] = (
             caller.tenant,
             caller.tenant_name,
             caller.department,
             caller.app,
             caller.roles,
+            caller.model,
+            caller.agent,
         )
-        at: tuple[object, ...] = (tenant, name, department, app, roles, caller.model, caller.agent)
         if self._by_user:
             at = (*at, caller.user)
         known = self._remembered.get(at)
