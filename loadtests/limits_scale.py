@@ -136,20 +136,14 @@ async def served(side: Side, callers: Sequence[Sequence[Prepared]]) -> None:
         await until(done)
 
 
-class Load:
-    """Exchanges of users drawn at random."""
-
-    def __init__(self) -> None:
-        self._random = random.Random(7)
-
-    async def burst(self, side: Side) -> None:
-        """32 callers, each some exchanges one after the other."""
-        work = [[prepared(self._random.randrange(side.taken.users)) for _ in range(_EACH)] for _ in range(_AT_ONCE)]
-        policy, server = time.process_time(), cpu_of(side.pid)
-        await served(side, work)
-        count = _AT_ONCE * _EACH
-        side.taken.policy.append((time.process_time() - policy) / count * 1e6)
-        side.taken.server.append((cpu_of(side.pid) - server) / count * 1e6)
+async def burst(side: Side, drawn: random.Random) -> None:
+    """32 callers, each some exchanges one after the other, of users drawn at random."""
+    work = [[prepared(drawn.randrange(side.taken.users)) for _ in range(_EACH)] for _ in range(_AT_ONCE)]
+    policy, server = time.process_time(), cpu_of(side.pid)
+    await served(side, work)
+    count = _AT_ONCE * _EACH
+    side.taken.policy.append((time.process_time() - policy) / count * 1e6)
+    side.taken.server.append((cpu_of(side.pid) - server) / count * 1e6)
 
 
 async def _used(side: Side) -> int:
@@ -206,7 +200,7 @@ async def _side(users: int, folder: Path) -> Side:
 async def measure(few: int, many: int, rounds: int) -> tuple[Taken, Taken, float, float]:
     """What few and many take; bytes of a subject and of an open reservation."""
     with ExitStack() as stack:
-        load, sides, bytes_each = Load(), [], 0.0
+        drawn, sides, bytes_each = random.Random(7), [], 0.0
         for users in (few, many):
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sg-", dir="/tmp")))
             stack.enter_context(_valkey(folder))
@@ -215,7 +209,7 @@ async def measure(few: int, many: int, rounds: int) -> tuple[Taken, Taken, float
         settle_in()
         for _ in range(1 + rounds):
             for side in sides:
-                await load.burst(side)
+                await burst(side, drawn)
         reservation = await _reserved(sides[0])
         for side in sides:
             await side.policy.stop()

@@ -1,4 +1,4 @@
-"""Which limits bear on an exchange: configuration first, overrides on top. Pure; remembered for each kind of callers."""
+"""Which limits bear on an exchange: configuration first, overrides on top. Pure; remembered for each group of callers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from policies.limits.settings import LimitEntry, Match
 from policies.limits.subjects import EVERYONE, Level, Subject, bounded, key_form
 
 _REMEMBERED: Final = 131_072
-"""Kinds of callers of a worker, each with a kB or two: as many as there are users only where an entry matches on them."""
+"""Groups of callers of a worker, a kB or two each: as many as there are users only where an entry matches on them."""
 _key: Final = attrgetter("key")
 _USER: Final = Level.USER
 _SESSION: Final = Level.SESSION
@@ -108,8 +108,8 @@ class _Personal(msgspec.Struct, frozen=True, gc=False):
     rules: tuple[Rule, ...]
 
 
-class _Kind(msgspec.Struct, frozen=True, gc=False):
-    """What is the same for all callers who differ only in who they are and in their session."""
+class _Group(msgspec.Struct, frozen=True, gc=False):
+    """What is the same for all callers who differ only in who they are and in their session: a group of them."""
 
     shared: Plan
     personal: tuple[_Personal, ...]
@@ -118,7 +118,7 @@ class _Kind(msgspec.Struct, frozen=True, gc=False):
 class Plans:
     """The rules of a gateway. Shared by all exchanges.
 
-    What is remembered is that of a kind of callers, and not that of a caller: to make three limits of their own for each
+    What is remembered is that of a group of callers, and not that of a caller: to make three limits of their own for each
     takes no longer than to find those of one among a hundred thousand, which lie in memory that nobody has touched for a
     while.
     """
@@ -130,7 +130,7 @@ class Plans:
         self._entries = tuple(_Entry(index, entry, shadow=shadow) for index, entry in enumerate(entries))
         self._by_user = any(entry.match is not None and entry.match.user is not None for entry in self._entries)
         self._shadow = shadow
-        self._remembered: OrderedDict[tuple[object, ...], _Kind] = OrderedDict()
+        self._remembered: OrderedDict[tuple[object, ...], _Group] = OrderedDict()
         self.override(())
 
     def override(self, overrides: Iterable[Override]) -> None:
@@ -155,14 +155,14 @@ class Plans:
 
     def plan(self, caller: Caller) -> Plan:
         """The limits that bear on this caller."""
-        kind = self._kind(caller)
-        if not kind.personal:
-            return kind.shared
-        limits, everyone = [*kind.shared.limits], [*kind.shared.everyone]
+        group = self._group(caller)
+        if not group.personal:
+            return group.shared
+        limits, everyone = [*group.shared.limits], [*group.shared.everyone]
         user, session = (_USER, caller.user), (_SESSION, caller.session)
         user_text = bounded(caller.user) if caller.user else ""
         session_text = bounded(caller.session) if caller.session else ""
-        for one in kind.personal:
+        for one in group.personal:
             if (one.of_user and not caller.user) or (one.of_session and not caller.session):
                 continue
             parts = [user if part[0] is _USER else session if part[0] is _SESSION else part for part in one.parts]
@@ -176,7 +176,7 @@ class Plans:
             (everyone if one.tenant == EVERYONE else limits).extend(found)
         return Plan(tuple(limits), tuple(everyone))
 
-    def _kind(self, caller: Caller) -> _Kind:
+    def _group(self, caller: Caller) -> _Group:
         at: tuple[object, ...] = (
             caller.tenant,
             caller.tenant_name,
@@ -195,7 +195,7 @@ class Plans:
             known = self._remembered[at] = self._work_out(caller)
         return known
 
-    def _work_out(self, caller: Caller) -> _Kind:
+    def _work_out(self, caller: Caller) -> _Group:
         found: dict[tuple[Subject, str], Limit] = {}
         personal: dict[tuple[bool, tuple[Level, ...]], dict[str, Rule]] = {}
         for entry in self._entries:
@@ -216,7 +216,7 @@ class Plans:
             for levels in self._families.get(tenant, ()):
                 personal.setdefault((tenant == EVERYONE, levels), {})
         by_key = sorted(found.values(), key=_key)
-        return _Kind(
+        return _Group(
             Plan(
                 tuple([limit for limit in by_key if limit.subject.tenant != EVERYONE]),
                 tuple([limit for limit in by_key if limit.subject.tenant == EVERYONE]),

@@ -10,9 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from extproc.call import Call, Operation
-from extproc.exchange import Dialect
-from extproc.identity import CallerKind, Identity
 from policies.limits import plan as module
 from policies.limits.limit import KINDS, Kind, Outage, OutputReserve, Rule, Window
 from policies.limits.plan import Caller, Override, Plan, Plans, matches, overridden, subject_of, usual_outage
@@ -359,25 +356,6 @@ def test_what_follows_from_an_amount_follows_from_that_of_an_override() -> None:
     plans.override([override("t-1/user=alice requests_per_minute", 10)])
     [found] = plans.plan(ALICE).limits
     assert (found.rule.amount, found.rule.warns_from, found.rule.head[-1]) == (10, 8, 10)
-
-
-IDENTITY = Identity(
-    "t-1", "alice", "chat-ui", CallerKind.USER, frozenset({"User"}), tenant_name="contoso", department="R&D"
-)
-
-
-@pytest.mark.parametrize(
-    ("call", "session", "model", "agent"),
-    [
-        (Call(Operation.CHAT, Dialect.OPENAI, "gpt-4o"), "", "gpt-4o", ""),
-        (Call(Operation.CHAT, Dialect.OPENAI, "gpt-4o"), "s1", "gpt-4o", ""),
-        (Call(Operation.AGENT, Dialect.OPENAI, route="kb"), "", "", "kb"),
-        (Call(Operation.OPAQUE, Dialect.OPENAI, route="files"), "", "", ""),
-        (Call(Operation.MODELS, Dialect.OPENAI), "", "", ""),
-    ],
-)
-def test_who_calls(call: Call, session: str, model: str, agent: str) -> None:
-    assert Caller.of(IDENTITY, call, session) == caller(model=model, agent=agent, session=session)
 
 
 LEVELS = st.sampled_from(["user", "tenant", "everyone", "app", "session"])
