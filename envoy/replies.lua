@@ -130,19 +130,33 @@ end
 
 local FIELDS = { "x-sluicegate-details", "x-sluicegate-flags", "x-sluicegate-path", "x-sluicegate-version" }
 
--- What is known of a reply. Takes the fields away that tell it.
-local function read(handle)
-  local headers = handle:headers()
-  local told = handle:streamInfo():dynamicMetadata():get("sluicegate") or {}
+-- What the fields say. Takes them away.
+local function taken(headers)
   local values = {}
   for i, name in ipairs(FIELDS) do
     values[i] = headers:get(name) or ""
     headers:remove(name)
   end
+  return values
+end
+
+-- What is known of a reply, if it is not the upstream's or a policy's own.
+local function read(handle)
+  local headers = handle:headers()
+  local status = tonumber(headers:get(":status")) or 0
+  if status < 400 then
+    -- Nearly all are so: nothing more is asked than must be.
+    for _, name in ipairs(FIELDS) do headers:remove(name) end
+    return nil
+  end
+  local values = taken(headers)
+  if values[1] == "via_upstream" then return nil end
+  local told = handle:streamInfo():dynamicMetadata():get("sluicegate") or {}
+  local verdict = told["verdict"] or "none"
+  if verdict == "reject" or verdict == "respond" then return nil end
   return {
-    status = tonumber(headers:get(":status")) or 0,
-    id = headers:get("x-request-id") or "",
-    verdict = told["verdict"] or "none", operation = told["operation"],
+    status = status, id = headers:get("x-request-id") or "",
+    verdict = verdict, operation = told["operation"],
     details = values[1], flags = values[2], path = values[3], version = values[4],
   }
 end
@@ -165,8 +179,6 @@ end
 
 function envoy_on_response(handle)
   local reply = read(handle)
-  if reply.details == "via_upstream" or reply.status < 400 then return end
-  if reply.verdict == "reject" or reply.verdict == "respond" then return end
-  local cause = cause_of(reply)
+  local cause = reply and cause_of(reply)
   if cause then answer(handle, reply, cause) end
 end

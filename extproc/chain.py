@@ -76,6 +76,13 @@ class Course(msgspec.Struct):
     """The policies whose `on_request_body` is still to be asked. None: none was, or all has been said about it."""
     deadline: float | None = None
     """Until when the policies may be waited for on the present message, on the event loop's clock. None: nobody waits."""
+    ahead: bool = False
+    """The headers were answered before they were judged: Envoy may have sent the body by then, and waits since."""
+
+    def has_body(self) -> None:
+        """The next message has come, and what is waited for on it has a time of its own: if Envoy's own began with it."""
+        if self.deadline is not None and not (self.ahead and self.deadline > asyncio.get_running_loop().time()):
+            self.deadline = None
 
 
 class PolicyStartError(Exception):

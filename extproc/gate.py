@@ -107,7 +107,7 @@ class Gate:
         except PayloadError as error:
             return self._refused(Reject(400, error.code, error.message, param=error.param), course)
         exchange.body = data
-        course.deadline = None
+        course.has_body()
         # What policies set when only the headers were known.
         if course.members:
             members.update(course.members)

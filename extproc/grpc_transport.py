@@ -11,7 +11,8 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from inspect import isawaitable
 from pathlib import Path
 from typing import Any, Final
@@ -113,24 +114,26 @@ class GrpcTransport:
             message = await context.read()
             if message is EOF:
                 break
-            answered = False
-            try:
-                reply = await self._reply(conversation, message, context)
-                answered = True
-            finally:
-                if not answered:
-                    conversation.abandon()
-            # Envoy may hang up as soon as it has read a refusal, while we are still told that it was written. Whether a
-            # verdict has arrived, the access log says.
-            await context.write(reply)
+            reply = await self._reply(conversation, partial(conversation.receive, message), context)
+            while reply is not None:
+                # Envoy may hang up as soon as it has read a refusal, while we are still told that it was written. Whether
+                # a verdict has arrived, the access log says.
+                await context.write(reply)
+                reply = await self._reply(conversation, conversation.proceed, context)
         if not conversation.may_end:
             await context.abort(grpc.StatusCode.ABORTED, "the stream ended before the verdict")
 
-    @staticmethod
-    async def _reply(conversation: Dialogue, message: bytes, context: ServicerContext[Any, Any]) -> bytes:
+    async def _reply(
+        self,
+        conversation: Dialogue,
+        step: Callable[[], bytes | Awaitable[bytes | None] | None],
+        context: ServicerContext[Any, Any],
+    ) -> bytes | None:
+        answered = False
         try:
-            reply = conversation.receive(message)
-            return await reply if isawaitable(reply) else reply
+            reply = step()
+            found = await reply if isawaitable(reply) else reply
+            answered = True
         except ProtocolError as error:
             _log.error("ext_proc: %s", error)
             await context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
@@ -140,6 +143,11 @@ class GrpcTransport:
                 raise
             _log.exception("ext_proc: a conversation failed")
             await context.abort(grpc.StatusCode.INTERNAL, "the conversation failed")
+        else:
+            return found
+        finally:
+            if not answered:
+                conversation.abandon()
         raise AssertionError("an abort returns to nobody")
 
     async def _access_logs(self, _: object, context: ServicerContext[Any, Any]) -> bytes:

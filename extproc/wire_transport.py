@@ -17,7 +17,7 @@ from extproc.tls_door import Door
 from extproc.tls_files import ServerFiles, ServerTls
 from extproc.transport import ACCESS_LOGS, Services
 from extproc.wire.connection import Connection
-from extproc.wire.events import Cancelled, Event, HalfClosed, Message, Opened, Writable
+from extproc.wire.events import Cancelled, Event, HalfClosed, Message, Opened, Stream, Writable
 from extproc.wire.frames import ErrorCode
 from extproc.wire.grpc import Status
 from extproc.wire.limits import Limits, Memory
@@ -211,6 +211,7 @@ class Peer(asyncio.Protocol):
     """One connection: bytes to the machine, its events to the calls, their answers to the socket in one write."""
 
     __slots__ = (
+        "_ahead",
         "_blocked",
         "_closing_since",
         "_hub",
@@ -233,6 +234,7 @@ class Peer(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self.connection = Connection(limits, self._loop.time(), memory)
         self._transport: asyncio.Transport | None = None
+        self._ahead: list[Stream] = []
         self._blocked = False
         self._said_all = False
         self._patience = limits.patience
@@ -259,6 +261,7 @@ class Peer(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._handle(self.connection.lose())
+        self._ahead.clear()
         self._hub.left(self)
         self._transport = None
 
@@ -294,12 +297,29 @@ class Peer(asyncio.Protocol):
                 elif isinstance(event, Writable):
                     stream.context.writable()
             except Exception:
-                # A fault of ours. It costs its own call, not the others of this connection.
-                _log.exception("wire: a call failed")
-                fail(self, stream)
+                self._failed(stream)
+
+    def _failed(self, stream: Stream) -> None:
+        """A fault of ours, which is being handled. It costs its own call, not the others of this connection."""
+        _log.exception("wire: a call failed")
+        fail(self, stream)
+
+    def later(self, stream: Stream) -> None:
+        self._ahead.append(stream)
 
     def flush(self) -> None:
-        """Write what is to be said."""
+        """Write what is to be said, and then think about what was said ahead."""
+        self._write()
+        while self._ahead:
+            streams, self._ahead = self._ahead, []
+            for stream in streams:
+                try:
+                    stream.context.proceed()
+                except Exception:
+                    self._failed(stream)
+            self._write()
+
+    def _write(self) -> None:
         connection, transport = self.connection, self._transport
         if transport is None or self._said_all:
             return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
@@ -228,6 +229,37 @@ async def test_bodies_without_a_length(world: World) -> None:
     assert (await last_arrived(world))["body_length"] == len(data)
     empty = await world.client.post(CHAT, content=_pieces(), headers=json_type)
     assert (empty.status_code, empty.json()["error"]["code"]) == (400, "empty_body")
+
+
+@pytest.mark.parametrize("length", [100, 1_000_000], ids=["asked for ahead", "not asked for"])
+@pytest.mark.parametrize(("order", "status"), [("reject", 429), ("raise", 503), ("30", 503)])
+async def test_who_is_refused_for_the_headers_need_not_send_the_body(
+    world: World, length: int, order: str, status: int
+) -> None:
+    """Also where Envoy has been asked for the body, and waits for it."""
+    url = world.client.base_url
+    lines = [f"POST {CHAT} HTTP/1.1", "host: gateway", "content-type: application/json", f"content-length: {length}"]
+    head = "\r\n".join((*lines, f"x-test-headers: {order}", "", '{"model": '))
+    reader, writer = await asyncio.open_connection(url.host, url.port)
+    try:
+        writer.write(head.encode())
+        async with asyncio.timeout(10):
+            answer = await reader.readuntil(b"\r\n\r\n")
+    finally:
+        writer.close()
+    assert answer.split()[1] == b"%d" % status
+    request_id = re.search(rb"x-request-id: (\S+)", answer)
+    assert request_id is not None
+    completions = await world.gateway.recorder.until(
+        lambda found: any(one.request_id == request_id[1].decode() for one in found)
+    )
+    (completion,) = (one for one in completions if one.request_id == request_id[1].decode())
+    assert (completion.verdict, completion.ending) == (Verdict.REJECT, Ending.REJECTED)
+
+
+async def test_a_body_that_comes_while_its_headers_are_judged_waits_for_that(world: World) -> None:
+    answer = await world.client.post(CHAT, json=PROMPT, headers={"x-test-headers": "0.3"})
+    assert (answer.status_code, (await world.gateway.completion(answer)).ending) == (200, Ending.ANSWERED)
 
 
 async def test_the_access_log_carries_the_identity_to_the_settlement(world: World) -> None:
