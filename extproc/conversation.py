@@ -32,8 +32,9 @@ from typing import Final, TypeAlias
 
 from extproc import envoy_messages as messages
 from extproc.call import Call, Endpoint, Payload
-from extproc.chain import Course, VerdictOutcome
+from extproc.chain import VerdictOutcome
 from extproc.completion import Verdict
+from extproc.course import Course
 from extproc.dialects import id_fields, render
 from extproc.edits import hides_usage
 from extproc.endpoints import dialect_of

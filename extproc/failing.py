@@ -10,7 +10,8 @@ from extproc.outcome import Continue, Reject, RequestOutcome
 from extproc.policy import FailureMode
 
 if TYPE_CHECKING:
-    from extproc.chain import Course, Link
+    from extproc.chain import Link
+    from extproc.course import Course
 
 _log = logging.getLogger(__name__)
 _RETRY: Final = 1.0

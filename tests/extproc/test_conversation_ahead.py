@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from extproc.chain import Chain, Course, Link
+from extproc.chain import Chain, Link
 from extproc.conversation import Conversation, State
 from extproc.exchange import Exchange
 from extproc.gate import Gate
@@ -15,7 +15,7 @@ from extproc.outcome import CONTINUE, Reject, RequestOutcome
 from extproc.policy import Policy, RequestAnswer
 from extproc.settings import IdentityHeaders
 from extproc.travel import Travel
-from tests.extproc.world import CATALOGUE, request
+from tests.extproc.world import CATALOGUE
 from tests.playbook import JSON, Play, body, headers, tell
 
 CHAT = "/v1/chat/completions"
@@ -135,16 +135,3 @@ async def test_whose_headers_are_answered_ahead(line: str, fields: list[Any], en
     assert talk.is_ahead is (when == "later")
     assert ("headers" in policy.asked) is (when == "first")
     assert play.waited == [False]
-
-
-@pytest.mark.parametrize(
-    ("ahead", "left", "kept"),
-    [(False, 60.0, False), (True, 60.0, True), (True, -1.0, False), (True, None, False)],
-    ids=["asked for it", "it may have come long ago", "it came later", "nobody was waited for"],
-)
-async def test_how_long_policies_may_be_waited_for_on_the_body(ahead: bool, left: float | None, kept: bool) -> None:
-    """Envoy counts the time for a body from when it has sent it. Who waited for the headers has used some of that."""
-    deadline = None if left is None else asyncio.get_running_loop().time() + left
-    course = Course(Exchange("ex-1", request()), deadline=deadline, ahead=ahead)
-    course.has_body()
-    assert course.deadline == (deadline if kept else None)
