@@ -18,12 +18,13 @@ from operator import length_hint
 from time import perf_counter_ns
 from typing import Any, Final, Literal, TypeAlias, TypeVar, assert_never
 
+import msgspec
+
 from extproc.call import Payload
 from extproc.completion import Completion, Decision
-from extproc.course import Course, Step
 from extproc.deadlines import Deadlines
 from extproc.endings import tell
-from extproc.exchange import Chunk
+from extproc.exchange import Chunk, Exchange
 from extproc.failing import failed, record
 from extproc.measures import Measures
 from extproc.metrics import Metrics
@@ -48,6 +49,33 @@ class Link:
     policy: Policy
     failure: FailureMode = FailureMode.CLOSED
     shadow: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one policy said in one phase, for `sluicegate explain`."""
+
+    policy: str
+    phase: str
+    outcome: str
+    code: str = ""
+    notes: tuple[str, ...] = ()
+
+
+class Course(msgspec.Struct):
+    """What has come of one exchange so far: the chain's mutable half of it."""
+
+    exchange: Exchange
+    decisions: list[Decision] = msgspec.field(default_factory=list)
+    set_headers: dict[str, str] = msgspec.field(default_factory=dict)
+    remove_headers: set[str] = msgspec.field(default_factory=set)
+    members: dict[str, Any] = msgspec.field(default_factory=dict)
+    body_changed: bool = False
+    steps: list[Step] | None = None
+    unasked: Iterator[Link] | None = None
+    """The policies whose `on_request_body` is still to be asked. None: none was, or all has been said about it."""
+    deadline: float | None = None
+    """Until when the policies may be waited for on the present message, on the event loop's clock. None: nobody waits."""
 
 
 class PolicyStartError(Exception):

@@ -6,14 +6,7 @@ verdict would let the request pass** (external_processor.proto), so every other 
 
 Theory of operation. Envoy sends request headers, then (unless told otherwise) the buffered request body; we answer each
 message exactly once. The verdict is the last answer on the request's side. Where a policy may want the response, response
-headers and body follow on the same stream.
-
-The headers of a call with a small body are answered **ahead**: before anybody has judged them, which `proceed` does next,
-while Envoy fetches the body. Nothing passes by that, for the verdict still waits for both. A refusal that comes of the
-headers is then said without being asked for, as Envoy takes it at any time. Who has a large body to send is not let begin
-before the headers have been judged.
-
-Three more openings are legal and do not start with request headers:
+headers and body follow on the same stream. Three more openings are legal and do not start with request headers:
 
 - a stream that begins at `response_headers`: an earlier filter answered by itself; there is nothing left to decide;
 - trailers, on either side, which carry nothing that we judge;
@@ -27,21 +20,18 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from enum import StrEnum
-from functools import partial
 from typing import Final, TypeAlias
 
 from extproc import envoy_messages as messages
 from extproc.call import Call, Endpoint, Payload
-from extproc.chain import VerdictOutcome
+from extproc.chain import Course, VerdictOutcome
 from extproc.completion import Verdict
-from extproc.course import Course
 from extproc.dialects import id_fields, render
 from extproc.edits import hides_usage
 from extproc.endpoints import dialect_of
 from extproc.envoy_requests import Field, Part, RequestReader
 from extproc.exchange import Chunk, Exchange, Headers, Request, Response, ResponseBody
 from extproc.gate import Gate, Judgement, Passage, then
-from extproc.opening import is_small_call
 from extproc.outcome import Reject, Respond
 from extproc.transport import ProtocolError
 from extproc.travel import NAMESPACE, Travel, scalars
@@ -76,7 +66,7 @@ class State(StrEnum):
 class Conversation:
     """The state of one ext_proc stream. `receive` is called for one message at a time."""
 
-    __slots__ = ("_course", "_deciding", "_gate", "_mint", "_opening", "_travel", "state")
+    __slots__ = ("_course", "_deciding", "_gate", "_mint", "_travel", "state")
 
     def __init__(self, gate: Gate, travel: Travel, mint: Callable[[], str]) -> None:
         """`mint` makes the exchange's id: unique for ever, not to be guessed."""
@@ -85,7 +75,6 @@ class Conversation:
         self._mint = mint
         self._course: Course | None = None
         self._deciding = False
-        self._opening: bytes | None = None
         self.state = State.OPENED
 
     @property
@@ -101,11 +90,6 @@ class Conversation:
             return not self._gate.chain.may_read_responses
         return self.state is State.ANSWERED
 
-    @property
-    def is_ahead(self) -> bool:
-        """Whether the headers were answered, and are still to be read and judged: see `proceed`."""
-        return self._opening is not None
-
     def receive(self, data: bytes) -> Reply:
         """The answer to a `ProcessingRequest` of Envoy.
 
@@ -114,34 +98,11 @@ class Conversation:
         """
         # Whatever was decided before has been sent: a transport asks for one answer at a time.
         self._deciding = False
-        if self.state is State.OPENED and is_small_call(data):
-            self._opening = data
-            return self._ask_for_body()
         part = _reader.read(data)
         handler = _HANDLERS.get((self.state, part.kind))
         if handler is None:
             raise ProtocolError(f"{part.kind} is not legal when {self.state.value}")
         return handler(self, part)
-
-    def proceed(self) -> bytes | Awaitable[bytes | None] | None:
-        """Judge what was answered ahead. A refusal to be sent without being asked for, now or later; None: there is none.
-
-        To be called when that answer is on its way, and waited for before `receive` is called again.
-
-        Raises:
-            ProtocolError: what was answered is no message.
-        """
-        if self._opening is None:
-            return None
-        part, self._opening = _reader.read(self._opening), None
-        course = self._begin(part)
-        course.ahead = True
-
-        def judged(judgement: Judgement | None) -> Reply | None:
-            return None if judgement is None else self._verdict_at_headers(judgement)
-
-        refusal: Reply | Awaitable[bytes | None] | None = then(self._gate.headers(course), judged)
-        return refusal
 
     def abandon(self) -> None:
         """The answer to the last message is not sent. Where it would have been the verdict, the policies are told."""
@@ -165,21 +126,8 @@ class Conversation:
 
         return then(self._gate.headers(course), judged)
 
-    def _begin(self, part: Part) -> Course:
-        self._deciding = True
-        course = self._course = Course(Exchange(self._mint(), read_request(part.fields)))
-        return course
-
     def _request_body(self, part: Part) -> Reply:
         self._deciding = True
-        if self._opening is not None:
-            # A peer that did not wait for the answer.
-            return then(self.proceed(), partial(self._judge_body, part))
-        return self._judge_body(part, None)
-
-    def _judge_body(self, part: Part, refusal: bytes | None) -> Reply:
-        if refusal is not None:
-            return refusal
         return then(self._gate.body(self._known(), part.body), self._verdict_at_body)
 
     def _ask_for_body(self) -> bytes:

@@ -46,8 +46,6 @@ def _exact() -> dict[str, Endpoint]:
 
 
 _CALLS: Final = _exact()
-CALL_PATHS: Final = tuple(_CALLS)
-"""The paths of calls, as they are sent with POST: their verdict waits for a body."""
 _AZURE_RESPONSES: Final = "/openai/responses"
 
 

@@ -8,8 +8,7 @@ from inspect import isawaitable
 
 from extproc import trace_context
 from extproc.ai_gateway.gates import gate_of
-from extproc.chain import Chain
-from extproc.course import Course, Step
+from extproc.chain import Chain, Course, Step
 from extproc.exchange import Exchange, Request
 from extproc.gate import Judgement, Passage
 from extproc.outcome import Reject

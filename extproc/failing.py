@@ -10,8 +10,7 @@ from extproc.outcome import Continue, Reject, RequestOutcome
 from extproc.policy import FailureMode
 
 if TYPE_CHECKING:
-    from extproc.chain import Link
-    from extproc.course import Course
+    from extproc.chain import Course, Link
 
 _log = logging.getLogger(__name__)
 _RETRY: Final = 1.0

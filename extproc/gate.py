@@ -17,9 +17,8 @@ from extproc import trace_context
 from extproc.call import Call, Endpoint, Operation, OutputCeiling, Payload
 from extproc.calls import read_call, without_payload
 from extproc.catalogue import Agent, Catalogue, Model, Target, Upstream
-from extproc.chain import Chain, VerdictOutcome, presentable
+from extproc.chain import Chain, Course, VerdictOutcome, presentable
 from extproc.completion import Decision
-from extproc.course import Course
 from extproc.edits import STREAM_HEADER, UPSTREAM_HEADER, identity_fields, member_changes, removed_headers
 from extproc.endpoints import match
 from extproc.exchange import Dialect, Request
@@ -108,7 +107,7 @@ class Gate:
         except PayloadError as error:
             return self._refused(Reject(400, error.code, error.message, param=error.param), course)
         exchange.body = data
-        course.has_body()
+        course.deadline = None
         # What policies set when only the headers were known.
         if course.members:
             members.update(course.members)

@@ -11,8 +11,7 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import Awaitable, Callable, Mapping
-from functools import partial
+from collections.abc import Mapping
 from inspect import isawaitable
 from pathlib import Path
 from typing import Any, Final
@@ -114,26 +113,24 @@ class GrpcTransport:
             message = await context.read()
             if message is EOF:
                 break
-            reply = await self._reply(conversation, partial(conversation.receive, message), context)
-            while reply is not None:
-                # Envoy may hang up as soon as it has read a refusal, while we are still told that it was written. Whether
-                # a verdict has arrived, the access log says.
-                await context.write(reply)
-                reply = await self._reply(conversation, conversation.proceed, context)
+            answered = False
+            try:
+                reply = await self._reply(conversation, message, context)
+                answered = True
+            finally:
+                if not answered:
+                    conversation.abandon()
+            # Envoy may hang up as soon as it has read a refusal, while we are still told that it was written. Whether a
+            # verdict has arrived, the access log says.
+            await context.write(reply)
         if not conversation.may_end:
             await context.abort(grpc.StatusCode.ABORTED, "the stream ended before the verdict")
 
-    async def _reply(
-        self,
-        conversation: Dialogue,
-        step: Callable[[], bytes | Awaitable[bytes | None] | None],
-        context: ServicerContext[Any, Any],
-    ) -> bytes | None:
-        answered = False
+    @staticmethod
+    async def _reply(conversation: Dialogue, message: bytes, context: ServicerContext[Any, Any]) -> bytes:
         try:
-            reply = step()
-            found = await reply if isawaitable(reply) else reply
-            answered = True
+            reply = conversation.receive(message)
+            return await reply if isawaitable(reply) else reply
         except ProtocolError as error:
             _log.error("ext_proc: %s", error)
             await context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
@@ -143,11 +140,6 @@ class GrpcTransport:
                 raise
             _log.exception("ext_proc: a conversation failed")
             await context.abort(grpc.StatusCode.INTERNAL, "the conversation failed")
-        else:
-            return found
-        finally:
-            if not answered:
-                conversation.abandon()
         raise AssertionError("an abort returns to nobody")
 
     async def _access_logs(self, _: object, context: ServicerContext[Any, Any]) -> bytes:

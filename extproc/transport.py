@@ -45,16 +45,6 @@ class Dialogue(Protocol):
         """
         ...
 
-    @property
-    def is_ahead(self) -> bool:
-        """Whether the last answer left something to be thought about: `proceed` is to be called once it was sent."""
-        ...
-
-    def proceed(self) -> bytes | Awaitable[bytes | None] | None:
-        """Think about what was answered ahead. A `ProcessingResponse` that nobody has asked for, at once or when a policy
-        has been waited for, or None. What is awaited has ended before `receive` is called again."""
-        ...
-
     def abandon(self) -> None:
         """The answer to the last message is not sent: it is not waited for any longer, or could not be made. Returns at
         once, and may be called again. What was awaited has ended before."""

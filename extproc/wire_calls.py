@@ -11,7 +11,6 @@ import contextlib
 import logging
 import warnings
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from functools import partial
 from inspect import CORO_CREATED, getcoroutinelocals, getcoroutinestate
 from types import CoroutineType
 from typing import Any, Final, Protocol
@@ -41,10 +40,6 @@ class Line(Protocol):
 
     def next(self, stream: Stream) -> bytes | None: ...
 
-    def later(self, stream: Stream) -> None:
-        """Let its call `proceed` once what has been said is written."""
-        ...
-
     def flush(self) -> None:
         """Send what has been said since the last read: for who speaks at a time of its own."""
         ...
@@ -71,9 +66,6 @@ class Call:
 
     def writable(self) -> None:
         """The last answer is on its way."""
-
-    def proceed(self) -> None:
-        """What was said ahead has been written."""
 
     def drain(self) -> None:
         """The server goes: a call that would last for ever ends now."""
@@ -110,7 +102,7 @@ class Process(Call):
         super().__init__(line, stream)
         self._dialogue: Dialogue = line.services.converse()
         self._task: asyncio.Task[None] | None = None
-        self._pending: Awaitable[bytes | None] | None = None
+        self._pending: Awaitable[bytes] | None = None
         self._closing = False
         self._deadline: asyncio.TimerHandle | None = None
         if stream.timeout is not None:
@@ -135,26 +127,20 @@ class Process(Call):
         self._give_up()
         self._let_go()
 
-    def proceed(self) -> None:
-        self._take(self._dialogue.proceed)
-
     def _ask(self, data: bytes) -> None:
-        self._take(partial(self._dialogue.receive, data))
-
-    def _take(self, step: Callable[[], bytes | Awaitable[bytes | None] | None]) -> None:
         try:
-            answer = step()
+            answer = self._dialogue.receive(data)
         except BaseException as error:
             self._dialogue.abandon()
             self._fail(error)
             return
         if isinstance(answer, bytes):
             self._answer(answer)
-        elif answer is not None:
+        else:
             self._pending = answer
             self._task = hold(self._wait(answer))
 
-    async def _wait(self, pending: Awaitable[bytes | None]) -> None:
+    async def _wait(self, pending: Awaitable[bytes]) -> None:
         try:
             answer = await pending
         except BaseException as error:
@@ -165,8 +151,7 @@ class Process(Call):
             self._fail(error)
         else:
             self._task = None
-            if answer is not None:
-                self._answer(answer)
+            self._answer(answer)
             self._go_on()
         self._line.flush()
 
@@ -174,8 +159,6 @@ class Process(Call):
         self._line.send(self._stream, answer)
         if self._dialogue.is_over:
             self._end()
-        elif self._dialogue.is_ahead:
-            self._line.later(self._stream)
 
     def _go_on(self) -> None:
         stream = self._stream

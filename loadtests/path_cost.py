@@ -113,7 +113,6 @@ async def measure(chain: Chain, gate: Gate, token: str) -> dict[str, float]:
     for message in (opening, body):
         reply = first.receive(message)
         verdict = await reply if isawaitable(reply) else reply
-        first.proceed()
     logged = access_log(verdict)
     rounds: dict[str, list[float]] = {"headers": [], "body": [], "settle": []}
     # As where it serves.
@@ -127,7 +126,6 @@ async def measure(chain: Chain, gate: Gate, token: str) -> dict[str, float]:
             began = time.process_time()
             for talk, one in zip(talks, openings, strict=True):
                 talk.receive(one)
-                talk.proceed()
             asked = time.process_time()
             for talk in talks:
                 talk.receive(body)

@@ -145,18 +145,6 @@ class Play:
         self.replies.append(self._unheard)
         return self
 
-    async def thinks(self) -> Play:
-        """The server thinks about what it has answered ahead, and may say something that nobody has asked for."""
-        assert self._unheard is None, self._told("the server thinks before its answer was looked at")
-        found = self.conversation.proceed()
-        if isawaitable(found):
-            async with asyncio.timeout(5):
-                found = await found
-        if found is not None:
-            self._unheard = ProcessingResponse.FromString(found)
-            self.replies.append(self._unheard)
-        return self
-
     def server(self, line: str) -> Play:
         """The answer must read like this."""
         assert self._unheard is not None, self._told("the server was asked nothing")

@@ -81,8 +81,7 @@ class Puppets:
 
     `say X`: the answer is X. `wait NAME X`: X, once `let(NAME)` was called. `raise`: a fault of ours. `raise later`: the
     same, awaited. `illegal`: a fault of the peer's. `verdict X`: X, and from then on the stream may end. `over X`: X, and
-    the stream ends. `size N`: N bytes. `ahead X`: "ahead", and X is thought about next. Anything else: the number of its
-    bytes.
+    the stream ends. `size N`: N bytes. Anything else: the number of its bytes.
     """
 
     def __init__(self) -> None:
@@ -122,19 +121,12 @@ class Puppet:
         self._puppets = puppets
         self.may_end = False
         self.is_over = False
-        self.is_ahead = False
         self._owed = b""
-        self._thought = b""
 
     def abandon(self) -> None:
         if self._owed:
             self._puppets.abandoned.append(self._owed)
             self._owed = b""
-
-    def proceed(self) -> bytes | Awaitable[bytes | None] | None:
-        self.is_ahead = False
-        thought, self._thought = self._thought, b""
-        return self.receive(thought) if thought else None
 
     def receive(self, data: bytes) -> bytes | Awaitable[bytes]:
         self._owed = data[:40]
@@ -153,9 +145,6 @@ class Puppet:
                 raise ProtocolError("that is not legal here")
             case b"size":
                 return bytes(int(rest))
-            case b"ahead":
-                self.is_ahead, self._thought = True, rest
-                return word
             case b"verdict" | b"over":
                 self.may_end = True
                 self.is_over = word == b"over"

@@ -11,8 +11,7 @@ from extproc.ai_gateway.behind import OWN, Standing, is_named
 from extproc.ai_gateway.paths import PATHS
 from extproc.call import Call, Endpoint, Operation, Payload
 from extproc.catalogue import Agent, Catalogue, Target, Upstream
-from extproc.chain import Chain
-from extproc.course import Course
+from extproc.chain import Chain, Course
 from extproc.exchange import Request
 from extproc.gate import Gate, Judgement, Passage
 from extproc.mistakes import ConfigurationError

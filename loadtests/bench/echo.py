@@ -54,7 +54,6 @@ class Echo:
     """One ext_proc stream."""
 
     __slots__ = ("_decided",)
-    is_ahead = False
 
     def __init__(self) -> None:
         self._decided = False
@@ -74,9 +73,6 @@ class Echo:
             raise ProtocolError(f"{kind} is not answered here")
         self._decided = kind == "request_body"
         return reply
-
-    def proceed(self) -> None:
-        """Nothing is left to be thought about."""
 
     def abandon(self) -> None:
         """Nobody is told."""

@@ -11,9 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from extproc.chain import Chain, Link
+from extproc.chain import Chain, Course, Link
 from extproc.conversation import Conversation
-from extproc.course import Course
 from extproc.exchange import Exchange
 from extproc.gate import Gate
 from extproc.outcome import CONTINUE, Mutate, Reject, RequestOutcome, Respond

@@ -12,9 +12,8 @@ from typing import Any
 import pytest
 
 from extproc.call import Payload
-from extproc.chain import Chain, Link, PolicyStartError, VerdictOutcome, presentable
+from extproc.chain import Chain, Course, Link, PolicyStartError, Step, VerdictOutcome, presentable
 from extproc.completion import Completion, Decision, EndedBy, Ending, Verdict
-from extproc.course import Course, Step
 from extproc.exchange import Chunk, Exchange
 from extproc.identity import Identity
 from extproc.outcome import CONTINUE, Mutate, Reject, Respond

@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from extproc.chain import Chain, Link
-from extproc.course import Step
+from extproc.chain import Chain, Link, Step
 from extproc.exchange import Exchange
 from extproc.explain import Explanation, explain
 from extproc.identity import CallerKind, Identity

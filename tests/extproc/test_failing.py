@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from extproc.chain import Link
+from extproc.chain import Course, Link
 from extproc.completion import Decision
-from extproc.course import Course
 from extproc.failing import failed, record
 from extproc.outcome import Continue, Reject
 from extproc.policy import FailureMode, Policy

@@ -11,9 +11,8 @@ import pytest
 
 from extproc.call import Call, Operation, OutputCeiling, Payload
 from extproc.catalogue import Provider, Target
-from extproc.chain import Chain, Link
+from extproc.chain import Chain, Course, Link
 from extproc.completion import Decision
-from extproc.course import Course
 from extproc.exchange import Dialect, Exchange
 from extproc.gate import Gate, Judgement, Passage, then
 from extproc.identity import CallerKind, Identity

@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from extproc import payload
-from extproc.chain import Chain
-from extproc.course import Course
+from extproc.chain import Chain, Course
 from extproc.exchange import Exchange
 from extproc.gate import Gate
 from extproc.outcome import Reject

@@ -8,9 +8,8 @@ from collections.abc import Awaitable
 import pytest
 from msgspec.structs import replace
 
-from extproc.chain import Chain, Link
+from extproc.chain import Chain, Course, Link
 from extproc.completion import Completion, Decision, Verdict
-from extproc.course import Course
 from extproc.exchange import Exchange
 from extproc.measures import Measures, tell_certificate
 from extproc.metrics import Metrics

@@ -55,50 +55,6 @@ async def test_one_that_waits_holds_up_no_other_of_its_connection(world: World) 
     slow.cancel()
 
 
-async def test_what_is_answered_ahead_is_thought_about_when_the_answer_has_gone(world: World) -> None:
-    call = world.raw()
-    assert await ask(call, b"ahead wait door no") == b"ahead"
-    await world.puppets.until_waiting("door")
-    await call.write(b"say too early")
-    await world.check()
-    assert world.puppets.heard == [b"ahead wait door no", b"wait door no"]
-    world.puppets.let("door")
-    assert [await call.read() for _ in range(2)] == [b"no", b"too early"]
-    call.cancel()
-
-
-@pytest.mark.parametrize("late", [False, True], ids=["at once", "after waiting"])
-async def test_a_refusal_that_nobody_has_asked_for_ends_the_stream(world: World, late: bool) -> None:
-    world.puppets.let("door")
-    call = world.raw()
-    await call.write(b"ahead ahead wait door no" if late else b"ahead over no")
-    async with asyncio.timeout(10):
-        if late:
-            assert [await call.read() for _ in range(3)] == [b"ahead", b"ahead", b"no"]
-            await call.write(b"over no")
-            assert await call.read() == b"no"
-        else:
-            assert [await call.read() for _ in range(2)] == [b"ahead", b"no"]
-    assert await code(call) is grpc.StatusCode.OK
-
-
-@pytest.mark.parametrize(("thought", "status"), [(b"raise", "13"), (b"raise later", "13"), (b"illegal", "9")])
-async def test_a_thought_that_raises_ends_its_stream_with_an_error(world: World, thought: bytes, status: str) -> None:
-    async with connected(world.address) as peer:
-        answer = await peer.answer(await peer.call(PROCESS, framed(b"ahead " + thought)))
-    assert (answer.messages, answer.status) == ([b"ahead"], status)
-    assert "s3cret" not in str(answer)
-    await until(lambda: world.puppets.abandoned == [thought])
-
-
-async def test_who_leaves_cancels_what_is_thought_about(world: World) -> None:
-    call = world.raw()
-    assert await ask(call, b"ahead wait door never") == b"ahead"
-    await world.puppets.until_waiting("door")
-    call.cancel()
-    await until(lambda: world.puppets.cancelled == ["door"])
-
-
 async def test_many_that_wait_are_answered_as_their_doors_open(world: World) -> None:
     calls = {f"door{number}": world.raw() for number in range(100)}
     for name, call in calls.items():

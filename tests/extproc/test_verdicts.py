@@ -11,10 +11,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from extproc.chain import Chain, Link
+from extproc.chain import Chain, Course, Link
 from extproc.completion import Decision
 from extproc.conversation import Conversation, State
-from extproc.course import Course
 from extproc.exchange import Exchange
 from extproc.explain import explain
 from extproc.gate import Gate

@@ -37,7 +37,6 @@ class Script:
 
     may_end = False
     is_over = False
-    is_ahead = False
 
     def __init__(self) -> None:
         self.asked: list[bytes] = []
@@ -47,9 +46,6 @@ class Script:
 
     def abandon(self) -> None:
         self.abandoned += 1
-
-    def proceed(self) -> None:
-        """Nothing is left to be thought about."""
 
     def receive(self, request: bytes) -> bytes | Awaitable[bytes]:
         self.asked.append(request)
@@ -127,9 +123,6 @@ class Desk:
     def _converse(self) -> Script:
         self.scripts.append(Script())
         return self.scripts[-1]
-
-    def later(self, stream: Stream) -> None:
-        raise AssertionError("nothing is left to be thought about")
 
     def flush(self) -> None:
         self.flushes += 1

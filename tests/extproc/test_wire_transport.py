@@ -36,10 +36,6 @@ class Echo:
 
     may_end = True
     is_over = False
-    is_ahead = False
-
-    def proceed(self) -> None:
-        """Nothing is left to be thought about."""
 
     def receive(self, request: bytes) -> bytes:
         if request == b"break":

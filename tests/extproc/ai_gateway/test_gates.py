@@ -11,8 +11,7 @@ import pytest
 from extproc.ai_gateway.behind import LACKS
 from extproc.ai_gateway.gates import AIGatewayGate, gate_of
 from extproc.call import OutputCeiling
-from extproc.chain import Chain, Link
-from extproc.course import Course
+from extproc.chain import Chain, Course, Link
 from extproc.exchange import Chunk, Exchange
 from extproc.gate import Gate, Judgement, Passage
 from extproc.mistakes import ConfigurationError
